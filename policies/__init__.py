@@ -1,0 +1,1 @@
+"""Policies: who presses the keys."""

@@ -1,0 +1,1 @@
+"""worldsim: learn a world from recorded play, then be it, frame by frame."""

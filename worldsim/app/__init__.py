@@ -1,0 +1,1 @@
+"""The top layer: the only code that knows pygame, environments and policies."""

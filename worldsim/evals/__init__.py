@@ -1,0 +1,1 @@
+"""Instruments that judge a world, one a file."""

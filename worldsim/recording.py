@@ -1,0 +1,188 @@
+"""Recordings: episodes of a real world on disk, and nothing about who recorded or who learns from them.
+
+A recording is one Zarr v3 group with one array a field, all of the same length N (frames of all episodes in a row):
+
+    frames [N, H, W, 3] uint8    actions [N] int16    rewards [N] float32    terminated [N] bool    state [N, S] float32
+
+`action[t]` is taken on seeing `frame[t]` and leads to `frame[t+1]`, `reward[t]`, `terminated[t]`; the last frame of an
+episode has no action of its own (stored as -1, reward 0). `episode_ends` [E] holds the exclusive end of every episode, is
+written last, and is the only truth: whatever lies beyond its last value is the rest of an interrupted write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from worldsim.errors import WorldsimError
+from worldsim.spec import WorldSpec
+
+FORMAT = 1
+CHUNK = 64  # frames a chunk
+HELD_OUT = 10  # one episode in ten is never trained on
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One episode of T+1 frames and T actions.
+
+    Attributes:
+        frames: uint8 `[T+1, H, W, 3]`.
+        actions: int16 `[T+1]`, the last is -1.
+        rewards: float32 `[T+1]`.
+        terminated: bool `[T+1]`.
+        state: float32 `[T+1, S]`; S is 0 where the world has no exact state.
+    """
+
+    frames: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    state: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Episode))
+
+
+class Recording:
+    """Read a recording.
+
+        recording = Recording("recordings/doom-maze")
+        for start, end in recording.episodes("train"): frames = recording.frames[start:end]
+
+    Attributes:
+        spec: the world that was recorded.
+        frames, actions, rewards, terminated, state: lazy Zarr arrays; slice them to read.
+        ends: int64 `[E]`, exclusive end of every episode.
+
+    Raises:
+        WorldsimError: if there is no whole recording at `path`.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        group, attributes = _open(self.path)
+        self.spec = WorldSpec.from_json(attributes["spec"])
+        self.origin: dict[str, Any] = dict(attributes.get("origin", {}))
+        self.seed: int = attributes["seed"]
+        self.frames, self.actions, self.rewards, self.terminated, self.state = (group[name] for name in FIELDS)
+        self.ends = np.asarray(group["episode_ends"][:], dtype=np.int64)
+        if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in FIELDS):
+            raise WorldsimError(f"recording {self.path} is damaged: it holds fewer frames than its episodes claim. Record again.")
+
+    def __len__(self) -> int:
+        """Frames in whole episodes."""
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def episodes(self, split: str = "all") -> list[tuple[int, int]]:
+        """`(start, end)` of every episode of `split`: "train", "held-out" (every tenth, by seed) or "all"."""
+        starts = np.concatenate([[0], self.ends[:-1]]) if len(self.ends) else []
+        spans = [(int(a), int(b)) for a, b in zip(starts, self.ends, strict=True)]
+        held_out = {i for i in range(len(spans)) if (i + self.seed) % HELD_OUT == HELD_OUT - 1}
+        keep = {"all": range(len(spans)), "held-out": held_out, "train": set(range(len(spans))) - held_out}[split]
+        return [spans[i] for i in sorted(keep)]
+
+    def episode(self, span: tuple[int, int]) -> Episode:
+        """Read one episode."""
+        return Episode(*(np.asarray(getattr(self, name)[span[0] : span[1]]) for name in FIELDS))
+
+    def iter_episodes(self, split: str = "all") -> Iterator[Episode]:
+        """Read the episodes of a split one by one."""
+        return (self.episode(span) for span in self.episodes(split))
+
+
+class RecordingWriter:
+    """Append whole episodes to a recording; open an existing one to go on where it stopped.
+
+    Args:
+        path: the folder, made if missing.
+        spec: the world; an existing recording must be of the same one.
+        seed: seed of the recording; episode i is recorded with seed `seed + i`.
+        origin: where the frames come from and under which licence.
+
+    Raises:
+        WorldsimError: if `path` holds a recording of another world or seed, or the disk is full.
+    """
+
+    def __init__(self, path: str | Path, spec: WorldSpec, seed: int = 0, origin: dict[str, Any] | None = None):
+        self.path = Path(path)
+        if (self.path / "zarr.json").exists():
+            group, attributes = _open(self.path, mode="r+")
+            if attributes["spec"] != _plain(spec.to_json()) or attributes["seed"] != seed:
+                raise WorldsimError(
+                    f"{self.path} holds another recording ({attributes['spec']['name']}, seed {attributes['seed']}, "
+                    f"{attributes['spec']['width']}x{attributes['spec']['height']}). Give another --out, or remove it."
+                )
+        else:
+            group = _create(self.path, spec, seed, origin or {})
+        self._group = group
+        ends = group["episode_ends"][:]
+        self.frames = int(ends[-1]) if len(ends) else 0
+        self.episodes = len(ends)
+
+    def append(self, episode: Episode) -> None:
+        """Write one episode; it counts from the moment its end is written, which is the last thing done."""
+        start, end = self.frames, self.frames + len(episode)
+        try:
+            for name in FIELDS:
+                array = self._group[name]
+                array.resize((end, *array.shape[1:]))
+                array[start:end] = getattr(episode, name)
+            ends = self._group["episode_ends"]
+            ends.resize((self.episodes + 1,))
+            ends[self.episodes] = end
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise WorldsimError(
+                    f"disk full while writing {self.path}; its {self.episodes} whole episodes are safe. "
+                    "Free some space and run the same command again."
+                ) from error
+            raise
+        self.frames, self.episodes = end, self.episodes + 1
+
+
+def _open(path: Path, mode: str = "r") -> tuple[zarr.Group, dict[str, Any]]:
+    if not (path / "zarr.json").exists():
+        raise WorldsimError(f"no recording at {path}. Make one: worldsim record NAME --out {path}")
+    try:
+        group = zarr.open_group(str(path), mode=mode)
+        attributes = dict(group.attrs)
+        missing = {*FIELDS, "episode_ends"} - set(group.array_keys())
+    except (OSError, ValueError, KeyError) as error:
+        raise WorldsimError(f"{path} is not a readable recording: {error}") from error
+    if attributes.get("format") != FORMAT or missing:
+        raise WorldsimError(f"{path} is not a whole recording of format {FORMAT} (missing: {sorted(missing)}). Record again.")
+    return group, attributes
+
+
+def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any]) -> zarr.Group:
+    group = zarr.open_group(str(path), mode="w")
+    shapes = {
+        "frames": ((spec.height, spec.width, 3), "uint8"),
+        "actions": ((), "int16"),
+        "rewards": ((), "float32"),
+        "terminated": ((), "bool"),
+        "state": ((len(spec.state_names),), "float32"),
+    }
+    for name, (shape, dtype) in shapes.items():
+        chunks = (CHUNK if name == "frames" else CHUNK * CHUNK, *(max(n, 1) for n in shape))
+        group.create_array(name, shape=(0, *shape), chunks=chunks, dtype=dtype)
+    group.create_array("episode_ends", shape=(0,), chunks=(4096,), dtype="int64")
+    group.attrs.update({"format": FORMAT, "spec": _plain(spec.to_json()), "seed": seed, "origin": origin})
+    return group
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: lists for tuples."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

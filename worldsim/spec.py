@@ -1,0 +1,107 @@
+"""WorldSpec: what a world looks like and what can be done in it.
+
+Defined once, by the real world; recordings and bundles carry a copy, so the window, the web page and Gymnasium read one
+mapping. Knows nothing of models, files or windows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from worldsim.errors import WorldsimError
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """One discrete action: a name, and the buttons held down to choose it (none: the action of an idle hand)."""
+
+    name: str
+    buttons: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldSpec:
+    """A world's frame, clock, actions and keys.
+
+    Attributes:
+        name: for example `"doom-maze"`.
+        height, width: frame size in pixels; frames are uint8 RGB `[height, width, 3]`.
+        fps: frames a second at which play feels like the original.
+        frame_skip: tics of the original world for one frame.
+        actions: in the order of the action indices. Exactly one has no buttons.
+        keys: button -> physical keys, as W3C `KeyboardEvent.code` names (`"ArrowUp"`, `"KeyW"`), any of which presses it.
+        state_names: names of the exact state's components, if the real world has one.
+        title: for people.
+    """
+
+    name: str
+    height: int
+    width: int
+    fps: float
+    frame_skip: int
+    actions: tuple[Action, ...]
+    keys: Mapping[str, tuple[str, ...]]
+    state_names: tuple[str, ...] = ()
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.frame_skip) < 1 or not self.fps > 0:
+            raise WorldsimError(f"world {self.name!r}: height, width, frame_skip and fps must be positive")
+        if [len(a.buttons) for a in self.actions].count(0) != 1:
+            raise WorldsimError(f"world {self.name!r}: exactly one action must have no buttons")
+        unknown = {b for a in self.actions for b in a.buttons} - set(self.keys)
+        if unknown:
+            raise WorldsimError(f"world {self.name!r}: buttons without keys: {sorted(unknown)}")
+
+    @property
+    def noop(self) -> int:
+        """Index of the action of an idle hand."""
+        return next(i for i, a in enumerate(self.actions) if not a.buttons)
+
+    def action_for(self, held: Collection[str]) -> int:
+        """The action with the most buttons among those pressed by the physical keys `held`; the first one on a tie."""
+        pressed = {button for button, keys in self.keys.items() if any(k in held for k in keys)}
+        fitting = [i for i, a in enumerate(self.actions) if set(a.buttons) <= pressed]
+        return max(fitting, key=lambda i: len(self.actions[i].buttons))
+
+    def action_index(self, name: str) -> int:
+        """Index of an action by its name.
+
+        Raises:
+            WorldsimError: if the world has no such action.
+        """
+        names = [a.name for a in self.actions]
+        if name not in names:
+            raise WorldsimError(f"world {self.name!r} has no action {name!r}; it has {', '.join(names)}")
+        return names.index(name)
+
+    def key_combinations(self) -> dict[tuple[str, ...], int]:
+        """Every combination of physical keys that chooses an action, for `get_keys_to_action`."""
+        return {
+            combination: index
+            for index, action in enumerate(self.actions)
+            for combination in itertools.product(*(self.keys[b] for b in action.buttons))
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; `from_json` reads it back to an equal spec."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> WorldSpec:
+        """Read what `to_json` wrote.
+
+        Raises:
+            WorldsimError: if a field is missing, unknown or of the wrong kind.
+        """
+        try:
+            fields = dict(data)
+            fields["actions"] = tuple(Action(a["name"], tuple(a["buttons"])) for a in fields["actions"])
+            fields["keys"] = {button: tuple(keys) for button, keys in fields["keys"].items()}
+            fields["state_names"] = tuple(fields.get("state_names", ()))
+            return cls(**fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise WorldsimError(f"not a world spec: {error}") from error
