@@ -1,0 +1,214 @@
+"""Dynamics: the action-conditioned diffusion transformer over latent frames. Knows nothing of pixels, samplers or losses.
+
+    trunk  reads clean frame t and action[t], looks back over the last `window` frames, runs once a frame -> features
+    head   denoises frame t+1 from noise, given those features; runs K times a frame
+
+(An autoregressive trunk with a diffusion head: MAR, Li et al. 2024.)
+
+B batch, T frames, P past frames in the cache, N tokens of a frame, R registers before them, D width, M = R + N,
+C x h x w latents, A actions, L trunk blocks that look back, G key/value heads, E head width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldsim.errors import WorldsimError
+from worldsim.flow import REWARD_BINS
+from worldsim.layers import Block, FourierFeatures, axis_angles, rotate
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicsConfig:
+    """Sizes of the transformer.
+
+    Attributes:
+        latent_shape: (C, h, w).
+        actions: number of actions A; index A is the null action.
+        state: components of the exact state that the head also learns to name, in training only; 0 for none.
+        pack: latent cells (rows, columns) in one token.
+        width: D. heads: query heads. kv_heads: G.
+        depth: trunk blocks. look_back: which of them look back in time. head_depth: head blocks.
+        registers: R tokens of a frame that stand for no place (Darcet et al. 2023).
+        window: past frames a frame can see.
+    """
+
+    latent_shape: tuple[int, int, int]
+    actions: int
+    state: int = 0
+    pack: tuple[int, int] = (2, 2)
+    width: int = 256
+    heads: int = 4
+    kv_heads: int = 1
+    depth: int = 6
+    look_back: tuple[int, ...] = (1, 4)
+    head_depth: int = 2
+    registers: int = 1
+    window: int = 16
+
+    def __post_init__(self) -> None:
+        _, h, w = self.latent_shape
+        if h % self.pack[0] or w % self.pack[1]:
+            raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {self.pack[0]}x{self.pack[1]}")
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """Tokens of a frame, (rows, columns)."""
+        return self.latent_shape[1] // self.pack[0], self.latent_shape[2] // self.pack[1]
+
+    @property
+    def token_width(self) -> int:
+        """Numbers in a token."""
+        return self.latent_shape[0] * self.pack[0] * self.pack[1]
+
+    @property
+    def entry_shape(self) -> tuple[int, int, int]:
+        """Cache entry of one frame: (L, M, 2 G E), keys and values before rotation."""
+        rows, columns = self.token_grid
+        return len(self.look_back), self.registers + rows * columns, 2 * self.kv_heads * self.width // self.heads
+
+
+class HeadOutput(NamedTuple):
+    """What the head says of the next frame.
+
+    Attributes:
+        clean: tokens of the clean latent `[B, N, token_width]`.
+        reward: logits over reward bins `[B, 33]`.
+        cont: logit that play goes on `[B]`.
+        state: standardised exact state `[B, S]`.
+    """
+
+    clean: Tensor
+    reward: Tensor
+    cont: Tensor
+    state: Tensor
+
+
+class Dynamics(nn.Module):
+    """Trunk and head; see the top of the file."""
+
+    def __init__(self, config: DynamicsConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.token_in = nn.Linear(config.token_width, width)
+        self.registers = nn.Parameter(torch.randn(config.registers, width) * 0.02)
+        self.action = nn.Embedding(config.actions + 1, width)
+        self.action_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.trunk = nn.ModuleList(Block(width, config.heads, config.kv_heads) for _ in range(config.depth))
+        self.trunk_norm = nn.RMSNorm(width, eps=1e-6)
+
+        self.noisy_in = nn.Linear(config.token_width, width)
+        self.tau = FourierFeatures(width)
+        self.tau_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.head = nn.ModuleList(Block(width, config.heads, config.heads) for _ in range(config.head_depth))
+        self.head_norm = nn.RMSNorm(width, eps=1e-6)
+        self.token_out = nn.Linear(width, 2 * config.token_width)
+        self.outcome_out = nn.Linear(width, len(REWARD_BINS) + 1 + config.state)
+        for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+        pairs = width // config.heads // 2
+        place_pairs = pairs * 3 // 10  # of rows, and as many of columns; the rest turns with time
+        rows, columns = config.token_grid
+        grid = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+        place = torch.cat([axis_angles(grid[:, i], place_pairs, longest=32.0) for i in (0, 1)], dim=-1)
+        place = torch.cat([torch.zeros(config.registers, 2 * place_pairs), place])  # registers stand for no place
+        self.time_pairs = pairs - 2 * place_pairs
+        self.register_buffer("place_angles", place, persistent=False)  # [M, 2 place_pairs]
+
+    def to_tokens(self, latents: Tensor) -> Tensor:
+        """`[..., C, h, w]` -> `[..., N, token_width]`."""
+        rows, columns = self.config.pack
+        return rearrange(latents, "... c (h p) (w q) -> ... (h w) (c p q)", p=rows, q=columns)
+
+    def to_latents(self, tokens: Tensor) -> Tensor:
+        """`[..., N, token_width]` -> `[..., C, h, w]`."""
+        (p, q), (h, _) = self.config.pack, self.config.token_grid
+        return rearrange(tokens, "... (h w) (c p q) -> ... c (h p) (w q)", p=p, q=q, h=h)
+
+    def look(
+        self, tokens: Tensor, actions: Tensor, past: Tensor | None = None, length: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run the trunk over T frames.
+
+        Args:
+            tokens: clean `[B, T, N, token_width]`.
+            actions: int64 `[B, T]`, the action taken on seeing each of them; A is the null action.
+            past: cache entries of the P frames before, oldest first, `[B, P, L, M, 2 G E]`.
+            length: int64 `[B]`, how many of the newest entries are real.
+
+        Returns:
+            features of the frames to come `[B, T, M, D]`, and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
+        """
+        b, t, _, _ = tokens.shape
+        x = torch.cat([self.registers.expand(b, t, -1, -1), self.token_in(tokens)], dim=2)  # [B, T, M, D]
+        m = x.shape[2]
+        shared = self.action_modulation(self.action(actions))[:, :, None]  # [B, T, 1, 6 D]
+        here, mask = self._frame_positions(t, past, length)
+        place = self._angles(torch.zeros(1, device=x.device))
+        entries = []
+        for index, block in enumerate(self.trunk):
+            if index not in self.config.look_back:
+                x = block.within(x.flatten(0, 1), shared.flatten(0, 1), place).unflatten(0, (b, t))
+                continue
+            modulation = block.modulation(shared)
+            inner = block.attention_input(x, *modulation[:2]).flatten(1, 2)  # [B, T M, D]
+            k, v = block.attention.keys_values(inner)
+            entry = torch.cat([k, v], dim=-1)  # [B, G, T M, 2 E]
+            entries.append(rearrange(entry, "b g (t m) e -> b t m (g e)", m=m))
+            if past is not None:
+                old = rearrange(past[:, :, len(entries) - 1], "b p m (g e) -> b g (p m) e", g=k.shape[1]).to(k.dtype)
+                k, v = torch.cat([old, entry], dim=2).chunk(2, dim=-1)
+            q = rotate(block.attention.queries(inner), self._angles(here[-t:]))
+            attended = block.attention.attend(q, rotate(k, self._angles(here)), v, mask)
+            x = block.finish(x, attended.unflatten(1, (t, m)), modulation)
+        return self.trunk_norm(x), torch.stack(entries, dim=2)
+
+    def denoise(self, features: Tensor, previous: Tensor, noisy: Tensor, tau: Tensor) -> HeadOutput:
+        """Run the head once.
+
+        Args:
+            features: of the trunk `[B, M, D]`.
+            previous: tokens of the frame before `[B, N, token_width]`, to copy from.
+            noisy: tokens of the frame to come at signal level tau `[B, N, token_width]`.
+            tau: `[B]`.
+        """
+        r = self.config.registers
+        x = torch.cat([features[:, :r], features[:, r:] + self.noisy_in(noisy)], dim=1)
+        shared = self.tau_modulation(self.tau(tau))[:, None]  # [B, 1, 6 D]
+        angles = self._angles(torch.zeros(1, device=x.device))
+        for block in self.head:
+            x = block.within(x, shared, angles)
+        x = self.head_norm(x)
+        change, keep = self.token_out(x[:, r:]).float().chunk(2, dim=-1)
+        outcome = self.outcome_out(x[:, 0]).float()
+        reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
+        # A still place is copied in float32 rather than made anew: no drift where nothing happens.
+        return HeadOutput(keep.sigmoid() * previous.float() + change, reward, cont[:, 0], state)
+
+    def _angles(self, frames: Tensor) -> Tensor:
+        """Rotary angles of every token of the frames at `frames` `[F]` -> `[F M, E / 2]`."""
+        m = self.place_angles.shape[0]
+        time = axis_angles(frames, self.time_pairs, longest=64.0)[:, None].expand(-1, m, -1)
+        return torch.cat([self.place_angles.expand(len(frames), -1, -1), time], dim=-1).flatten(0, 1)
+
+    def _frame_positions(self, t: int, past: Tensor | None, length: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Positions of the P past and T new frames `[P + T]`, and which tokens see which `[B or 1, 1, T M, (P + T) M]`.
+
+        A frame sees itself and the `window` frames before it; never a later one, never an empty place of the cache.
+        """
+        p = 0 if past is None else past.shape[1]
+        here = torch.arange(p + t, device=self.place_angles.device)
+        ago = here[p:, None] - here  # [T, P + T]
+        seen = ((ago >= 0) & (ago <= self.config.window))[None]
+        if length is not None:
+            seen = seen & (here >= p - length[:, None])[:, None]
+        m = self.place_angles.shape[0]
+        return here, seen.repeat_interleave(m, dim=1).repeat_interleave(m, dim=2)[:, None]

@@ -1,0 +1,126 @@
+"""Layers that several models share: rotary positions, attention, gated MLP, adaLN block. Knows nothing of worlds or noise.
+
+B batch, T frames, N tokens a frame, S tokens in one attention call, D width, G key/value heads, E head width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def axis_angles(positions: Tensor, pairs: int, longest: float = 256.0) -> Tensor:
+    """Rotary angles of one axis (RoFormer, Su et al. 2021, section 3.2), always float32.
+
+    Args:
+        positions: `[...]` positions along the axis.
+        pairs: number of channel pairs turned by this axis.
+        longest: the slowest pair turns once in about `2 pi * longest` positions.
+
+    Returns:
+        `[..., pairs]` radians.
+    """
+    rates = longest ** -(torch.arange(pairs, dtype=torch.float32, device=positions.device) / max(pairs, 1))
+    return positions.float()[..., None] * rates
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn channel pairs (i, i + E/2) of `x` `[..., S, E]` by `angles` `[..., S, E/2]`; float32 inside."""
+    a, b = x.float().chunk(2, dim=-1)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Attention with normalised queries and keys (QK-norm, Henry et al. 2020) and grouped key/value heads (Ainslie et al. 2023).
+
+    Keys are handed out before rotation, so a cache is free of positions.
+    """
+
+    def __init__(self, width: int, heads: int, kv_heads: int):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_width = heads, kv_heads, width // heads
+        self.q = nn.Linear(width, width, bias=False)
+        self.k = nn.Linear(width, kv_heads * self.head_width, bias=False)
+        self.v = nn.Linear(width, kv_heads * self.head_width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.q_norm = nn.RMSNorm(self.head_width, eps=1e-6)
+        self.k_norm = nn.RMSNorm(self.head_width, eps=1e-6)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """`[B, S, D]` -> `[B, heads, S, E]`, not yet rotated."""
+        return self.q_norm(self.q(x).unflatten(-1, (self.heads, self.head_width))).transpose(1, 2)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, S, D]` -> two of `[B, G, S, E]`, not yet rotated."""
+        k = self.k_norm(self.k(x).unflatten(-1, (self.kv_heads, self.head_width))).transpose(1, 2)
+        return k, self.v(x).unflatten(-1, (self.kv_heads, self.head_width)).transpose(1, 2)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Rotated q, k and v, `mask` True where a query may look, broadcastable to `[B, heads, S, S']` -> `[B, S, D]`."""
+        groups = self.heads // self.kv_heads
+        if groups > 1:
+            k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+        x = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=mask)
+        return self.out(x.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Block(nn.Module):
+    """Transformer block with adaLN (DiT, Peebles & Xie 2023); the modulation is made once for all blocks and only
+    offset here (adaLN-single, PixArt-alpha, Chen et al. 2023, section 2.3)."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int):
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.attention = Attention(width, heads, kv_heads)
+        self.mlp_norm = nn.RMSNorm(width, eps=1e-6, elementwise_affine=False)
+        self.mlp = Mlp(width, width * 8 // 3 // 32 * 32)
+        self.offset = nn.Parameter(torch.zeros(6, width))
+
+    def modulation(self, shared: Tensor) -> tuple[Tensor, ...]:
+        """`[..., 6 D]` shared by all blocks -> six of `[..., D]`: scale, shift, gate of attention, then of the MLP."""
+        return (shared.unflatten(-1, self.offset.shape) + self.offset).unbind(-2)
+
+    def attention_input(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        return self.attention_norm(x) * (1 + scale) + shift
+
+    def finish(self, x: Tensor, attended: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
+        """Add what attention found, then the MLP."""
+        _, _, gate, mlp_scale, mlp_shift, mlp_gate = modulation
+        x = x + (1 + gate) * attended
+        return x + (1 + mlp_gate) * self.mlp(self.mlp_norm(x) * (1 + mlp_scale) + mlp_shift)
+
+    def within(self, x: Tensor, shared: Tensor, angles: Tensor) -> Tensor:
+        """The whole block with attention inside each row of `x` `[B, S, D]`; `shared` broadcasts to `[B, S, 6 D]`."""
+        modulation = self.modulation(shared)
+        inner = self.attention_input(x, *modulation[:2])
+        k, v = self.attention.keys_values(inner)
+        q = rotate(self.attention.queries(inner), angles)
+        return self.finish(x, self.attention.attend(q, rotate(k, angles), v), modulation)
+
+
+class FourierFeatures(nn.Module):
+    """A number in [0, 1] as sines and cosines (float32) and a small MLP: `[...]` -> `[..., width]`."""
+
+    def __init__(self, width: int, pairs: int = 32):
+        super().__init__()
+        self.register_buffer("rates", torch.pi * 2.0 ** torch.linspace(0, 8, pairs), persistent=False)
+        self.net = nn.Sequential(nn.Linear(2 * pairs, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = x.float()[..., None] * self.rates
+        return self.net(torch.cat([angles.cos(), angles.sin()], dim=-1))

@@ -1,0 +1,30 @@
+"""Samplers: functions of (model, noise, schedule) that turn noise into a clean latent. Know no network and no cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from worldsim.dynamics import HeadOutput
+from worldsim.flow import advance
+
+SCHEDULE = (0.0, 0.15, 0.4, 0.7)  # signal levels visited; most steps where the frame is decided
+
+
+def euler(denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedule: Sequence[float] = SCHEDULE) -> HeadOutput:
+    """Deterministic Euler sampler of the rectified flow (Liu et al. 2022, section 2.2), in len(schedule) passes.
+
+    Args:
+        denoise: (noisy `[B, N, D]`, tau `[B]`) -> prediction of the clean latent.
+        noise: `[B, N, D]`, standard normal.
+        schedule: rising signal levels, the first 0, all below 1; the last pass goes straight to 1.
+
+    Returns:
+        the last pass's output, whose `clean` is the sample.
+    """
+    noisy = noise
+    for tau, next_tau in zip(schedule, [*schedule[1:], 1.0], strict=True):
+        output = denoise(noisy, noise.new_full((len(noise),), tau))
+        noisy = advance(noisy, output.clean, tau, next_tau)
+    return output

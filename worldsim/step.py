@@ -1,0 +1,108 @@
+"""One step is one module: the whole of a generated frame, for the torch runtime and, exported, for ONNX Runtime.
+
+    previous frame's latents + action --trunk--> features, cache entry
+    noise --head, K passes--> latents --decoder--> frame;  reward and continue from the last pass
+
+B batch, W window, T frames, L x M x F one cache entry, C x h x w latents, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from worldsim.dynamics import Dynamics
+from worldsim.flow import expected_reward
+from worldsim.sampler import SCHEDULE, euler
+from worldsim.tokenizer import Tokenizer, to_frames, to_pixels
+
+DRAWS = 1  # noise draws a frame
+
+
+class WorldStep(nn.Module):
+    """Generate the next frame."""
+
+    def __init__(self, tokenizer: Tokenizer, dynamics: Dynamics, schedule: Sequence[float] = SCHEDULE):
+        super().__init__()
+        self.tokenizer, self.dynamics, self.schedule = tokenizer, dynamics, tuple(schedule)
+
+    def forward(
+        self, cache: Tensor, length: Tensor, latents: Tensor, actions: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """One frame.
+
+        Args:
+            cache: float16 `[B, W, L, M, F]`, entries of the frames before the one on screen, oldest first.
+            length: int64 `[B]`, how many of the newest entries are real.
+            latents: float32 `[B, C, h, w]` of the frame on screen.
+            actions: int64 `[B]`, taken on seeing it; A is the null action.
+            noise: float32 `[B, DRAWS, C, h, w]`, standard normal.
+
+        Returns:
+            entry: float16 `[B, L, M, F]` of the frame on screen, to append to the cache.
+            latents: float32 `[B, C, h, w]` of the next frame.
+            frame: uint8 `[B, H, W, 3]`, the next frame.
+            reward: float32 `[B]`, expected.
+            cont: float32 `[B]`, probability that play goes on.
+        """
+        model = self.dynamics
+        previous = model.to_tokens(latents)
+        features, entries = model.look(previous[:, None], actions[:, None], cache, length)
+        output = euler(
+            lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau),
+            model.to_tokens(noise[:, 0]),
+            self.schedule,
+        )
+        latents = model.to_latents(output.clean)
+        frame = to_frames(self.tokenizer.decode(latents))
+        return entries[:, 0].half(), latents, frame, expected_reward(output.reward), output.cont.sigmoid()
+
+
+class Prefill(nn.Module):
+    """Cache entries of known frames."""
+
+    def __init__(self, dynamics: Dynamics):
+        super().__init__()
+        self.dynamics = dynamics
+
+    def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Latents `[B, T, C, h, w]`, the actions taken on seeing them int64 `[B, T]` -> float16 `[B, T, L, M, F]`."""
+        return self.dynamics.look(self.dynamics.to_tokens(latents), actions)[1].half()
+
+
+class Encode(nn.Module):
+    """Frames to latents."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """uint8 `[B, H, W, 3]` -> float32 `[B, C, h, w]`."""
+        return self.tokenizer.encode(to_pixels(frames))
+
+
+class Decode(nn.Module):
+    """Latents to frames."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """float32 `[B, C, h, w]` -> uint8 `[B, H, W, 3]`."""
+        return to_frames(self.tokenizer.decode(latents))
+
+
+def example_inputs(step: WorldStep, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Random inputs of `WorldStep.forward` with the right shapes, for export, parity checks and benchmarks."""
+    config = step.dynamics.config
+    return (
+        torch.randn(batch, config.window, *config.entry_shape, generator=generator).half(),
+        torch.randint(0, config.window + 1, (batch,), generator=generator),
+        torch.randn(batch, *config.latent_shape, generator=generator),
+        torch.randint(0, config.actions + 1, (batch,), generator=generator),
+        torch.randn(batch, DRAWS, *config.latent_shape, generator=generator),
+    )
