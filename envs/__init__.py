@@ -1,0 +1,1 @@
+"""Gymnasium environments: the real worlds, and the generated ones that imitate them."""

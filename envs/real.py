@@ -1,0 +1,46 @@
+"""The real worlds by name, and any other Gymnasium environment by its id."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import gymnasium as gym
+
+
+@dataclasses.dataclass(frozen=True)
+class RealWorld:
+    """Where a real world lives.
+
+    Attributes:
+        entry: `module:class` of its environment.
+        episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
+    """
+
+    entry: str
+    episode_frames: int = 0
+
+
+REAL = {
+    "atari-freeway": RealWorld("worldsim_envs.freeway:FreewayEnv"),
+    "doom-maze": RealWorld("worldsim_envs.doom_maze:DoomMazeEnv", episode_frames=1000),
+}
+
+
+def make_real(name: str, **options: Any) -> gym.Env:
+    """The real world called `name`, or the Gymnasium environment with that id, as an environment with a `world` spec.
+
+    Args:
+        name: a key of `REAL`, or any id that `gymnasium.make` knows and that can be recorded (see `any_gym.GymWorld`).
+        options: `height`, `width` (pixels) and `render_mode`, as the world takes them.
+
+    Raises:
+        WorldsimError: if nothing of that name can be made or recorded, or a package is missing.
+    """
+    if name in REAL:
+        module, _, attribute = REAL[name].entry.partition(":")
+        return getattr(importlib.import_module(module), attribute)(**options)
+    from worldsim_envs.any_gym import GymWorld
+
+    return GymWorld(name, **options)

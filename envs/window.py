@@ -1,0 +1,65 @@
+"""A window for the `human` render mode of any world, and its keys as pygame knows them; pygame is imported when needed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldsim.errors import WorldsimError
+from worldsim.spec import WorldSpec
+
+SCALE_TO = 480  # pixels of the window's shorter side, about
+
+
+class Window:
+    """Shows frames at the world's speed when the render mode is "human"; does nothing otherwise.
+
+    Raises:
+        WorldsimError: when the first frame is shown, if there is no display.
+    """
+
+    def __init__(self, world: WorldSpec, render_mode: str | None):
+        self._world = world
+        self._human = render_mode == "human"
+        self._screen = None
+
+    def show(self, frame: np.ndarray) -> None:
+        """Show a uint8 RGB frame `[H, W, 3]`, and wait until it is due."""
+        if not self._human:
+            return
+        import pygame
+
+        if self._screen is None:
+            scale = max(1, SCALE_TO // min(frame.shape[:2]))
+            try:
+                pygame.display.init()
+                self._screen = pygame.display.set_mode((frame.shape[1] * scale, frame.shape[0] * scale))
+            except pygame.error as error:
+                raise WorldsimError(f"no display for render_mode='human' ({error}). Use render_mode='rgb_array'.") from error
+            pygame.display.set_caption(self._world.title or self._world.name)
+            self._clock = pygame.time.Clock()
+        surface = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), frame.shape[1::-1], "RGB")
+        pygame.transform.scale(surface, self._screen.get_size(), self._screen)
+        pygame.event.pump()
+        pygame.display.flip()
+        self._clock.tick(self._world.fps)
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._screen is not None:
+            import pygame
+
+            pygame.display.quit()
+            self._screen = None
+
+    def keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """The world's key combinations as sorted pygame key codes."""
+        return {tuple(sorted(map(pygame_key, keys))): action for keys, action in self._world.key_combinations().items()}
+
+
+def pygame_key(code: str) -> int:
+    """The pygame key of a W3C `KeyboardEvent.code` name on a US layout: "ArrowUp", "KeyW", "Digit1", "Space", ..."""
+    import pygame
+
+    for prefix in ("Arrow", "Key", "Digit"):
+        code = code.removeprefix(prefix)
+    return pygame.key.key_code(code.lower())

@@ -1,0 +1,64 @@
+"""The command line: assembles the subcommands, and turns a user's error into one line and exit code 2. Nothing else.
+
+Each subcommand is imported only when it is asked for, so that playing needs nothing that training does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Sequence
+
+from worldsim.errors import WorldsimError
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One subcommand: `function(config)` in `module`, where `config` is that module's dataclass of its flags."""
+
+    module: str
+    function: str
+    config: str
+    help: str
+
+
+COMMANDS = {
+    "record": Command("worldsim.app.record", "record", "RecordConfig", "play a real world headless and write what was seen"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `worldsim ARGUMENTS`.
+
+    Returns:
+        0, or 2 if the user's input was at fault (one line on stderr says what and the way out).
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: worldsim COMMAND ...\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:10}{command.help}")
+        print("\nworldsim COMMAND --help lists its options.")
+        return 0 if arguments else 2
+    if arguments[0] not in COMMANDS:
+        print(f"worldsim: no command {arguments[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command = COMMANDS[arguments[0]]
+    try:
+        import tyro
+
+        module = importlib.import_module(command.module)
+        config = tyro.cli(getattr(module, command.config), args=arguments[1:], prog=f"worldsim {arguments[0]}")
+        getattr(module, command.function)(config)
+    except WorldsimError as error:
+        print(f"worldsim: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("worldsim: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""`worldsim record`: play a real world headless on all cores and write what was seen. Knows no model.
+
+Episode i is played with seed `seed + i` by whichever process is free, and the episodes are written in order; so neither the
+number of processes nor an interruption changes a single frame, and a kill loses only the episodes in flight.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import importlib.metadata
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from worldsim.errors import WorldsimError
+from worldsim.recording import Episode, RecordingWriter
+from worldsim.spec import WorldSpec
+
+LONGEST_EPISODE = 2000  # frames, for environments that never end
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """Record a real world: worldsim record doom-maze --frames 100000 --out recordings/doom-maze
+
+    Attributes:
+        world: a real world's name (atari-freeway, doom-maze) or any Gymnasium id with RGB rendering and discrete actions.
+        out: folder of the recording; an existing one of the same world and seed is continued.
+        frames: how many frames at least; the last episode is not cut.
+        seed: episode i is played with seed + i.
+        size: frame size as WIDTHxHEIGHT; the world's own if not given.
+        workers: processes; 0 for one a core.
+        episode_frames: end episodes after so many frames; 0 for the world's own length.
+    """
+
+    world: tyro.conf.Positional[str]
+    out: Path
+    frames: int = 100_000
+    seed: int = 0
+    size: str = ""
+    workers: int = 0
+    episode_frames: int = 0
+
+
+def record(config: RecordConfig) -> None:
+    """Record until there are `config.frames` frames, and print what was recorded.
+
+    Raises:
+        WorldsimError: for a world that can't be made or recorded, a size that isn't one, another recording at `out`, or a full disk.
+    """
+    if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
+        raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
+    options = parse_size(config.size)
+    player = Player(config.world, options, config.episode_frames)
+    writer = RecordingWriter(config.out, player.world, config.seed, player.origin())
+    workers = config.workers or os.cpu_count() or 1
+    if writer.frames < config.frames:
+        from worldsim.app.progress import progress_bar
+
+        with progress_bar() as bar:
+            task = bar.add_task(f"recording {player.world.name}", total=config.frames, completed=writer.frames)
+            with _pool(workers, config, options) as pool:
+                flight = collections.deque(
+                    pool.submit(_play, config.seed + writer.episodes + i) for i in range(workers + 1)
+                )
+                submitted = writer.episodes + len(flight)
+                while writer.frames < config.frames:
+                    episode = flight.popleft().result()
+                    flight.append(pool.submit(_play, config.seed + submitted))
+                    submitted += 1
+                    writer.append(episode)
+                    bar.update(task, completed=min(writer.frames, config.frames))
+                pool.shutdown(wait=False, cancel_futures=True)
+    print(f"{config.out}: {writer.frames} frames in {writer.episodes} episodes")
+
+
+def parse_size(size: str) -> dict[str, int]:
+    """`"128x96"` -> `{"width": 128, "height": 96}`; `""` -> `{}`.
+
+    Raises:
+        WorldsimError: for anything else.
+    """
+    if not size:
+        return {}
+    width, _, height = size.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise WorldsimError(f"--size {size!r} is not WIDTHxHEIGHT, as in 128x96")
+    return {"width": int(width), "height": int(height)}
+
+
+class Player:
+    """A real world and its explorer, playing whole episodes."""
+
+    def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
+        from worldsim_envs.real import REAL, make_real
+
+        self._env: Any = make_real(world, **options)
+        self.world: WorldSpec = self._env.world
+        own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
+        self._longest = episode_frames or own
+
+    def origin(self) -> dict[str, Any]:
+        """Source and licence of the frames, and what recorded them."""
+        return {**self._env.origin, "recorder": f"worldsim {_version('worldsim-engine')}"}
+
+    def play(self, seed: int) -> Episode:
+        """One episode; the same seed gives the same episode."""
+        from worldsim_policies.explorers import make_explorer
+
+        explorer = make_explorer(self.world, np.random.default_rng([seed, 1]))
+        observation, info = self._env.reset(seed=seed)
+        nothing = np.zeros(0, np.float32)
+        frames, states = [observation], [info.get("state", nothing)]
+        actions, rewards, ends = [], [], []
+        done = False
+        while not done and len(frames) < self._longest:
+            action = explorer(observation, info)
+            observation, reward, terminated, truncated, info = self._env.step(action)
+            actions.append(action)
+            rewards.append(reward)
+            ends.append(terminated)
+            frames.append(observation)
+            states.append(info.get("state", nothing))
+            done = terminated or truncated
+        return Episode(
+            np.stack(frames),
+            np.array([*actions, -1], np.int16),
+            np.array([*rewards, 0], np.float32),
+            np.array([*ends, False]),
+            np.stack(states).astype(np.float32),
+        )
+
+
+def _pool(workers: int, config: RecordConfig, options: dict[str, Any]) -> concurrent.futures.ProcessPoolExecutor:
+    return concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(config.world, options, config.episode_frames),
+    )
+
+
+_player: Player | None = None  # a worker's own
+
+
+def _start_worker(world: str, options: dict[str, Any], episode_frames: int) -> None:
+    global _player
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _player = Player(world, options, episode_frames)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _play(seed: int) -> Episode:
+    assert _player is not None
+    return _player.play(seed)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "(source tree)"
