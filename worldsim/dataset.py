@@ -1,0 +1,81 @@
+"""What training reads of a recording: frames for the tokenizer, windows of latents for the dynamics, split by episode.
+
+Every draw is a function of (seed, step), so a resumed training sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from worldsim.errors import WorldsimError
+from worldsim.recording import Recording
+
+SLAB = 32  # frames read in a row
+
+
+def draw_rng(seed: int, step: int) -> np.random.Generator:
+    """Counter-based generator of one training step (Philox, Salmon et al. 2011)."""
+    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+
+
+class FrameTable:
+    """A seeded sample of frames held in memory, each with the frame before it.
+
+    Args:
+        recording: where they come from. split: "train" or "held-out".
+        limit: how many frames to hold at most.
+        seed: which ones.
+    """
+
+    def __init__(self, recording: Recording, split: str, limit: int, seed: int = 0):
+        spans = [(a, b) for a, b in recording.episodes(split) if b - a >= 2]
+        if not spans:
+            raise WorldsimError(f"{recording.path} has no {split} episodes; record at least ten (more --frames)")
+        slabs = [(s, min(s + SLAB, b)) for a, b in spans for s in range(a, b - 1, SLAB)]
+        order = draw_rng(seed, 0).permutation(len(slabs))
+        keep = sorted(order[: max(1, limit // SLAB)])
+        parts = [np.asarray(recording.frames[slabs[i][0] : slabs[i][1]]) for i in keep]
+        self.frames = np.concatenate(parts)  # uint8 [n, H, W, 3]
+        first = np.cumsum([0, *(len(p) for p in parts[:-1])])
+        self.seconds = np.setdiff1d(np.arange(len(self.frames)), first)  # frames whose predecessor is here too
+        self.median = np.median(self.frames[:: max(1, len(self.frames) // 256)], axis=0).astype(np.uint8)
+
+    def draw(self, count: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """`count` random frames and the frames before them, two of uint8 `[count, H, W, 3]`."""
+        index = draw_rng(seed, step).choice(self.seconds, count)
+        return self.frames[index], self.frames[index - 1]
+
+
+class Windows:
+    """Seeded windows of `length` frames, none of which crosses an end of an episode.
+
+    Args:
+        spans: (start, end) of the episodes.
+        length: frames of a window.
+    """
+
+    def __init__(self, spans: list[tuple[int, int]], length: int):
+        starts = [np.arange(a, b - length + 1) for a, b in spans if b - a >= length]
+        if not starts:
+            longest = max((b - a for a, b in spans), default=0)
+            raise WorldsimError(f"no episode is as long as a window of {length} frames (the longest has {longest})")
+        self.starts = np.concatenate(starts)
+        self.length = length
+
+    def draw(self, count: int, seed: int, step: int) -> np.ndarray:
+        """Frame indices `[count, length]` of `count` random windows."""
+        start = draw_rng(seed, step).choice(self.starts, count)
+        return start[:, None] + np.arange(self.length)
+
+    def spread(self, count: int) -> np.ndarray:
+        """Frame indices `[count, length]` of windows spread evenly over the episodes."""
+        start = self.starts[np.linspace(0, len(self.starts) - 1, count).astype(int)]
+        return start[:, None] + np.arange(self.length)
+
+
+def frame_batches(recording: Recording, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """All frames in order, as (index of the first, uint8 `[<= size, H, W, 3]`)."""
+    for start in range(0, len(recording), size):
+        yield start, np.asarray(recording.frames[start : min(start + size, len(recording))])

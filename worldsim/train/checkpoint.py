@@ -1,0 +1,99 @@
+"""Weights and training state on disk: one safetensors file each, with its JSON in the header. No pickle.
+
+A file is written beside and renamed, so a killed trainer leaves the last whole one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.errors import WorldsimError
+from worldsim.spec import WorldSpec
+from worldsim.tokenizer import Tokenizer, TokenizerConfig
+
+
+def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header, all or nothing.
+
+    Raises:
+        WorldsimError: if the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    try:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, {"worldsim": json.dumps(header)})
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            raise WorldsimError(f"disk full while writing {path}; the last whole checkpoint is kept. Free some space and resume.") from error
+        raise
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write` wrote.
+
+    Raises:
+        WorldsimError: if the file is missing, cut or not one of ours.
+    """
+    if not path.exists():
+        raise WorldsimError(f"no file {path}; train first: worldsim train --help")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["worldsim"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise WorldsimError(f"{path} is cut or not a worldsim checkpoint ({error}); remove it and train again") from error
+
+
+def save_model(path: Path, model: nn.Module, spec: WorldSpec, weights: dict[str, Tensor] | None = None) -> None:
+    """Save a model (or `weights`, its average) with its config and world."""
+    header = {"kind": type(model).__name__, "config": dataclasses.asdict(model.config), "spec": spec.to_json()}
+    write(path, weights or model.state_dict(), header)
+
+
+def load_tokenizer(path: Path) -> tuple[Tokenizer, WorldSpec]:
+    """A trained tokenizer in evaluation mode, and the world it was trained on."""
+    return _load(path, Tokenizer, TokenizerConfig)
+
+
+def load_dynamics(path: Path) -> tuple[Dynamics, WorldSpec]:
+    """Trained dynamics in evaluation mode, and the world they were trained on."""
+    return _load(path, Dynamics, DynamicsConfig)
+
+
+def _load(path: Path, model_type: type, config_type: type) -> tuple[Any, WorldSpec]:
+    weights, header = read(path)
+    if header.get("kind") != model_type.__name__:
+        raise WorldsimError(f"{path} holds {header.get('kind')}, not {model_type.__name__}")
+    config = {k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items()}
+    model = model_type(config_type(**config))
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False), WorldSpec.from_json(header["spec"])
+
+
+def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer as flat tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{name}.{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()}
+
+
+def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        owner, _, rest = key.partition(".")
+        if owner == name:
+            index, _, field = rest.partition(".")
+            state.setdefault(int(index), {})[field] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
