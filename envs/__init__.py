@@ -1,1 +1,31 @@
-"""Gymnasium environments: the real worlds, and the generated ones that imitate them."""
+"""Gymnasium environments: the real worlds, and the generated ones that imitate them.
+
+Importing this package registers them all, and loads neither a game nor a model:
+
+    import gymnasium, worldsim_envs
+    env = gymnasium.make("worldsim/Freeway-v0")      # generated; worldsim/FreewayReal-v0 is the real one
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+GENERATED = "worldsim_envs.generated:GeneratedEnv"
+IDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "worldsim/Freeway-v0": (GENERATED, {"world": "atari-freeway"}),
+    "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
+    "worldsim/FreewayReal-v0": ("worldsim_envs.freeway:FreewayEnv", {}),
+    "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom_maze:DoomMazeEnv", {}),
+}
+
+
+def register_envs() -> None:
+    """Make the ids of `IDS` known to `gymnasium.make`; calling it again changes nothing."""
+    for name, (entry_point, options) in IDS.items():
+        if name not in gym.registry:
+            gym.register(name, entry_point=entry_point, kwargs=options)
+
+
+register_envs()

@@ -1,8 +1,9 @@
 """The maze of Doom: ViZDoom's `my_way_home`, rooms and corridors of different textures, seen from the player's eyes.
 
-No status bar, no weapon, no crosshair, and no clock that ends an episode. Two tics a step, 17.5 frames a second. A key that
-turns does so by the same angle in every frame: forty frames are one whole turn. Each episode starts at a place and an angle
-drawn from the seed; touching the green armour pays 1 and ends it. Knows nothing of recordings, explorers or models.
+No status bar, no weapon, no crosshair, and no clock that ends an episode. Two tics a step, 17.5 frames a second. A key
+that turns does so by the same angle in every frame: forty frames are one whole turn. Each episode starts at a place and
+an angle drawn from the seed; touching the green armour pays 1 and ends it. Knows nothing of recordings, explorers or
+models.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ MOVES = {
 
 
 def doom_maze_spec(height: int = 48, width: int = 64) -> WorldSpec:
-    """The world of `DoomMazeEnv`. State: x and y in map units, sine and cosine of the angle (counter-clockwise from east),
-    and the distance to what fills the middle of the view, in map units; below `NEAR` it is a wall and nothing else."""
+    """The world of `DoomMazeEnv`.
+
+    State: x and y in map units, sine and cosine of the angle (counter-clockwise from east), and the distance to what
+    fills the middle of the view, in map units; below `NEAR` it is a wall and nothing else.
+    """
     buttons = {(0, 0): (), (0, 1): ("forward",), (1, 0): ("left",), (-1, 0): ("right",), (1, 1): ("forward", "left")}
     return WorldSpec(
         name="doom-maze",
@@ -61,8 +65,8 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
     """The maze as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; six actions, see `MOVES`; the reward is 1 for the armour, which is
-    `terminated`. `info["state"]` is float32 `[5]`, named by `world.state_names`; the info of a reset also has `"walls"`,
-    float32 `[n, 4]`: x1, y1, x2, y2 of every wall in map units.
+    `terminated`. `info["state"]` is float32 `[5]`, named by `world.state_names`; the info of a reset also has
+    `"walls"`, float32 `[n, 4]`: x1, y1, x2, y2 of every wall in map units.
 
     Args:
         height, width: frame size in pixels, 3:4.
@@ -73,12 +77,18 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": FPS}
-    origin = {"source": "ViZDoom, scenario my_way_home, with the assets of Freedoom", "licence": "ViZDoom: MIT; Freedoom: BSD-3-Clause"}
+    origin = {
+        "source": "ViZDoom, scenario my_way_home, with the assets of Freedoom",
+        "licence": "ViZDoom: MIT; Freedoom: BSD-3-Clause",
+        "shares": {"close to a wall": ["ahead", NEAR]},  # frames with less of that state than so much
+    }
 
     def __init__(self, height: int = 48, width: int = 64, render_mode: str | None = None):
         vizdoom = require("vizdoom", "doom")
         if height * 4 != width * 3 or height > 240:
-            raise WorldsimError(f"the Doom maze is seen in 4:3, at most 320x240; {width}x{height} is not. Try 64x48 or 128x96.")
+            raise WorldsimError(
+                f"the Doom maze is seen in 4:3, at most 320x240; {width}x{height} is not. Try 64x48 or 128x96."
+            )
         self.world = doom_maze_spec(height, width)
         self.render_mode = render_mode
         self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
@@ -89,13 +99,20 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
         self._quit = weakref.finalize(self, _quit, self._game, folder)
         self._window = Window(self.world, render_mode)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Wake up somewhere else."""
         super().reset(seed=seed)
         self._game.set_seed(int(self.np_random.integers(2**31)))
         self._game.new_episode()
         observation, info = self._observe()
-        lines = {(line.x1, line.y1, line.x2, line.y2) for s in self._game.get_state().sectors for line in s.lines if line.is_blocking}
+        lines = {
+            (line.x1, line.y1, line.x2, line.y2)
+            for s in self._game.get_state().sectors
+            for line in s.lines
+            if line.is_blocking
+        }
         return observation, {**info, "walls": np.array(sorted(lines), np.float32)}
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -132,7 +149,7 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
 
 
 def _delta(left: int) -> float:
-    """The degrees to the right that Doom, rounding down to whole units, turns into TURN units left (1), right (-1) or none (0)."""
+    """Degrees to the right of which Doom, rounding down, makes TURN units left (1), right (-1) or none (0)."""
     return (0.5 - left * TURN) * ANGLE if left else 0.0
 
 

@@ -1,8 +1,8 @@
 """Atari Freeway, the real game, through ale-py.
 
-The whole screen scaled to 128x96 (height x width), four emulator frames a step, no sticky actions, up, down or stay. The
-ten cars start at places drawn from the seed, for the game itself knows only one traffic. An episode is the game's own two
-minutes and a quarter (2,048 frames); each crossing pays 1. Knows nothing of recordings, explorers or models.
+The whole screen scaled to 128x96 (height x width), four emulator frames a step, no sticky actions, up, down or stay.
+The ten cars start at places drawn from the seed, for the game itself knows only one traffic. An episode is the game's
+own two minutes and a quarter (2,048 frames); each crossing pays 1. Knows nothing of recordings, explorers or models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from worldsim_envs.window import Window
 SCREEN = (210, 160)  # the console's picture, height x width
 SKIP = 4
 LANES = 10
-RAM_CHICKEN, RAM_SCORE, RAM_CARS = 14, 103, 108  # height of the chicken above its pavement, score (BCD), ten cars from the bottom
+RAM_CHICKEN, RAM_SCORE, RAM_CARS = (
+    14,
+    103,
+    108,
+)  # height of the chicken above its pavement, score (BCD), ten cars from the bottom
 TRAFFIC = 160  # places a car can be at
 CODES = (0, 2, 5)  # the console's no-op, up and down
 
@@ -44,8 +48,8 @@ def freeway_spec(height: int = 128, width: int = 96) -> WorldSpec:
 class FreewayEnv(gym.Env[np.ndarray, np.int64]):
     """Freeway as a Gymnasium environment.
 
-    Observations are uint8 RGB `[height, width, 3]`; actions 0 stay, 1 up, 2 down; the reward is 1 for each crossing. The
-    game's end is `terminated`. `info["state"]` is float32 `[12]`, named by `world.state_names`.
+    Observations are uint8 RGB `[height, width, 3]`; actions 0 stay, 1 up, 2 down; the reward is 1 for each crossing.
+    The game's end is `terminated`. `info["state"]` is float32 `[12]`, named by `world.state_names`.
 
     Args:
         height, width: frame size in pixels.
@@ -56,7 +60,10 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 60 / SKIP}
-    origin = {"source": "Freeway (Activision, 1981) in the Arcade Learning Environment", "licence": "ALE: GPL-2.0; the game: its owner's"}
+    origin = {
+        "source": "Freeway (Activision, 1981) in the Arcade Learning Environment",
+        "licence": "ALE: GPL-2.0; the game: its owner's",
+    }
 
     def __init__(self, height: int = 128, width: int = 96, render_mode: str | None = None):
         ale_py = require("ale_py", "atari")
@@ -72,7 +79,9 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
         self._ale.loadROM(str(ale_py.roms.get_rom_path("freeway")))
         self._window = Window(self.world, render_mode)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start a game with the cars at random places."""
         super().reset(seed=seed)
         self._ale.reset_game()
@@ -109,5 +118,7 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
         ram = self._ale.getRAM()
         score = (ram[RAM_SCORE] >> 4) * 10 + (ram[RAM_SCORE] & 15)
         rows, columns = self.world.height / SCREEN[0], self.world.width / SCREEN[1]
-        cars = (ram[RAM_CARS : RAM_CARS + LANES] + 1.0) * columns  # eight pixels wide, the left edge three before the place
+        cars = (
+            ram[RAM_CARS : RAM_CARS + LANES] + 1.0
+        ) * columns  # eight pixels wide, the left edge three before the place
         return np.array([(197.0 - ram[RAM_CHICKEN]) * rows, score, *cars], np.float32)

@@ -1,4 +1,7 @@
-"""A window for the `human` render mode of any world, and its keys as pygame knows them; pygame is imported when needed."""
+"""A window for the `human` render mode of any world, and its keys as pygame knows them.
+
+Knows only frames and keys; pygame is imported when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ class Window:
                 pygame.display.init()
                 self._screen = pygame.display.set_mode((frame.shape[1] * scale, frame.shape[0] * scale))
             except pygame.error as error:
-                raise WorldsimError(f"no display for render_mode='human' ({error}). Use render_mode='rgb_array'.") from error
+                raise WorldsimError(
+                    f"no display for render_mode='human' ({error}). Use render_mode='rgb_array'."
+                ) from error
             pygame.display.set_caption(self._world.title or self._world.name)
             self._clock = pygame.time.Clock()
         surface = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), frame.shape[1::-1], "RGB")
@@ -62,4 +67,4 @@ def pygame_key(code: str) -> int:
 
     for prefix in ("Arrow", "Key", "Digit"):
         code = code.removeprefix(prefix)
-    return pygame.key.key_code(code.lower())
+    return pygame.key.key_code({"Enter": "return"}.get(code, code.lower()))

@@ -1,7 +1,7 @@
-"""An explorer of the Doom maze that knows the map: walks far through many rooms, and does on the way what a model must learn.
+"""An explorer of the Doom maze that knows the map, walks far, and does on its way what a model must learn.
 
-Whole turns both ways, looking away and back, turning round and going back, standing still, and now and then random keys and
-the recovery from them. It keeps off walls, for a frame that is all wall teaches nothing.
+Whole turns both ways, looking away and back, turning round and going back, standing still, and now and then random keys
+and the recovery from them. It keeps off walls, for a frame that is all wall teaches nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class MazeMap:
     def __init__(self, walls: np.ndarray, inside: tuple[float, float]):
         self._low = walls.reshape(-1, 2).min(0)
         columns, rows = np.ceil((walls.reshape(-1, 2).max(0) - self._low) / CELL).astype(int)
-        places = np.stack(np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij"), -1) * CELL + CELL / 2 + self._low
+        places = (
+            np.stack(np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij"), -1) * CELL + CELL / 2 + self._low
+        )
         clearance = np.full((columns, rows), np.inf)
         for x1, y1, x2, y2 in walls.astype(float):
             along = np.array([x2 - x1, y2 - y1])
@@ -138,14 +140,14 @@ class MazeExplorer:
     def _pause(self, room: float) -> None:
         """Something to do on the way; turning takes room."""
         rng, side = self._rng, self._side()
-        kind = rng.choice(4, p=[0.25, 0.4, 0.2, 0.15])
-        if kind == 0 and room >= 66:
+        kind = rng.choice(4, p=[0.25, 0.35, 0.25, 0.15])
+        if kind == 0 and room >= 60:
             self._script = [side] * int(rng.choice([40, 40, 80]))
         elif kind == 1 and room >= 62:
             turns = int(rng.integers(3, 21))
             self._script = [LEFT + RIGHT - side] * turns + [STAND] * int(rng.integers(0, 9)) + [side] * turns
         elif kind == 2:
-            self._script = [STAND] * int(rng.integers(4, 40))
+            self._script = [STAND] * int(4 * 30 ** rng.random())
         elif kind == 3:
             keys = rng.choice(6, size=int(rng.integers(2, 6)), p=[0.1, 0.2, 0.2, 0.2, 0.15, 0.15])
             self._script = [int(key) for key in keys for _ in range(rng.integers(1, 9))]

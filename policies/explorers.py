@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
-from worldsim.spec import WorldSpec
+from worldsim.errors import WorldsimError
 from worldsim_policies.doom_maze import MazeExplorer
 from worldsim_policies.freeway import FreewayExplorer
 
@@ -35,14 +36,33 @@ class StickyExplorer:
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
         """The held action, or a new one."""
         if self._hold == 0:
-            self._action, self._hold = int(self._rng.integers(self._actions)), int(self._rng.integers(1, self._longest + 1))
+            self._action, self._hold = (
+                int(self._rng.integers(self._actions)),
+                int(self._rng.integers(1, self._longest + 1)),
+            )
         self._hold -= 1
         return self._action
 
 
-EXPLORERS = {"atari-freeway": FreewayExplorer, "doom-maze": MazeExplorer}
+EXPLORERS: dict[str, Callable[[np.random.Generator], Explorer]] = {
+    "atari-freeway": FreewayExplorer,
+    "doom-maze": MazeExplorer,
+}
 
 
-def make_explorer(world: WorldSpec, rng: np.random.Generator) -> Explorer:
-    """The explorer made for a world, or random held actions where none was made."""
-    return EXPLORERS[world.name](rng) if world.name in EXPLORERS else StickyExplorer(len(world.actions), rng)
+def make_explorer(world_name: str, rng: np.random.Generator, actions: int | None = None) -> Explorer:
+    """The explorer made for a world.
+
+    Args:
+        world_name: for example `"doom-maze"`.
+        rng: decides everything that the explorer chooses by chance.
+        actions: how many there are, for a world that none was made for: its explorer holds random ones.
+
+    Raises:
+        WorldsimError: for an unknown world, if `actions` is not given.
+    """
+    if world_name in EXPLORERS:
+        return EXPLORERS[world_name](rng)
+    if actions is None:
+        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(EXPLORERS)}")
+    return StickyExplorer(actions, rng)

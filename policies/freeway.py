@@ -1,4 +1,4 @@
-"""Explorers of Freeway, of mixed skill: what a recording should show is every way to cross, to be hit, to turn back, to wait."""
+"""Explorers of Freeway, of mixed skill: a recording should show every way to cross, be hit, turn back and wait."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FreewayExplorer:
         return UP if self._rng.random() < 0.97 else NOOP
 
     def _dodge(self, state: np.ndarray) -> int:
-        """Step on if no car will be there, wait if only standing is safe, else step back; the less skilled look away at times."""
+        """Step on if no car will be there, wait if only that is safe, else step back; the less skilled look away."""
         if self._rng.random() > self._skill:
             return UP
         for action, rows in ((UP, -STRIDE), (NOOP, 0.0), (DOWN, STRIDE)):

@@ -24,7 +24,10 @@ class Command:
 
 
 COMMANDS = {
-    "record": Command("worldsim.app.record", "record", "RecordConfig", "play a real world headless and write what was seen"),
+    "record": Command(
+        "worldsim.app.record", "record", "RecordConfig", "play a real world headless and write what was seen"
+    ),
+    "inspect": Command("worldsim.app.inspect", "inspect", "InspectConfig", "show what is in a recording"),
 }
 
 

@@ -1,9 +1,18 @@
-"""The progress bar of the long commands: what, how far, how fast, how long still."""
+"""The progress of a long command: a bar in a terminal, a line a minute in a log.
+
+It says what, how far, how fast and how long still; it knows nothing of what is done.
+"""
 
 from __future__ import annotations
 
+import time
+from types import TracebackType
+
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+LOG_EVERY = 60.0  # seconds
 
 
 class _Speed(ProgressColumn):
@@ -12,6 +21,47 @@ class _Speed(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s")
 
 
-def progress_bar() -> Progress:
-    """A bar with count, speed and time left; use it as a context."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(), speed_estimate_period=120)
+class ProgressBar:
+    """Use as a context, and tell it how much is done.
+
+    Args:
+        title: what is being done.
+        total: how much there is to do.
+        done: how much was done before.
+    """
+
+    def __init__(self, title: str, total: int, done: int = 0):
+        self._title, self._total, self._before = title, total, done
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeRemainingColumn(),
+            console=self._console,
+            speed_estimate_period=120,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done)
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        self._begun = self._logged = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, done: int) -> None:
+        """So much is done, of `total`."""
+        self._bar.update(self._task, completed=min(done, self._total))
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._logged >= LOG_EVERY:
+            self._logged = now
+            speed = (done - self._before) / (now - self._begun)
+            left = (self._total - done) / max(speed, 1e-9)
+            line = f"{self._title}: {done:,} of {self._total:,}, {speed:,.0f}/s, {left / 60:.0f} min left"
+            self._console.print(line, highlight=False, soft_wrap=True)

@@ -1,13 +1,14 @@
 """`worldsim record`: play a real world headless on all cores and write what was seen. Knows no model.
 
-Episode i is played with seed `seed + i` by whichever process is free, and the episodes are written in order; so neither the
-number of processes nor an interruption changes a single frame, and a kill loses only the episodes in flight.
+Episode i is played with seed `seed + i` by whichever process is free, and the episodes are written in order; so neither
+the number of processes nor an interruption changes a single frame, and a kill loses only the episodes in flight.
 """
 
 from __future__ import annotations
 
 import collections
-import concurrent.futures
+import concurrent.futures.process
+import contextlib
 import dataclasses
 import importlib.metadata
 import multiprocessing
@@ -19,11 +20,13 @@ from typing import Any
 import numpy as np
 import tyro
 
+from worldsim.app.progress import ProgressBar
 from worldsim.errors import WorldsimError
-from worldsim.recording import Episode, RecordingWriter
+from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import WorldSpec
 
 LONGEST_EPISODE = 2000  # frames, for environments that never end
+PATIENCE = 5.0  # seconds for a game to end when its recorder was killed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +34,7 @@ class RecordConfig:
     """Record a real world: worldsim record doom-maze --frames 100000 --out recordings/doom-maze
 
     Attributes:
-        world: a real world's name (atari-freeway, doom-maze) or any Gymnasium id with RGB rendering and discrete actions.
+        world: a real world's name (atari-freeway, doom-maze) or a Gymnasium id with RGB rendering and discrete actions.
         out: folder of the recording; an existing one of the same world and seed is continued.
         frames: how many frames at least; the last episode is not cut.
         seed: episode i is played with seed + i.
@@ -53,32 +56,46 @@ def record(config: RecordConfig) -> None:
     """Record until there are `config.frames` frames, and print what was recorded.
 
     Raises:
-        WorldsimError: for a world that can't be made or recorded, a size that isn't one, another recording at `out`, or a full disk.
+        WorldsimError: for a world that can't be made or recorded, a size that isn't one, another recording at `out`, a
+            full disk, or a process that was killed.
     """
     if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
         raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
     options = parse_size(config.size)
-    player = Player(config.world, options, config.episode_frames)
-    writer = RecordingWriter(config.out, player.world, config.seed, player.origin())
-    workers = config.workers or os.cpu_count() or 1
+    with contextlib.closing(Performer(config.world, options, config.episode_frames)) as performer:
+        world, origin = performer.world, performer.origin()
+    writer = RecordingWriter(config.out, world, config.seed, origin)
     if writer.frames < config.frames:
-        from worldsim.app.progress import progress_bar
-
-        with progress_bar() as bar:
-            task = bar.add_task(f"recording {player.world.name}", total=config.frames, completed=writer.frames)
-            with _pool(workers, config, options) as pool:
-                flight = collections.deque(
-                    pool.submit(_play, config.seed + writer.episodes + i) for i in range(workers + 1)
-                )
-                submitted = writer.episodes + len(flight)
+        workers = config.workers or os.cpu_count() or 1
+        with (
+            ProgressBar(f"recording {world.name}", config.frames, writer.frames) as bar,
+            _pool(workers, config, options) as pool,
+        ):
+            try:
+                flight: collections.deque[concurrent.futures.Future[Episode]] = collections.deque()
                 while writer.frames < config.frames:
-                    episode = flight.popleft().result()
-                    flight.append(pool.submit(_play, config.seed + submitted))
-                    submitted += 1
-                    writer.append(episode)
-                    bar.update(task, completed=min(writer.frames, config.frames))
+                    while len(flight) <= workers:
+                        flight.append(pool.submit(_play, config.seed + writer.episodes + len(flight)))
+                    writer.append(flight.popleft().result())
+                    bar.update(writer.frames)
+            except concurrent.futures.process.BrokenProcessPool as error:
+                raise WorldsimError(
+                    f"a recording process was killed (out of memory?); the {writer.episodes} whole episodes in "
+                    f"{config.out} are safe. Run the same command again, with fewer --workers if need be."
+                ) from error
+            finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-    print(f"{config.out}: {writer.frames} frames in {writer.episodes} episodes")
+    shares = "".join(f", {share:.1%} {what}" for what, share in state_shares(Recording(config.out)).items())
+    print(f"{config.out}: {writer.frames} frames in {writer.episodes} episodes{shares}")
+
+
+def state_shares(recording: Recording) -> dict[str, float]:
+    """The shares of frames with too little of a state, as its world defined them: `{"close to a wall": 0.11}`."""
+    names, shares = recording.spec.state_names, {}
+    for what, (name, limit) in recording.origin.get("shares", {}).items():
+        values = recording.state[: len(recording)]
+        shares[what] = float((values[:, names.index(name)] < limit).mean())
+    return shares
 
 
 def parse_size(size: str) -> dict[str, int]:
@@ -95,7 +112,7 @@ def parse_size(size: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
-class Player:
+class Performer:
     """A real world and its explorer, playing whole episodes."""
 
     def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
@@ -108,13 +125,17 @@ class Player:
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
-        return {**self._env.origin, "recorder": f"worldsim {_version('worldsim-engine')}"}
+        return {**self._env.origin, "recorder": f"worldsim-engine {_version('worldsim-engine')}"}
+
+    def close(self) -> None:
+        """End the world, and the processes it may have."""
+        self._env.close()
 
     def play(self, seed: int) -> Episode:
         """One episode; the same seed gives the same episode."""
         from worldsim_policies.explorers import make_explorer
 
-        explorer = make_explorer(self.world, np.random.default_rng([seed, 1]))
+        explorer = make_explorer(self.world.name, np.random.default_rng([seed, 1]), len(self.world.actions))
         observation, info = self._env.reset(seed=seed)
         nothing = np.zeros(0, np.float32)
         frames, states = [observation], [info.get("state", nothing)]
@@ -147,25 +168,33 @@ def _pool(workers: int, config: RecordConfig, options: dict[str, Any]) -> concur
     )
 
 
-_player: Player | None = None  # a worker's own
+_performer: Performer | None = None  # a worker's own
 
 
 def _start_worker(world: str, options: dict[str, Any], episode_frames: int) -> None:
-    global _player
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    _player = Player(world, options, episode_frames)
+    global _performer
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C reaches the recorder alone, which lets the workers finish their episodes
+    _performer = Performer(world, options, episode_frames)
+    threading.Thread(target=_die_with_recorder, args=(_performer,), daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def _die_with_recorder(performer: Performer) -> None:
+    """A killed recorder takes its workers with it, and a worker its game, which may be a process of its own."""
+    recorder = multiprocessing.parent_process()
+    assert recorder is not None
+    recorder.join()
+    timer = threading.Timer(PATIENCE, os._exit, [1])
+    timer.start()
+    try:
+        performer.close()
+    finally:
+        os._exit(1)
 
 
 def _play(seed: int) -> Episode:
-    assert _player is not None
-    return _player.play(seed)
+    assert _performer is not None
+    return _performer.play(seed)
 
 
 def _version(distribution: str) -> str:
