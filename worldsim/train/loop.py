@@ -5,6 +5,7 @@ Knows no model and no loss.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +64,8 @@ class Loop:
     def __init__(
         self, out: Path, name: str, model: nn.Module, optimizers: list[torch.optim.Optimizer], config: dict[str, Any], steps: int
     ):
-        self.out, self.name, self.model, self.optimizers, self.config, self.steps = out, name, model, optimizers, config, steps
+        self.out, self.name, self.model, self.optimizers, self.steps = out, name, model, optimizers, steps
+        self.config = json.loads(json.dumps(config))  # as a checkpoint gives it back
         self.average = Average(model)
         self.path = out / f"{name}.checkpoint"
         self.step = self._resume() if self.path.exists() else 0

@@ -75,7 +75,7 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
     optimizer = with_peaks(torch.optim.AdamW(tokenizer.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01))
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"]
-    loop = Loop(out, "tokenizer", tokenizer, [optimizer], _jsonable(settings), training.steps)
+    loop = Loop(out, "tokenizer", tokenizer, [optimizer], settings, training.steps)
     table = FrameTable(recording, "train", training.frames, training.seed)
     held_out = FrameTable(recording, "held-out", 512, training.seed)
 
@@ -124,10 +124,3 @@ def reconstruct(tokenizer: Tokenizer, frames: np.ndarray) -> np.ndarray:
 def psnr(mean_squared_error: float) -> float:
     """Peak signal-to-noise ratio in dB of 8-bit frames."""
     return float(10 * np.log10(255**2 / max(float(mean_squared_error), 1e-10)))
-
-
-def _jsonable(settings: dict) -> dict:
-    """As JSON gives it back, so that it compares equal to a checkpoint's."""
-    import json
-
-    return json.loads(json.dumps(settings))

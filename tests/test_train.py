@@ -1,0 +1,134 @@
+"""Training: resumed equals uninterrupted, it learns, and it refuses what does not fit."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.dataset import Windows
+from worldsim.errors import WorldsimError
+from worldsim.recording import Episode, Recording, RecordingWriter
+from worldsim.spec import Action, WorldSpec
+from worldsim.tokenizer import TokenizerConfig
+from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, write
+from worldsim.train.dynamics import DynamicsTraining, train_dynamics
+from worldsim.train.loop import rate
+from worldsim.train.recipes import DynamicsSize
+from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
+
+SPEC = WorldSpec("square", 32, 48, 10, 1, (Action("rest"), Action("right", ("right",))), {"right": ("ArrowRight",)}, ("x",))
+TOKENIZER = TokenizerConfig(channels=4, widths=(16, 16), blocks=1)
+TOKENIZER_TRAINING = TokenizerTraining(steps=6, batch=4, frames=256, mask=0.5)
+SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
+TRAINING = DynamicsTraining(steps=8, batch=2, length=6, own_from=0.25, compile=False)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A white square that steps right when told to."""
+    path = tmp_path_factory.mktemp("recordings") / "square"
+    writer = RecordingWriter(path, SPEC)
+    for seed in range(10):
+        actions = np.random.default_rng(seed).integers(0, 2, 80)
+        x = np.concatenate([[0], np.cumsum(2 * actions)[:-1]]) % 44
+        frames = np.zeros((80, 32, 48, 3), np.uint8)
+        for frame, left in zip(frames, x, strict=True):
+            frame[12:16, left : left + 4] = 255
+        none = np.zeros(80)
+        writer.append(Episode(frames, np.append(actions[:-1], -1), none, none.astype(bool), x[:, None].astype(np.float32)))
+    return Recording(path)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read(path)[0]
+
+
+def test_tokenizer_resumed_equals_uninterrupted(recording: Recording, tmp_path: Path) -> None:
+    train_tokenizer(recording, tmp_path / "whole", TOKENIZER, TOKENIZER_TRAINING)
+    half = dataclasses.replace(TOKENIZER_TRAINING, steps=3)
+    train_tokenizer(recording, tmp_path / "parts", TOKENIZER, half)
+    first = weights(tmp_path / "parts" / "tokenizer.safetensors")
+    train_tokenizer(recording, tmp_path / "parts", TOKENIZER, TOKENIZER_TRAINING)
+    whole, parts = (weights(tmp_path / name / "tokenizer.safetensors") for name in ("whole", "parts"))
+    assert any(not torch.equal(first[k], parts[k]) for k in parts)
+    # The rate of the first three steps is the warm-up's in both, so nothing may differ.
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_dynamics_resumed_equals_uninterrupted(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("whole", "parts"):
+        train_tokenizer(recording, tmp_path / name, TOKENIZER, TOKENIZER_TRAINING)
+    tokenizer, _ = load_tokenizer(tmp_path / "whole" / "tokenizer.safetensors")
+    config = SIZE.config(recording, TOKENIZER)
+    train_dynamics(recording, tokenizer, tmp_path / "whole", config, TRAINING)
+
+    from worldsim.train import loop
+
+    stopped = loop.Average.update
+
+    def killed_at_five(self: loop.Average, model: torch.nn.Module, step: int) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+        stopped(self, model, step)
+
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Average, "update", killed_at_five)
+        train_dynamics(recording, tokenizer, tmp_path / "parts", config, TRAINING)
+    assert read(tmp_path / "parts" / "dynamics.checkpoint")[1]["step"] == 5
+    train_dynamics(recording, tokenizer, tmp_path / "parts", config, TRAINING)
+    whole, parts = (weights(tmp_path / name / "dynamics.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+    model, spec = load_dynamics(tmp_path / "parts" / "dynamics.safetensors")
+    assert spec == SPEC and model.config == config
+    assert len(list((tmp_path / "parts").glob("strip-*.png"))) == 1
+    assert list((tmp_path / "parts" / "curves" / "dynamics").iterdir())
+
+
+def test_it_learns(recording: Recording, tmp_path: Path) -> None:
+    """Some seconds are enough to say where the square goes better than copying does, and only with the true action."""
+    steps = dataclasses.replace(TOKENIZER_TRAINING, steps=150, batch=16, rate=3e-3, mask=0.0)
+    tokenizer = train_tokenizer(recording, tmp_path, TOKENIZER, steps)
+    training = dataclasses.replace(TRAINING, steps=250, batch=8, rate=3e-3)
+    train_dynamics(recording, tokenizer, tmp_path, SIZE.config(recording, TOKENIZER), training)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves = EventAccumulator(str(tmp_path / "curves" / "dynamics"))
+    curves.Reload()
+    last = {k: curves.Scalars(f"dynamics/{k}")[-1].value for k in ("held_out_next_frame", "held_out_next_frame_wrong_action", "held_out_copy_last")}
+    assert last["held_out_next_frame"] < 0.7 * last["held_out_copy_last"]
+    assert last["held_out_next_frame"] < 0.7 * last["held_out_next_frame_wrong_action"]
+
+
+def test_unfitting_recordings_are_refused(recording: Recording, tmp_path: Path) -> None:
+    with pytest.raises(WorldsimError, match="48x32 do not divide by 64"):
+        train_tokenizer(recording, tmp_path, TokenizerConfig(widths=(8, 8, 8, 8, 8)), TOKENIZER_TRAINING)
+    train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING)
+    with pytest.raises(WorldsimError, match="other settings.*batch"):
+        train_tokenizer(recording, tmp_path, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, batch=5, steps=9))
+    with pytest.raises(WorldsimError, match="no episode is as long"):
+        Windows(recording.episodes("train"), 500)
+
+
+def test_cut_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.checkpoint"
+    write(path, {"x": torch.ones(1000)}, {"step": 1})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WorldsimError, match=r"a\.checkpoint is cut"):
+        read(path)
+
+
+def test_moving_pixels_weigh_more() -> None:
+    before = np.zeros((2, 8, 8, 3), np.uint8)
+    frames = before.copy()
+    frames[1, 4, 4] = 200
+    weight = moving_weight(frames, before, before[0], 5.0)[:, 0]
+    assert weight[1, 4, 4] == pytest.approx(6 * weight[0, 0, 0]) and weight.mean() == pytest.approx(1)
+
+
+def test_rate_rises_stays_and_falls_once() -> None:
+    rates = [rate(step, 2000) for step in range(2000)]
+    assert rates[0] == pytest.approx(1 / 200) and rates[500] == rates[1400] == 1 and rates[-1] < 0.01
+    assert rates[1500:] == sorted(rates[1500:], reverse=True)

@@ -1,0 +1,118 @@
+"""`worldsim train`: the trainings from the command line. Knows recipes and folders, no losses."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from worldsim.errors import WorldsimError, require
+from worldsim.recording import Recording
+from worldsim.spec import WorldSpec
+
+# glibc maps and unmaps large tensors at every step, which costs most of the time of a training on a CPU.
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train a world: worldsim train doom-maze, or worldsim train tokenizer|dynamics --recording R --out O
+
+    Attributes:
+        what: a shipped world's name (the whole recipe: record, tokenizer, dynamics), or tokenizer, or dynamics.
+        recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
+        out: folder of the run, resumed if there is one; runs/NAME if not given.
+        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
+        steps: optimizer steps; the recipe's if 0.
+        batch: frames or clips a step; the recipe's if 0.
+        rate: peak learning rate; the recipe's if 0.
+        seed: of the weights, the draws and the noise.
+        compile: compile the dynamics; needs a C++ compiler and takes some minutes once.
+    """
+
+    what: Annotated[str, tyro.conf.Positional]
+    recording: Path | None = None
+    out: Path | None = None
+    recipe: str = ""
+    steps: int = 0
+    batch: int = 0
+    rate: float = 0.0
+    seed: int = 0
+    compile: bool = True
+
+
+def train(config: TrainConfig) -> None:
+    """Train, going on from the last checkpoint.
+
+    Raises:
+        WorldsimError: for an unknown name, a missing or unfitting recording, or a checkpoint of other settings.
+    """
+    for module in ("torch", "einops", "tensorboard"):
+        require(module, "train")
+    _own_allocator()
+    from worldsim.train.checkpoint import load_tokenizer
+    from worldsim.train.dynamics import train_dynamics
+    from worldsim.train.recipes import RECIPES, learn
+    from worldsim.train.tokenizer import train_tokenizer
+
+    whole = config.what in RECIPES
+    if not whole and config.what not in ("tokenizer", "dynamics"):
+        raise WorldsimError(f"nothing to train is called {config.what!r}; there are {', '.join(RECIPES)}, tokenizer, dynamics")
+    if not whole and config.recording is None:
+        raise WorldsimError(f"which recording? worldsim train {config.what} --recording recordings/NAME --out runs/NAME")
+    name = config.what if whole else ""
+    path = config.recording or Path("recordings") / name
+    if whole and not (path / "zarr.json").exists():
+        from worldsim.app.record import RecordConfig, record
+
+        record(RecordConfig(name, path, RECIPES[name].frames))
+    recording = Recording(path)
+    recipe_name = config.recipe or recording.spec.name
+    recipe = RECIPES.get(recipe_name, RECIPES["doom-maze"] if not config.recipe else None)
+    if recipe is None:
+        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
+    if whole and recording.spec.name != name:
+        raise WorldsimError(f"{path} is a recording of {recording.spec.name!r}, not of {name!r}; give another --recording")
+    out = config.out or Path("runs") / recording.spec.name
+    chosen = {key: value for key in ("steps", "batch", "rate", "seed") if (value := getattr(config, key))}
+    print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
+    if whole:
+        learn(recipe, recording, out)
+    elif config.what == "tokenizer":
+        train_tokenizer(recording, out, recipe.tokenizer, dataclasses.replace(recipe.tokenizer_training, **chosen))
+    else:
+        tokenizer, world = load_tokenizer(out / "tokenizer.safetensors")
+        check_same_world(world, recording)
+        training = dataclasses.replace(recipe.dynamics_training, compile=config.compile and _has_compiler(), **chosen)
+        train_dynamics(recording, tokenizer, out, recipe.dynamics.config(recording, tokenizer.config), training)
+
+
+def check_same_world(world: WorldSpec, recording: Recording) -> None:
+    """Refuse a recording of another world than the one the tokenizer was trained on."""
+    if world.name != recording.spec.name or (world.height, world.width) != (recording.spec.height, recording.spec.width):
+        raise WorldsimError(
+            f"the tokenizer is of {world.name!r} at {world.width}x{world.height}; {recording.path} is of "
+            f"{recording.spec.name!r} at {recording.spec.width}x{recording.spec.height}"
+        )
+
+
+def _own_allocator() -> None:
+    """Start again with the allocator's settings, which count only from a process's start."""
+    if sys.platform == "linux" and any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})
+
+
+def _has_compiler() -> bool:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except (InvalidCxxCompiler, RuntimeError):
+        print("No C++ compiler was found: training without torch.compile, more slowly.")
+        return False
+    return True

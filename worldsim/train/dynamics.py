@@ -1,0 +1,219 @@
+"""Train the dynamics: the next latent frame from clean past and action, then from a past of the model's own making.
+
+B batch, T frames, N tokens a frame, D token width, C x h x w latents.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import track
+from torch import Tensor, nn
+
+from worldsim.dataset import Windows, frame_batches
+from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.errors import WorldsimError
+from worldsim.flow import add_noise, draw_tau, reward_loss
+from worldsim.recording import Recording
+from worldsim.tokenizer import Tokenizer, to_pixels
+from worldsim.train.checkpoint import save_model
+from worldsim.train.loop import Loop, step_generator, with_peaks
+from worldsim.train.watch import Watch
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicsTraining:
+    """Settings of a dynamics training.
+
+    Attributes:
+        steps: optimizer steps. batch: clips a step. length: frames of a clip, one more than it has targets.
+        rate: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
+        at_zero: share of targets denoised from pure noise.
+        context_noise: largest share of noise in the context, drawn for each frame.
+        moving: extra weight of tokens that change more than most, up to this factor.
+        own_from: share of the training after which the model also reads its own predictions.
+        own_passes: most one-pass predictions in a row that replace the context.
+        null_action: share of clips whose actions are hidden.
+        state: weight of naming the exact state, where the recording has one.
+    """
+
+    steps: int = 20_000
+    batch: int = 16
+    length: int = 25
+    rate: float = 1e-3
+    at_zero: float = 0.4
+    context_noise: float = 0.1
+    moving: float = 4.0
+    own_from: float = 0.6
+    own_passes: int = 3
+    null_action: float = 0.1
+    state: float = 0.1
+    seed: int = 0
+    compile: bool = True
+
+
+class LatentClips:
+    """Clips of latents, actions, rewards, ends and states, by frame index.
+
+    The latents of a recording are encoded once for a tokenizer and kept as float16 in `cache`.
+    """
+
+    def __init__(self, recording: Recording, tokenizer: Tokenizer, cache: Path):
+        self.latents = encode_recording(recording, tokenizer, cache)
+        self.actions = np.asarray(recording.actions[: len(recording)]).astype(np.int64)
+        self.rewards = np.asarray(recording.rewards[: len(recording)])
+        self.cont = 1.0 - np.asarray(recording.terminated[: len(recording)]).astype(np.float32)
+        state = np.asarray(recording.state[: len(recording)])
+        self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
+
+    def __getitem__(self, index: np.ndarray) -> tuple[Tensor, ...]:
+        """Frame indices `[B, T+1]` -> latents `[B, T+1, C, h, w]`; actions, rewards, cont `[B, T]`; states of the last T
+        frames `[B, T, S]`."""
+        now, following = index[:, :-1], index[:, 1:]
+        arrays = (self.latents[index].astype(np.float32), self.actions[now], self.rewards[now], self.cont[now], self.state[following])
+        return tuple(torch.from_numpy(a) for a in arrays)
+
+
+@torch.no_grad()
+def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) -> np.ndarray:
+    """Latents of all frames, float16 `[N, C, h, w]`, from `cache` if this tokenizer wrote them there before."""
+    digest = hashlib.sha256(b"".join(v.float().numpy().tobytes() for v in tokenizer.state_dict().values())).hexdigest()[:12]
+    path = cache / f"latents-{digest}-{len(recording)}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        shape = (len(recording), *tokenizer.config.latent_shape(recording.spec.height, recording.spec.width))
+        partial = path.with_suffix(".partial")
+        latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        tokenizer.eval()
+        size = 256
+        for start, frames in track(frame_batches(recording, size), "encoding", total=-(-len(recording) // size)):
+            with torch.autocast("cpu", torch.bfloat16):
+                pixels = to_pixels(torch.from_numpy(frames)).contiguous(memory_format=torch.channels_last)
+                latents[start : start + len(frames)] = tokenizer.encode(pixels).half().numpy()
+        latents.flush()
+        os.replace(partial, path)
+    return np.load(path, mmap_mode="r")
+
+
+def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else."""
+    hidden = [p for n, p in model.named_parameters() if n.startswith(("trunk.", "head.")) and n.endswith(".weight") and p.ndim == 2]
+    chosen = {id(p) for p in hidden}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        with_peaks(torch.optim.Muon(hidden, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")),
+        with_peaks(torch.optim.AdamW(rest, lr=rate / 2, betas=(0.9, 0.95), weight_decay=0.0)),
+    ]
+
+
+class ClipLoss(nn.Module):
+    """The loss of one batch of clips, as a module, so that it compiles as a whole."""
+
+    def __init__(self, model: Dynamics, training: DynamicsTraining):
+        super().__init__()
+        self.model, self.training_config = model, training
+
+    def predict(self, context: Tensor, actions: Tensor, noise: Tensor) -> Tensor:
+        """One-pass predictions of the frames that follow `context` `[B, T, N, D]`."""
+        features, _ = self.model.look(context, actions)
+        tau = torch.zeros(context.shape[0] * context.shape[1])
+        clean = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noise.flatten(0, 1), tau).clean
+        return clean.unflatten(0, context.shape[:2])
+
+    def forward(
+        self, context: Tensor, actions: Tensor, target: Tensor, change: Tensor, noise: Tensor, tau: Tensor, outcome: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]:
+        """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
+
+        `change` `[B, T, N]` is how much each token truly changes; `outcome` is reward, cont `[B, T]` and state `[B, T, S]`.
+        """
+        reward, cont, state = outcome
+        features, _ = self.model.look(context, actions)
+        noisy = add_noise(target, noise, tau[..., None].expand(target.shape[:-1]))
+        output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
+        error = (output.clean - target.flatten(0, 1)).square().mean(-1)  # [B T, N]
+        weight = 1 + (change / change.mean()).clamp(max=self.training_config.moving).flatten(0, 1)
+        next_frame = (error.mean(-1) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
+        losses = {
+            "latent": (error * weight).mean() / weight.mean(),
+            "reward": reward_loss(output.reward, reward.flatten()).mean(),
+            "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
+        }
+        total = losses["latent"] + 0.1 * losses["reward"] + 0.1 * losses["cont"]
+        if state.shape[-1]:
+            losses["state"] = (output.state - state.flatten(0, 1)).square().mean()
+            total = total + self.training_config.state * losses["state"]
+        return {"loss": total, "next_frame": next_frame, **losses}
+
+
+def train_dynamics(
+    recording: Recording, tokenizer: Tokenizer, out: Path, config: DynamicsConfig, training: DynamicsTraining
+) -> Dynamics:
+    """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/dynamics.safetensors`, the
+    moving average of the weights.
+
+    Raises:
+        WorldsimError: if the recording does not fit the tokenizer or the clips.
+    """
+    spec = recording.spec
+    fits = tokenizer.config.latent_shape(spec.height, spec.width), len(spec.actions), len(spec.state_names)
+    if (tuple(config.latent_shape), config.actions, config.state) != fits:
+        raise WorldsimError(f"the dynamics are for {config.latent_shape}, {config.actions} actions; {recording.path} needs {fits}")
+    torch.manual_seed(training.seed)
+    model = Dynamics(config)
+    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
+    del settings["steps"], settings["compile"]
+    loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
+    clips = LatentClips(recording, tokenizer, out)
+    windows = Windows(recording.episodes("train"), training.length)
+    watch = Watch(recording, tokenizer, clips, out, training.length)
+    loss_module = ClipLoss(model, training)
+    forward = torch.compile(loss_module) if training.compile else loss_module
+    predict = torch.compile(loss_module.predict) if training.compile else loss_module.predict
+
+    def train_step(step: int) -> dict[str, Tensor]:
+        generator = step_generator(training.seed, step)
+        random = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
+        latents, actions, *outcome = clips[windows.draw(training.batch, training.seed, step)]
+        tokens = model.to_tokens(latents)
+        clean, target = tokens[:, :-1], tokens[:, 1:]
+        b, t = actions.shape
+        actions = torch.where(random(b, 1) < training.null_action, config.actions, actions)
+        noise = torch.randn(target.shape, generator=generator)
+        level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)  # a quarter of the clips stays clean
+        smear = torch.randn(clean.shape, generator=generator)
+        context = add_noise(clean, smear, 1 - level)
+        with torch.autocast("cpu", torch.bfloat16):
+            if step >= training.own_from * training.steps and step % 4:
+                first = torch.randint(0, t, (b, 1), generator=generator)
+                own = (torch.arange(t) > first)[..., None, None]
+                with torch.no_grad():
+                    for _ in range(step % 4 if step % 4 <= training.own_passes else training.own_passes):
+                        made = predict(context, actions, torch.randn(target.shape, generator=generator))
+                        context = torch.where(own, torch.cat([clean[:, :1], made[:, :-1]], dim=1), context)
+            tau = draw_tau((b, t), training.at_zero, generator)
+            losses = forward(context, actions, target, (target - clean).square().mean(-1), noise, tau, tuple(outcome))
+        for optimizer in loop.optimizers:
+            optimizer.zero_grad()
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in loop.optimizers:
+            optimizer.step()
+        return {k: v.detach() for k, v in losses.items()}
+
+    def look(step: int) -> dict[str, float]:
+        averaged = Dynamics(config).requires_grad_(False).eval()
+        averaged.load_state_dict(loop.average.weights)
+        save_model(out / "dynamics.safetensors", averaged, spec)
+        return watch(averaged, step)
+
+    loop.run(train_step, look)
+    final = Dynamics(config).requires_grad_(False).eval()
+    final.load_state_dict(loop.average.weights)
+    return final

@@ -1,0 +1,72 @@
+"""Recipes: everything that decides how a shipped world was learned. Data, not code: a new world is a new entry."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from worldsim.dynamics import DynamicsConfig
+from worldsim.recording import Recording
+from worldsim.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.train.dynamics import DynamicsTraining, train_dynamics
+from worldsim.train.tokenizer import TokenizerTraining, train_tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicsSize:
+    """What is chosen of a `DynamicsConfig`; the rest follows from the recording and the tokenizer."""
+
+    pack: tuple[int, int] = (2, 2)
+    width: int = 256
+    heads: int = 4
+    depth: int = 6
+    look_back: tuple[int, ...] = (1, 4)
+    head_depth: int = 2
+    window: int = 16
+
+    def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
+        """The whole configuration for a recording."""
+        spec = recording.spec
+        shape = tokenizer.latent_shape(spec.height, spec.width)
+        return DynamicsConfig(shape, len(spec.actions), len(spec.state_names), **dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """From a real world to a learned one.
+
+    Attributes:
+        frames: frames to record at least.
+        tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
+    """
+
+    frames: int
+    tokenizer: TokenizerConfig
+    tokenizer_training: TokenizerTraining
+    dynamics: DynamicsSize
+    dynamics_training: DynamicsTraining
+
+
+RECIPES = {
+    "atari-freeway": Recipe(
+        frames=200_000,
+        tokenizer=TokenizerConfig(channels=8, widths=(64, 128), blocks=1),
+        tokenizer_training=TokenizerTraining(steps=1900, batch=32),
+        dynamics=DynamicsSize(pack=(4, 2)),
+        dynamics_training=DynamicsTraining(steps=1500, batch=8),
+    ),
+    "doom-maze": Recipe(
+        frames=470_000,
+        tokenizer=TokenizerConfig(channels=16, widths=(64, 128), blocks=1),
+        tokenizer_training=TokenizerTraining(steps=5000, batch=64, mask=0.5),
+        dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
+        dynamics_training=DynamicsTraining(steps=6000, batch=12),
+    ),
+}
+
+
+def learn(recipe: Recipe, recording: Recording, out: Path) -> None:
+    """Tokenizer, then dynamics; goes on from the last checkpoints in `out`."""
+    tokenizer: Tokenizer = train_tokenizer(recording, out, recipe.tokenizer, recipe.tokenizer_training)
+    config = recipe.dynamics.config(recording, recipe.tokenizer)
+    train_dynamics(recording, tokenizer, out, config, recipe.dynamics_training)
