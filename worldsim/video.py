@@ -66,7 +66,8 @@ class VideoWriter:
         try:
             if self._stream is None:
                 self._start(*frame.shape[:2])
-            large = cv2.resize(frame, (self._stream.width, self._stream.height), interpolation=cv2.INTER_NEAREST)
+            size = (self._stream.width, self._stream.height)
+            large = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_NEAREST), np.uint8)
             self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(large, format="rgb24")))
         except FAILURES as error:
             raise self._failed(error) from error

@@ -27,6 +27,7 @@ COMMANDS = {
     "record": Command(
         "worldsim.app.record", "record", "RecordConfig", "play a real world headless and write what was seen"
     ),
+    "play": Command("worldsim.app.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.app.inspect", "inspect", "InspectConfig", "show what is in a recording"),
 }
 
