@@ -5,12 +5,13 @@ A recording is one Zarr v3 group with one array a field, all of the same length 
     frames [N, H, W, 3] uint8    actions [N] int16    rewards [N] float32    terminated [N] bool    state [N, S] float32
 
 `action[t]` is taken on seeing `frame[t]` and leads to `frame[t+1]`, `reward[t]`, `terminated[t]`; the last frame of an
-episode has no action of its own (stored as -1, reward 0). `episode_ends` [E] holds the exclusive end of every episode, is
-written last, and is the only truth: whatever lies beyond its last value is the rest of an interrupted write.
+episode has no action of its own (stored as -1, reward 0). `episode_ends` [E] holds the exclusive end of every episode,
+is written last, and is the only truth: whatever lies beyond its last value is the rest of an interrupted write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 from collections.abc import Iterator
@@ -75,9 +76,11 @@ class Recording:
         self.origin: dict[str, Any] = dict(attributes.get("origin", {}))
         self.seed: int = attributes["seed"]
         self.frames, self.actions, self.rewards, self.terminated, self.state = (group[name] for name in FIELDS)
-        self.ends = np.asarray(group["episode_ends"][:], dtype=np.int64)
+        self.ends = _ends(group)
         if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in FIELDS):
-            raise WorldsimError(f"recording {self.path} is damaged: it holds fewer frames than its episodes claim. Record again.")
+            raise WorldsimError(
+                f"recording {self.path} is damaged: it holds fewer frames than its episodes claim. Record again."
+            )
 
     def __len__(self) -> int:
         """Frames in whole episodes."""
@@ -110,12 +113,14 @@ class RecordingWriter:
         origin: where the frames come from and under which licence.
 
     Raises:
-        WorldsimError: if `path` holds a recording of another world or seed, or the disk is full.
+        WorldsimError: if `path` holds a recording of another world or seed, or anything else; or it can't be written.
     """
 
     def __init__(self, path: str | Path, spec: WorldSpec, seed: int = 0, origin: dict[str, Any] | None = None):
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         if (self.path / "zarr.json").exists():
+            for left_over in self.path.rglob("*.partial"):  # by a killed recorder, in the middle of a chunk
+                left_over.unlink()
             group, attributes = _open(self.path, mode="r+")
             if attributes["spec"] != _plain(spec.to_json()) or attributes["seed"] != seed:
                 raise WorldsimError(
@@ -123,16 +128,17 @@ class RecordingWriter:
                     f"{attributes['spec']['width']}x{attributes['spec']['height']}). Give another --out, or remove it."
                 )
         else:
-            group = _create(self.path, spec, seed, origin or {})
+            with _writing(self.path, 0):
+                group = _create(self.path, spec, seed, origin or {})
         self._group = group
-        ends = group["episode_ends"][:]
+        ends = _ends(group)
         self.frames = int(ends[-1]) if len(ends) else 0
         self.episodes = len(ends)
 
     def append(self, episode: Episode) -> None:
         """Write one episode; it counts from the moment its end is written, which is the last thing done."""
         start, end = self.frames, self.frames + len(episode)
-        try:
+        with _writing(self.path, self.episodes):
             for name in FIELDS:
                 array = self._group[name]
                 array.resize((end, *array.shape[1:]))
@@ -140,14 +146,27 @@ class RecordingWriter:
             ends = self._group["episode_ends"]
             ends.resize((self.episodes + 1,))
             ends[self.episodes] = end
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise WorldsimError(
-                    f"disk full while writing {self.path}; its {self.episodes} whole episodes are safe. "
-                    "Free some space and run the same command again."
-                ) from error
-            raise
         self.frames, self.episodes = end, self.episodes + 1
+
+
+@contextlib.contextmanager
+def _writing(path: Path, safe: int) -> Iterator[None]:
+    """Turns what the disk says into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise WorldsimError(f"can't write the recording {path}: {error}") from error
+        raise WorldsimError(
+            f"disk full while writing {path}; its {safe} whole episodes are safe. "
+            "Free some space and run the same command again."
+        ) from error
+
+
+def _ends(group: zarr.Group) -> np.ndarray:
+    """The ends that were written: a zero is room made for one by a recorder that was killed before it wrote it."""
+    ends = np.asarray(group["episode_ends"][:], dtype=np.int64)
+    return ends[ends > 0]
 
 
 def _open(path: Path, mode: str = "r") -> tuple[zarr.Group, dict[str, Any]]:
@@ -160,12 +179,18 @@ def _open(path: Path, mode: str = "r") -> tuple[zarr.Group, dict[str, Any]]:
     except (OSError, ValueError, KeyError) as error:
         raise WorldsimError(f"{path} is not a readable recording: {error}") from error
     if attributes.get("format") != FORMAT or missing:
-        raise WorldsimError(f"{path} is not a whole recording of format {FORMAT} (missing: {sorted(missing)}). Record again.")
+        raise WorldsimError(
+            f"{path} is not a whole recording of format {FORMAT} (missing: {sorted(missing)}). Record again."
+        )
     return group, attributes
 
 
 def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any]) -> zarr.Group:
-    group = zarr.open_group(str(path), mode="w")
+    """A recording without episodes: made beside its place and moved there, so that it is there whole or not at all."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise WorldsimError(f"{path} is no recording and not an empty folder. Give another --out.")
+    beside = path.with_name(f".{path.name}.partial")
+    group = zarr.open_group(str(beside), mode="w")
     shapes = {
         "frames": ((spec.height, spec.width, 3), "uint8"),
         "actions": ((), "int16"),
@@ -178,7 +203,10 @@ def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any]) -> z
         group.create_array(name, shape=(0, *shape), chunks=chunks, dtype=dtype)
     group.create_array("episode_ends", shape=(0,), chunks=(4096,), dtype="int64")
     group.attrs.update({"format": FORMAT, "spec": _plain(spec.to_json()), "seed": seed, "origin": origin})
-    return group
+    if path.exists():
+        path.rmdir()
+    beside.replace(path)
+    return zarr.open_group(str(path), mode="r+")
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,64 @@
+"""What all tests share: no display, one thread a process, a small world and recordings of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from worldsim.recording import Episode, RecordingWriter
+from worldsim.spec import Action, WorldSpec
+
+
+@pytest.fixture
+def small_spec() -> WorldSpec:
+    """A world of unequal sides, with a state."""
+    return WorldSpec(
+        name="small",
+        height=16,
+        width=32,
+        fps=10,
+        frame_skip=2,
+        actions=(
+            Action("stay"),
+            Action("left", ("left",)),
+            Action("right", ("right",)),
+            Action("jump", ("right", "up")),
+        ),
+        keys={"left": ("ArrowLeft", "KeyA"), "right": ("ArrowRight",), "up": ("ArrowUp", "Space")},
+        state_names=("x", "y"),
+        title="A small world",
+    )
+
+
+@pytest.fixture
+def make_episode(small_spec: WorldSpec) -> Callable[..., Episode]:
+    """`make_episode(seed, length)`: noise for frames, random actions, an end by the game."""
+
+    def make(seed: int, length: int) -> Episode:
+        rng = np.random.default_rng(seed)
+        return Episode(
+            rng.integers(0, 256, (length, small_spec.height, small_spec.width, 3), np.uint8),
+            np.append(rng.integers(0, len(small_spec.actions), length - 1), -1).astype(np.int16),
+            np.append(rng.random(length - 1), 0).astype(np.float32),
+            np.arange(length) == length - 2,
+            rng.random((length, 2)).astype(np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture
+def small_recording(tmp_path: Path, small_spec: WorldSpec, make_episode: Callable[..., Episode]) -> Path:
+    """Twelve episodes of 50 to 61 frames, seed 5."""
+    writer = RecordingWriter(tmp_path / "small", small_spec, 5, {"source": "noise", "licence": "none"})
+    for i in range(12):
+        writer.append(make_episode(i, 50 + i))
+    return tmp_path / "small"
