@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "play": Command("worldsim.app.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.app.inspect", "inspect", "InspectConfig", "show what is in a recording"),
+    "train": Command("worldsim.app.train", "train", "TrainConfig", "learn a world from a recording"),
 }
 
 

@@ -94,7 +94,7 @@ def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) ->
         size = 256
         for start, frames in track(frame_batches(recording, size), "encoding", total=-(-len(recording) // size)):
             with torch.autocast("cpu", torch.bfloat16):
-                pixels = to_pixels(torch.from_numpy(frames)).contiguous(memory_format=torch.channels_last)
+                pixels = to_pixels(torch.from_numpy(frames))
                 latents[start : start + len(frames)] = tokenizer.encode(pixels).half().numpy()
         latents.flush()
         os.replace(partial, path)

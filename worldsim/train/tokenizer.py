@@ -71,7 +71,7 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
     spec = recording.spec
     config.latent_shape(spec.height, spec.width)
     torch.manual_seed(training.seed)
-    tokenizer = Tokenizer(config).to(memory_format=torch.channels_last)
+    tokenizer = Tokenizer(config)
     optimizer = with_peaks(torch.optim.AdamW(tokenizer.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01))
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"]
@@ -83,7 +83,7 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
         generator = step_generator(training.seed, step)
         frames, before = table.draw(training.batch, training.seed, step)
         weight = torch.from_numpy(moving_weight(frames, before, table.median, training.moving))
-        pixels = to_pixels(torch.from_numpy(frames)).contiguous(memory_format=torch.channels_last)
+        pixels = to_pixels(torch.from_numpy(frames))
         tokenizer.train()
         with torch.autocast("cpu", torch.bfloat16):
             latents = tokenizer.encode(hide(pixels, config.factor, training.mask, generator) if training.mask else pixels)
