@@ -77,6 +77,8 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
         self._ale.setInt("frame_skip", SKIP)
         self._ale.setFloat("repeat_action_probability", 0.0)
         self._ale.loadROM(str(ale_py.roms.get_rom_path("freeway")))
+        self._ale.reset_game()
+        self._switched_on = self._ale.cloneSystemState()  # a reset of the game alone keeps some of what went before
         self._window = Window(self.world, render_mode)
 
     def reset(
@@ -84,7 +86,7 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start a game with the cars at random places."""
         super().reset(seed=seed)
-        self._ale.reset_game()
+        self._ale.restoreSystemState(self._switched_on)
         for lane, place in enumerate(self.np_random.integers(0, TRAFFIC, LANES)):
             self._ale.setRAM(RAM_CARS + lane, int(place))
         self._ale.act(0)  # draws the cars where they now are

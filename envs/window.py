@@ -43,7 +43,7 @@ class Window:
             pygame.display.set_caption(self._world.title or self._world.name)
             self._clock = pygame.time.Clock()
         surface = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), frame.shape[1::-1], "RGB")
-        pygame.transform.scale(surface, self._screen.get_size(), self._screen)
+        self._screen.blit(pygame.transform.scale(surface, self._screen.get_size()), (0, 0))
         pygame.event.pump()
         pygame.display.flip()
         self._clock.tick(self._world.fps)
@@ -65,6 +65,7 @@ def pygame_key(code: str) -> int:
     """The pygame key of a W3C `KeyboardEvent.code` name on a US layout: "ArrowUp", "KeyW", "Digit1", "Space", ..."""
     import pygame
 
-    for prefix in ("Arrow", "Key", "Digit"):
-        code = code.removeprefix(prefix)
-    return pygame.key.key_code({"Enter": "return"}.get(code, code.lower()))
+    if code.startswith("Key"):
+        return int(getattr(pygame, f"K_{code.removeprefix('Key').lower()}"))
+    name = code.removeprefix("Arrow").removeprefix("Digit").upper()
+    return int(getattr(pygame, f"K_{'RETURN' if name == 'ENTER' else name}"))

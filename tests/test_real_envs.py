@@ -201,7 +201,7 @@ def test_the_same_chance_makes_the_same_explorer(world):
         explorer = make_explorer(world, np.random.default_rng(7), env.action_space.n)
         observation, info = env.reset(seed=7)
         actions = []
-        for _ in range(15):
+        for _ in range(8):
             actions.append(explorer(observation, info))
             observation, _, _, _, info = env.step(actions[-1])
         plays.append(actions)
