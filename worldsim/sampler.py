@@ -16,7 +16,7 @@ def euler(denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedu
     """Deterministic Euler sampler of the rectified flow (Liu et al. 2022, section 2.2), in len(schedule) passes.
 
     Args:
-        denoise: (noisy `[B, N, D]`, tau `[B]`) -> prediction of the clean latent.
+        denoise: (noisy `[B, N, D]`, tau `[1]`) -> prediction of the clean latent.
         noise: `[B, N, D]`, standard normal.
         schedule: rising signal levels, the first 0, all below 1; the last pass goes straight to 1.
 
@@ -25,6 +25,6 @@ def euler(denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedu
     """
     noisy = noise
     for tau, next_tau in zip(schedule, [*schedule[1:], 1.0], strict=True):
-        output = denoise(noisy, noise.new_full((len(noise),), tau))
+        output = denoise(noisy, noise.new_full((1,), tau))
         noisy = advance(noisy, output.clean, tau, next_tau)
     return output

@@ -1,0 +1,262 @@
+"""Bundles: a world as a folder that can be played. Written whole or not at all, checked when read. Knows no network.
+
+world.json          format, spec, configs, sizes, origin and licence of the data, size and sha256 of every file
+model.safetensors   all weights once, float16
+step.onnx prefill.onnx encoder.onnx decoder.onnx    graphs without weights
+starts/             places to begin: start-00.png (frames, top to bottom), starts.safetensors (actions, latents)
+preview.png         for the gallery
+card.md             what was measured; the one file that may change
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from worldsim.errors import WorldsimError
+from worldsim.spec import WorldSpec
+
+FORMAT = 1
+GRAPHS = ("step", "prefill", "encoder", "decoder")
+SHIPPED = Path(__file__).parent / "worlds"
+_WAY_OUT = "Export the world again, or install worldsim again if it came with it."
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Starts:
+    """Places to begin: context windows from episodes that were never trained on.
+
+    Attributes:
+        frames: uint8 `[n, T, H, W, 3]`.
+        actions: int64 `[n, T-1]`, those taken between them.
+        latents: float16 `[n, T, C, h, w]`.
+    """
+
+    frames: np.ndarray
+    actions: np.ndarray
+    latents: np.ndarray
+
+    def __len__(self) -> int:
+        """n."""
+        return len(self.frames)
+
+
+class Bundle:
+    """A world on disk, checked as a whole when opened.
+
+    Attributes:
+        path: its folder.
+        spec: the world.
+        digest: names it: sha256 over everything in it but the card.
+        configs: {"tokenizer", "dynamics": fields of their configs, "schedule": the sampler's signal levels}.
+        window, draws, latent_shape, entry_shape: see `worldsim.runtime.Runtime`.
+        graph_weights: for each graph the names of the weights it is handed.
+        origin: source and licence of the frames it learned from.
+
+    Raises:
+        WorldsimError: if a file is missing, cut or changed, or the bundle is of another format.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        manifest = _read_manifest(self.path)
+        try:
+            self.spec = WorldSpec.from_json(manifest["spec"])
+            self.digest: str = manifest["digest"]
+            self.configs: dict[str, Any] = manifest["configs"]
+            sizes = manifest["sizes"]
+            self.window, self.draws = int(sizes["window"]), int(sizes["draws"])
+            c, h, w = sizes["latents"]
+            self.latent_shape: tuple[int, int, int] = (c, h, w)
+            looks, tokens, numbers = sizes["entry"]
+            self.entry_shape: tuple[int, int, int] = (looks, tokens, numbers)
+            self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in GRAPHS}
+            self.origin: dict[str, Any] = manifest["origin"]
+            files = dict(manifest["files"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise WorldsimError(f"{self.path / 'world.json'} is not that of a world ({error}). {_WAY_OUT}") from error
+        for name, facts in files.items():
+            _check_file(self.path / name, facts)
+        self._starts = sorted(name for name in files if name.startswith("starts/") and name.endswith(".png"))
+
+    @property
+    def card(self) -> str:
+        """What was measured, as Markdown; empty before it was."""
+        path = self.path / "card.md"
+        return path.read_text("utf-8") if path.exists() else ""
+
+    @functools.cached_property
+    def starts(self) -> Starts:
+        """Where play can begin.
+
+        Raises:
+            WorldsimError: if frames, actions and latents do not fit each other or the world.
+        """
+        tensors = safetensors.numpy.load_file(self.path / "starts/starts.safetensors")
+        actions, latents = tensors["actions"], tensors["latents"]
+        sheets = [cv2.imread(str(self.path / name))[..., ::-1] for name in self._starts]
+        shape = (actions.shape[0], actions.shape[1] + 1)
+        size = (self.spec.height, self.spec.width, 3)
+        fits = all(s.shape == (shape[1] * size[0], *size[1:]) for s in sheets) and len(sheets) == shape[0]
+        if not fits or latents.shape != (*shape, *self.latent_shape):
+            raise WorldsimError(f"{self.path / 'starts'}: frames, actions and latents do not fit. {_WAY_OUT}")
+        return Starts(np.stack(sheets).reshape(*shape, *size), actions, latents)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights by name, floats as float32."""
+        stored = safetensors.numpy.load_file(self.path / "model.safetensors")
+        return {name: w.astype(np.float32) if w.dtype == np.float16 else w for name, w in stored.items()}
+
+
+def shipped_worlds() -> list[str]:
+    """Names of the worlds that came with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/world.json"))
+
+
+def open_world(world: str | Path) -> Bundle:
+    """Open a world.
+
+    Args:
+        world: a shipped world's name, or the folder of a bundle.
+
+    Raises:
+        WorldsimError: if there is none, or it is not whole.
+    """
+    names = shipped_worlds()
+    if str(world) in names:
+        return Bundle(SHIPPED / str(world))
+    if not Path(world).exists():
+        raise WorldsimError(f"no world {str(world)!r}: give one of {', '.join(names) or '(none shipped)'}, or a folder")
+    return Bundle(world)
+
+
+@contextlib.contextmanager
+def staging(out: str | Path) -> Iterator[Path]:
+    """A folder to write a bundle into, that takes the place of `out` when all went well and is gone when not.
+
+    Raises:
+        WorldsimError: if `out` holds something that is not a bundle, or the disk is full.
+    """
+    out = Path(out)
+    if out.exists() and not (out / "world.json").exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WorldsimError(f"{out} holds something that is not a world. Give another --out.")
+    partial, old = (out.parent / f".{out.name}.{state}" for state in ("partial", "old"))
+    shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(out, old)
+        os.replace(partial, out)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorldsimError(f"disk full while writing {out}; nothing was written. Free some space.") from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    spec: WorldSpec,
+    configs: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    origin: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    graphs: Mapping[str, tuple[bytes, list[str]]],
+    starts: Starts,
+) -> None:
+    """Write all files of a bundle into a folder (of `staging`).
+
+    Args:
+        folder: an empty one.
+        spec: the world.
+        configs, sizes, origin: as `Bundle` has them; sizes are {"window", "draws", "latents", "entry"}.
+        weights: as they are stored, float16 where that is enough.
+        graphs: for each of `GRAPHS` its ONNX bytes and the names of the weights it is handed.
+        starts: at least one.
+    """
+    (folder / "starts").mkdir()
+    (folder / "model.safetensors").write_bytes(safetensors.numpy.save({k: np.array(v) for k, v in weights.items()}))
+    for name, (graph, _) in graphs.items():
+        (folder / f"{name}.onnx").write_bytes(graph)
+    arrays = {"actions": starts.actions.astype(np.int64), "latents": starts.latents.astype(np.float16)}
+    (folder / "starts/starts.safetensors").write_bytes(safetensors.numpy.save(arrays))
+    for i, frames in enumerate(starts.frames):
+        _write_png(folder / f"starts/start-{i:02d}.png", frames.reshape(-1, *frames.shape[2:]))
+    _write_png(folder / "preview.png", starts.frames[0, -1])
+    manifest = {
+        "format": FORMAT,
+        "spec": spec.to_json(),
+        "configs": dict(configs),
+        "sizes": dict(sizes),
+        "origin": dict(origin),
+        "graphs": {name: names for name, (_, names) in graphs.items()},
+        "files": {
+            str(path.relative_to(folder).as_posix()): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+    }
+    manifest["digest"] = _digest(manifest)
+    (folder / "world.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "world.json"
+    if not path.is_file():
+        raise WorldsimError(
+            f"{folder} is not a world: it has no world.json. Give the folder that worldsim export wrote."
+        )
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        stated, found = manifest["format"], manifest["digest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorldsimError(f"{path} is cut or is not that of a world ({error}). {_WAY_OUT}") from error
+    if stated != FORMAT:
+        raise WorldsimError(f"{path} is of format {stated}; this worldsim reads {FORMAT}. {_WAY_OUT}")
+    if found != _digest(manifest):
+        raise WorldsimError(f"{path} was changed after it was written. {_WAY_OUT}")
+    return manifest
+
+
+def _check_file(path: Path, facts: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        raise WorldsimError(f"{path} is missing. {_WAY_OUT}")
+    if path.stat().st_size != facts["bytes"]:
+        raise WorldsimError(f"{path} is cut: {path.stat().st_size} bytes of {facts['bytes']}. {_WAY_OUT}")
+    if _sha256(path) != facts["sha256"]:
+        raise WorldsimError(f"{path} was changed: its sha256 is not the one in world.json. {_WAY_OUT}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write_png(path: Path, frame: np.ndarray) -> None:
+    ok, data = cv2.imencode(".png", frame[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert ok
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,217 @@
+"""Session: play a generated world. A state goes in, a new state comes out; nothing is kept in between.
+
+    session = Session(load_runtime(open_world("doom-maze")))
+    state = session.start([0], seeds=[7])
+    state, seen = session.step(state, np.array([1]))         # seen.frame: uint8 [1, H, W, 3]
+
+Keeping an old state is rewind, stepping it with another action is a branch, `snapshot` of it is a save file. States
+share the cache entries of frames they have both seen. Knows nothing of windows, gymnasium or torch.
+
+B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from worldsim.errors import WorldsimError
+from worldsim.noise import frame_noise
+from worldsim.runtime import Runtime
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class State:
+    """Where B worlds are. A value: its arrays are read-only.
+
+    Attributes:
+        entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
+        length: int64 `[B]`, how many of the newest entries are real for each row.
+        latents: float32 `[B, C, h, w]` of the frame on screen.
+        frame: uint8 `[B, H, W, 3]`, on screen.
+        index: int64 `[B]`, frames generated since the last real one.
+        seed: uint64 `[B]`, what the random numbers hang on.
+    """
+
+    entries: tuple[np.ndarray, ...]
+    length: np.ndarray
+    latents: np.ndarray
+    frame: np.ndarray
+    index: np.ndarray
+    seed: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (*self.entries, self.length, self.latents, self.frame, self.index, self.seed):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.length)
+
+
+class Frame(NamedTuple):
+    """What is seen of a step.
+
+    Attributes:
+        frame: uint8 `[B, H, W, 3]`, read-only.
+        reward: float32 `[B]`, expected.
+        cont: float32 `[B]`, probability that play goes on.
+    """
+
+    frame: np.ndarray
+    reward: np.ndarray
+    cont: np.ndarray
+
+
+class Session:
+    """The rollout of a generated world; holds no state of its own, so one session serves any number of players."""
+
+    def __init__(self, runtime: Runtime):
+        self.runtime, self.spec, self.window = runtime, runtime.spec, runtime.window
+
+    def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: Sequence[int] | np.ndarray) -> State:
+        """Begin after any frames of the world's size.
+
+        Args:
+            frames: uint8 `[B, T, H, W, 3]`, T at least 1; W + 1 give the fullest memory.
+            actions: integers `[B, T-1]`, those taken between them.
+            seeds: integers `[B]`, 0 or more.
+
+        Raises:
+            WorldsimError: for frames of another size, numbers that do not fit each other, or an unknown action.
+        """
+        frames = np.asarray(frames)
+        size = (self.spec.height, self.spec.width, 3)
+        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[2:] != size or 0 in frames.shape[:2]:
+            raise WorldsimError(
+                f"frames {frames.dtype} {list(frames.shape)} do not fit world {self.spec.name!r}: "
+                f"give uint8 RGB [B, T, {size[0]}, {size[1]}, 3]"
+            )
+        actions = self._actions(actions, (frames.shape[0], frames.shape[1] - 1))
+        return self._begin(self.runtime.encode(frames), actions, frames[:, -1], seeds)
+
+    def start(self, starts: Sequence[int], seeds: Sequence[int] | np.ndarray) -> State:
+        """Begin at starts that the world came with, one a row.
+
+        Raises:
+            WorldsimError: for a start the world has not, or if it came without.
+        """
+        known = self.runtime.starts
+        if known is None:
+            raise WorldsimError(f"world {self.spec.name!r} came without starts: reset it from frames")
+        for start in starts:
+            if not 0 <= start < len(known):
+                raise WorldsimError(f"world {self.spec.name!r} has no start {start}; it has 0 to {len(known) - 1}")
+        rows = list(starts)
+        return self._begin(known.latents[rows].astype(np.float32), known.actions[rows], known.frames[rows, -1], seeds)
+
+    def step(self, state: State, actions: np.ndarray) -> tuple[State, Frame]:
+        """Generate the next frame.
+
+        Args:
+            state: not changed.
+            actions: integers `[B]`, taken on seeing `state.frame`.
+
+        Raises:
+            WorldsimError: for an action the world has not.
+        """
+        actions = self._actions(actions, (len(state),))
+        shape, draws = self.runtime.latent_shape, self.runtime.draws
+        noise = [frame_noise(int(s), int(i) + 1, draws, shape) for s, i in zip(state.seed, state.index, strict=True)]
+        made = self.runtime.step(self._cache(state), state.length, state.latents, actions, np.stack(noise))
+        new = State(
+            (*state.entries, made.entry)[-self.window :],
+            np.minimum(state.length + 1, self.window),
+            made.latents,
+            made.frame,
+            state.index + 1,
+            state.seed,
+        )
+        return new, Frame(made.frame, made.reward, made.cont)
+
+    def stack(self, states: Sequence[State]) -> State:
+        """Several states as the rows of one; they may have been played for different times."""
+        most = max(len(state.entries) for state in states)
+        padded = [[self._blank(len(s))] * (most - len(s.entries)) + list(s.entries) for s in states]
+        entries = tuple(np.concatenate(parts) for parts in zip(*padded, strict=True))
+        rest = ([getattr(s, name) for s in states] for name in ("length", "latents", "frame", "index", "seed"))
+        return State(entries, *(np.concatenate(parts) for parts in rest))
+
+    def split(self, state: State) -> list[State]:
+        """The rows of a state as states of one row."""
+        rows = []
+        for i in range(len(state)):
+            row = slice(i, i + 1)
+            newest = state.entries[len(state.entries) - int(state.length[i]) :]
+            rest = (getattr(state, name)[row] for name in ("length", "latents", "frame", "index", "seed"))
+            rows.append(State(tuple(entry[row] for entry in newest), *rest))
+        return rows
+
+    def snapshot(self, state: State) -> bytes:
+        """A state as the bytes of a safetensors file; `restore` gives it back bit for bit."""
+        shape = (len(state.entries), len(state), *self.runtime.entry_shape)
+        tensors = {field.name: getattr(state, field.name) for field in dataclasses.fields(State)[1:]}
+        tensors["entries"] = np.array(state.entries, np.float16).reshape(shape)
+        tensors["world"] = np.frombuffer(bytes.fromhex(self.runtime.digest), np.uint8)
+        return safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+
+    def restore(self, data: bytes) -> State:
+        """The state of a snapshot.
+
+        Raises:
+            WorldsimError: if it is not a whole snapshot, or one of another world.
+        """
+        try:
+            tensors = safetensors.numpy.load(data)
+            world, entries = bytes(tensors.pop("world")).hex(), tensors.pop("entries")
+            state = State(tuple(entries), **tensors)
+        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise WorldsimError(f"not a whole snapshot of a world ({error}). Restore another one.") from error
+        if world != self.runtime.digest:
+            raise WorldsimError(
+                f"this snapshot is of another world than {self.spec.name!r}, or of other weights "
+                f"({world[:12]}, not {self.runtime.digest[:12]}). Open the world it was taken in."
+            )
+        return state
+
+    def _begin(
+        self, latents: np.ndarray, actions: np.ndarray, frame: np.ndarray, seeds: Sequence[int] | np.ndarray
+    ) -> State:
+        batch, length = latents.shape[:2]
+        if len(seeds) != batch or any(int(seed) < 0 for seed in seeds):
+            raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 or more")
+        entries: tuple[np.ndarray, ...] = ()
+        if length > 1:
+            made = self.runtime.prefill(latents[:, :-1], actions)[:, -self.window :]
+            entries = tuple(np.ascontiguousarray(made[:, t]) for t in range(made.shape[1]))
+        return State(
+            entries,
+            np.full(batch, len(entries), np.int64),
+            np.ascontiguousarray(latents[:, -1]),
+            frame.copy(),
+            np.zeros(batch, np.int64),
+            np.array([int(seed) for seed in seeds], np.uint64),
+        )
+
+    def _actions(self, actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        actions = np.asarray(actions)
+        if actions.shape != shape or not (np.issubdtype(actions.dtype, np.integer) or actions.size == 0):
+            raise WorldsimError(f"actions {actions.dtype} {list(actions.shape)}: give integers {list(shape)}")
+        unknown = actions[(actions < 0) | (actions >= len(self.spec.actions))]
+        if unknown.size:
+            names = ", ".join(f"{i} {action.name}" for i, action in enumerate(self.spec.actions))
+            raise WorldsimError(f"world {self.spec.name!r} has no action {int(unknown[0])}; it has {names}")
+        return actions.astype(np.int64)
+
+    def _cache(self, state: State) -> np.ndarray:
+        """Entries as the runtime takes them, `[B, W, L, M, F]`: nothing where there is none yet."""
+        blank = [self._blank(len(state))] * (self.window - len(state.entries))
+        return np.stack([*blank, *state.entries], axis=1)
+
+    def _blank(self, batch: int) -> np.ndarray:
+        return np.zeros((batch, *self.runtime.entry_shape), np.float16)

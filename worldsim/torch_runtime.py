@@ -1,0 +1,108 @@
+"""TorchRuntime: the same modules that are exported, run by torch. The reference, and the trainer's way to play."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.bundle import Bundle, Starts
+from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.errors import WorldsimError
+from worldsim.runtime import Device, StepOutput
+from worldsim.spec import WorldSpec
+from worldsim.step import DRAWS, Decode, Encode, Prefill, WorldStep
+from worldsim.tokenizer import Tokenizer, TokenizerConfig
+
+
+class TorchRuntime:
+    """A `worldsim.runtime.Runtime` made of torch modules.
+
+        session = Session(TorchRuntime(WorldStep(tokenizer, dynamics), spec))
+
+    Args:
+        step: the networks, on the device where they shall run; they are switched to evaluation mode.
+        spec: the world.
+        digest: names the weights; worked out from them if not given.
+        starts: where play can begin.
+
+    Raises:
+        WorldsimError: if the networks are not of the world's frame size or number of actions.
+    """
+
+    def __init__(self, step: WorldStep, spec: WorldSpec, digest: str = "", starts: Starts | None = None):
+        config = step.dynamics.config
+        if step.tokenizer.config.latent_shape(spec.height, spec.width) != config.latent_shape:
+            raise WorldsimError(f"these networks do not make frames of {spec.width}x{spec.height}")
+        if config.actions != len(spec.actions):
+            raise WorldsimError(f"these networks know {config.actions} actions; {spec.name!r} has {len(spec.actions)}")
+        self.spec, self.digest, self.starts = spec, digest or weights_digest(step), starts
+        self.window, self.draws = config.window, DRAWS
+        self.latent_shape, self.entry_shape = config.latent_shape, config.entry_shape
+        self._step, self._prefill = step.eval(), Prefill(step.dynamics)
+        self._encode, self._decode = Encode(step.tokenizer), Decode(step.tokenizer)
+        self._device = step.dynamics.registers.device
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, device: Device = "auto") -> TorchRuntime:
+        """The networks of a bundle, in float32.
+
+        Raises:
+            WorldsimError: if `device` is "cuda" and there is none.
+        """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise WorldsimError("torch sees no CUDA GPU. Give --device cpu, or auto.")
+        step = world_step(bundle).to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        return cls(step, bundle.spec, bundle.digest, bundle.starts)
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Frames -> latents, see `Runtime`."""
+        flat = self._encode(self._tensor(frames).flatten(0, 1))
+        return flat.unflatten(0, frames.shape[:2]).cpu().numpy()
+
+    @torch.inference_mode()
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Latents -> frames, see `Runtime`."""
+        flat = self._decode(self._tensor(latents).flatten(0, 1))
+        return flat.unflatten(0, latents.shape[:2]).cpu().numpy()
+
+    @torch.inference_mode()
+    def prefill(self, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Known frames -> cache entries, see `Runtime`."""
+        return self._prefill(self._tensor(latents), self._tensor(actions)).cpu().numpy()
+
+    @torch.inference_mode()
+    def step(
+        self, cache: np.ndarray, length: np.ndarray, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray
+    ) -> StepOutput:
+        """The next frame, see `Runtime`."""
+        inputs = (self._tensor(array) for array in (cache, length, latents, actions, noise))
+        return StepOutput(*(output.cpu().numpy() for output in self._step(*inputs)))
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.tensor(array, device=self._device)  # a copy: the caller's arrays are read-only
+
+
+def world_step(bundle: Bundle) -> WorldStep:
+    """The networks of a bundle as modules, in float32 and evaluation mode."""
+    tokenizer = Tokenizer(TokenizerConfig(**_tuples(bundle.configs["tokenizer"])))
+    dynamics = Dynamics(DynamicsConfig(**_tuples(bundle.configs["dynamics"])))
+    step = WorldStep(tokenizer, dynamics, bundle.configs["schedule"])
+    step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
+    return step.eval()
+
+
+def weights_digest(step: WorldStep) -> str:
+    """A name for the weights of a module, of 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, weight in step.state_dict().items():
+        digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _tuples(config: dict) -> dict:
+    """JSON's lists back to the tuples that configs have."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
