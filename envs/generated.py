@@ -1,4 +1,4 @@
-"""The generated worlds as Gymnasium environments: a session behind Gymnasium's words. Knows no real game and no torch."""
+"""The generated worlds as Gymnasium environments: a session in Gymnasium's words. Knows no real game and no torch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
 
     Observations are uint8 RGB `[H, W, 3]`; the actions and their order are those of the real world. The reward is the
     expected one, a float. `terminated` is true once the probability that play goes on falls below one half; nothing is
-    ever truncated. `info` has `"start"`, which of the world's starts play began at; `"steps_since_real"`, generated frames
-    since that start's last real one; and `"continue"`, the probability that play goes on.
+    ever truncated. `info` has `"start"`, which of the world's starts play began at; `"steps_since_real"`, generated
+    frames since that start's last real one; and `"continue"`, the probability that play goes on.
 
     A start is drawn from the seed unless `options` name one; the same seed, start and actions give the same frames.
 

@@ -197,7 +197,7 @@ class Dynamics(nn.Module):
         """Rotary angles of every token of the frames at `frames` `[F]` -> `[F M, E / 2]`."""
         m = self.place_angles.shape[0]
         time = axis_angles(frames, self.time_pairs, longest=64.0)[:, None].expand(-1, m, -1)
-        return torch.cat([self.place_angles.expand(len(frames), -1, -1), time], dim=-1).flatten(0, 1)
+        return torch.cat([self.place_angles.expand(frames.shape[0], -1, -1), time], dim=-1).flatten(0, 1)
 
     def _frame_positions(self, t: int, past: Tensor | None, length: Tensor | None) -> tuple[Tensor, Tensor]:
         """Positions of the P past and T new frames `[P + T]`, and which tokens see which `[B or 1, 1, T M, (P + T) M]`.

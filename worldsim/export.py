@@ -61,9 +61,7 @@ class Parity:
             for name, difference in self.differences.items()
         ]
         speed = f"torch eager / ONNX Runtime: decoder {self.decoder_speedup:.2f}x, step {self.step_speedup:.2f}x"
-        return "\n".join(
-            ["largest difference, ONNX Runtime against torch", *lines, speed, f"{self.bytes / 1e6:.1f} MB"]
-        )
+        return "\n".join([title, *lines, speed, f"{self.bytes / 1e6:.1f} MB"])
 
 
 def export_bundle(
