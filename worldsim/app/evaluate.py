@@ -1,0 +1,299 @@
+"""`worldsim eval`: judge a world on held-out episodes of its recording, and write down what was found.
+
+Knows who plays (the explorer, in the generated and in the real world) and in which order the instruments run; they
+themselves are in `worldsim.evals`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from worldsim.app.progress import ProgressBar
+from worldsim.bundle import Bundle, open_world
+from worldsim.errors import WorldsimError, require
+from worldsim.evals import actions, drift, fidelity, motion, report, state, stillness, turn
+from worldsim.evals.generated import SessionSimulator, runtime_codec
+from worldsim.evals.probes import Probes, probes_of
+from worldsim.evals.scenes import Footage, check_recording
+from worldsim.evals.section import Section
+from worldsim.evals.simulator import Tick, play, rollout
+from worldsim.recording import Recording
+from worldsim.runtime import load_runtime
+from worldsim.spec import WorldSpec
+
+if TYPE_CHECKING:
+    from worldsim.evals.reader import ActionReader, StateReader
+
+FAR = 10**6  # seeds of real play from here on were never recorded
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """Judge a world on held-out play: worldsim eval doom-maze --recording recordings/doom-maze
+
+    Attributes:
+        world: a shipped world's name, or the folder of a bundle.
+        recording: of the same real world and size; only its held-out episodes are judged on.
+        out: where the report goes; `reports/NAME` if not given.
+        quick: a fifth of everything, for a first look.
+        runtime: onnx or torch.
+        seed: of the scenes, the noise and the players.
+    """
+
+    world: tyro.conf.Positional[str]
+    recording: Path
+    out: Path | None = None
+    quick: bool = False
+    runtime: str = "onnx"
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is judged: scenes, tries and frames of each instrument, and training steps of the readers."""
+
+    scenes: int = 24
+    still_scenes: int = 6
+    still_frames: int = 300
+    turns: int = 100
+    runs: int = 8
+    run_frames: int = 1000
+    longest: int = 256
+    reader_steps: int = 500
+    gallery: int = 2048
+
+
+FULL = Size()
+QUICK = Size(
+    scenes=8,
+    still_scenes=2,
+    still_frames=100,
+    turns=20,
+    runs=4,
+    run_frames=200,
+    longest=64,
+    reader_steps=120,
+    gallery=512,
+)
+
+
+def evaluate(config: EvalConfig) -> None:
+    """Judge, print, and write `eval.json` and `eval.html`.
+
+    Raises:
+        WorldsimError: for a world or recording that can't be opened or don't fit each other, or a missing package.
+    """
+    report.needed()
+    require("torch", "eval")
+    require("skimage", "eval")
+    bundle, recording = open_world(config.world), Recording(config.recording)
+    check_recording(recording, bundle.spec)
+    judge = Judge(bundle, recording, config, QUICK if config.quick else FULL)
+    sections = judge.sections()
+    facts = {
+        "world": f"{bundle.spec.name}, {bundle.spec.width}x{bundle.spec.height}, weights {bundle.digest[:12]}",
+        "recording": f"{len(recording)} frames, seed {recording.seed}, held out "
+        "{len(recording.episodes('held-out'))} episodes",
+        "command": "worldsim "
+        + " ".join(["eval", *sys.argv[2:]] if sys.argv[1:2] == ["eval"] else ["eval", config.world]),
+        "date": datetime.date.today().isoformat(),
+    }
+    title = f"How good is {bundle.spec.title or bundle.spec.name}?"
+    found = report.Report("eval", title, facts, sections, judge.probes.targets)
+    console = Console(highlight=False)
+    report.show(found, console)
+    for path in report.write(found, config.out or Path("reports") / bundle.spec.name):
+        console.print(f"wrote {path}", soft_wrap=True)
+
+
+class Judge:
+    """One world before its instruments."""
+
+    def __init__(self, bundle: Bundle, recording: Recording, config: EvalConfig, size: Size):
+        self.spec, self.size, self.seed = bundle.spec, size, config.seed
+        self.probes: Probes = probes_of(bundle.spec)
+        runtime = load_runtime(bundle, config.runtime)
+        self.simulator, self.codec = SessionSimulator(runtime), runtime_codec(runtime)
+        self.recording, self.footage = recording, Footage(recording)
+        self.readers = recording.path.with_name(f"{recording.path.name}.readers")
+        self.horizons = fidelity.horizons_within(min(size.longest, self.footage.longest(self.simulator.context)))
+        if not self.horizons:
+            raise WorldsimError(
+                f"recording {recording.path}: its held-out episodes have {self.footage.longest(0)} frames at most; "
+                f"the world needs "
+                f"more than {self.simulator.context}. Record longer episodes."
+            )
+
+    def sections(self) -> list[Section]:
+        """Run every instrument that fits this world."""
+        from worldsim.evals.reader import train_action_reader, train_state_reader
+
+        steps = self.size.reader_steps
+        with _progress("training the action reader, steps", steps) as tick:
+            read_action = train_action_reader(self.recording, self.readers, steps, tick)
+        read_state = None
+        if self.spec.state_names:
+            with _progress("training the state reader, steps", steps) as tick:
+                read_state = train_state_reader(self.recording, self.readers, steps, tick)
+        sections, following = self._scenes(read_state)
+        sections += [*self._free(read_action, read_state, following), self._stillness()]
+        if self.probes.turn is not None and read_state is not None:
+            sections.append(self._turn(read_state))
+        return sections
+
+    def _scenes(self, read_state: StateReader | None) -> tuple[list[Section], actions.Part]:
+        """What starts from the same scenes: fidelity, state over horizon, ΔPSNR."""
+        simulator, horizons, longest = self.simulator, self.horizons, max(self.horizons)
+        scenes = self.footage.draw(self.size.scenes, simulator.context, longest, self.seed)
+        n = len(scenes)
+        with _progress("free-running, frames", n * longest) as tick:
+            free = rollout(simulator, *scenes.past, scenes.future_actions, self.seed, tick)
+        with _progress("teacher-forced, frames", n * len(horizons)) as tick:
+            forced = fidelity.teacher_forced(simulator, scenes, horizons, tick)
+        sections = [fidelity.fidelity(scenes, free, forced, self.codec, horizons)]
+        if read_state is not None:
+            names = self.spec.state_names
+            sections.append(state.state_error(self.probes.groups, names, read_state, scenes, free, self.codec))
+        with _progress("other actions, frames", 2 * n * max(h for h in actions.HORIZONS if h <= longest)) as tick:
+            following = actions.following(simulator, scenes, free, len(self.spec.actions), self.seed, tick)
+        return sections, following
+
+    def _stillness(self) -> Section:
+        idle, still = stillness.idle_starts(self.footage, self.spec.noop, self.seed)
+        scenes = self.footage.draw(self.size.still_scenes, self.simulator.context, 0, self.seed, idle)
+        future = np.full((len(scenes), self.size.still_frames), self.spec.noop)
+        with _progress("no key pressed, frames", future.size) as tick:
+            generated = rollout(self.simulator, *scenes.past, future, self.seed, tick)
+        return stillness.stillness(scenes, generated, still, self.codec)
+
+    def _turn(self, read_state: StateReader) -> Section:
+        probe, groups = self.probes.turn, self.probes.groups
+        assert probe is not None
+        starts = turn.turn_starts(self.footage, probe, groups, self.spec)
+        scenes = self.footage.draw(self.size.turns, self.simulator.context, 0, self.seed, starts)
+        future = turn.turn_actions(probe, self.spec, len(scenes))
+        with _progress("whole turns, frames", future.size) as tick:
+            generated = rollout(self.simulator, *scenes.past, future, self.seed, tick)
+        return turn.whole_turn(probe, groups, self.spec.state_names, read_state, scenes, generated, self.codec)
+
+    def _free(
+        self, read_action: ActionReader, read_state: StateReader | None, following: actions.Part
+    ) -> list[Section]:
+        """The long free run beside real play by the same explorer: agreement, drift, motion."""
+        runs, frames, context = self.size.runs, self.size.run_frames, self.simulator.context
+        with _progress("real play, frames", runs * frames) as tick:
+            real, real_actions, walls = self._real_play(read_state, tick)
+        crew = Crew(self.spec, runs, self.seed, read_state, walls)
+        scenes = self.footage.draw(runs, context, 0, self.seed)
+        with _progress("free run under the explorer, frames", len(scenes) * frames) as tick:
+            generated, taken = play(self.simulator, *scenes.past, crew, frames, self.seed, tick)
+
+        clips = self.footage.draw(8 * self.size.scenes, 16, 0, self.seed)
+        agreement = actions.agreement(
+            read_action,
+            [action.name for action in self.spec.actions],
+            (clips.frames, clips.actions),
+            (real, real_actions),
+            (generated, taken),
+        )
+        gallery = Footage(self.recording, "train").draw(self.size.gallery // 8, 16, 0, self.seed).frames[:, ::2]
+        sections = [
+            actions.action_section([following, agreement], self.size.scenes, (len(scenes), frames)),
+            drift.drift(generated, real, gallery.reshape(-1, *gallery.shape[2:]), self.codec),
+        ]
+        section = motion.motion_section(len(scenes), frames)
+        figures, table, notes = motion.moving(generated, real)
+        section.figures.extend(figures)
+        section.notes.extend(notes)
+        if figures:
+            section.tables.append(table)
+        if self.probes.counter is not None and read_state is not None:
+            counter = motion.Counter(self.probes.counter, self.spec.state_names, self.footage, self.seed)
+            figures, table, strips = motion.counting(counter, read_state, generated, real)
+            section.figures.extend(figures)
+            section.tables.append(table)
+            section.strips.extend(strips)
+        return [*sections, section]
+
+    def _real_play(
+        self, read_state: StateReader | None, tick: Tick
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Play the real world as the generated one is played: frames `[B, n + 1, H, W, 3]`, actions `[B, n]`, walls."""
+        from worldsim_envs.real import REAL, make_real
+
+        runs, n = self.size.runs, self.size.run_frames
+        try:
+            env: Any = make_real(self.spec.name, height=self.spec.height, width=self.spec.width)
+        except WorldsimError:
+            if self.spec.name in REAL:
+                raise
+            recorded = self.footage.draw(runs, 1, min(n, self.footage.longest(1)), self.seed)
+            tick(runs * n)
+            return (
+                recorded.frames,
+                recorded.actions,
+            )  # nobody here knows how to make it: what was recorded stands for it
+        frames = np.empty((runs, n + 1, self.spec.height, self.spec.width, 3), np.uint8)
+        taken = np.empty((runs, n), np.int64)
+        for row in range(runs):
+            frames[row, 0], info = env.reset(seed=FAR + self.seed + row)
+            walls = info.get("walls")
+            crew = Crew(self.spec, 1, self.seed + row, read_state, walls)
+            for t in range(n):
+                taken[row, t] = crew(frames[row, t][None])[0]
+                frames[row, t + 1], _, terminated, truncated, _ = env.step(taken[row, t])
+                if terminated or truncated:
+                    env.reset(seed=FAR + self.seed + row + runs * (t + 1))
+                tick(1)
+        env.close()
+        return frames, taken, walls
+
+
+class Crew:
+    """One explorer a row, each seeing nothing but frames: what it wants to know of the state is read off them.
+
+    Args:
+        rows: how many worlds are played at once.
+        read_state: None for a world without state, whose explorer needs none.
+        walls: what the explorer of a maze is told at the start.
+    """
+
+    def __init__(self, spec: WorldSpec, rows: int, seed: int, read_state: StateReader | None, walls: np.ndarray | None):
+        from worldsim_policies.explorers import make_explorer
+
+        actions = len(spec.actions)
+        self._explorers = [
+            make_explorer(spec.name, np.random.default_rng([seed, row, 2]), actions) for row in range(rows)
+        ]
+        self._read, self._walls = read_state, walls
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Frames uint8 `[B, H, W, 3]` -> actions int64 `[B]`."""
+        states: Sequence[Any] = [None] * len(frames) if self._read is None else list(self._read(frames))
+        infos = [{"state": row, "walls": self._walls} for row in states]
+        chosen = [explore(f, info) for explore, f, info in zip(self._explorers, frames, infos, strict=False)]
+        return np.array(chosen, np.int64)
+
+
+@contextlib.contextmanager
+def _progress(title: str, total: int) -> Iterator[Tick]:
+    """A bar, and what to tell it."""
+    with ProgressBar(title, total) as bar:
+        done = 0
+
+        def tick(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(done)
+
+        yield tick

@@ -1,0 +1,242 @@
+"""Readers: small conv nets, trained on real frames only, that read the exact state or the action taken off frames.
+
+They are the judge's eyes: what they read off held-out real frames is the floor of every error and the ceiling of every
+agreement. Trained in about a minute each and kept as safetensors. Know no simulator.
+
+B rows, K frames stacked, S components of state, A actions, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from worldsim.evals.scenes import Footage
+from worldsim.evals.simulator import Tick, silent
+from worldsim.recording import Recording
+
+CLIP = 16  # frames in a row read from the recording at a time
+BINS = 64  # of one component of state
+BEFORE, AFTER = 1, 2  # frames around the one an action was taken on, that tell which it was
+
+
+@dataclasses.dataclass(frozen=True)
+class ReaderConfig:
+    """A reader's size and training.
+
+    Attributes:
+        height, width: of the frames.
+        stack: K frames read together.
+        outputs: numbers that come out.
+        channels: width of the first half of the net.
+        frames: real frames it learns from. steps: training steps. batch: rows a step.
+    """
+
+    height: int
+    width: int
+    stack: int
+    outputs: int
+    channels: int = 32
+    frames: int = 16_384
+    steps: int = 500
+    batch: int = 128
+
+
+class ReaderNet(nn.Sequential):
+    """float `[B, 3 K, H, W]` in [-1, 1] -> `[B, outputs]`. The last maps are flattened, so places are told apart."""
+
+    def __init__(self, config: ReaderConfig):
+        narrow, wide = config.channels, 2 * config.channels
+        cells = -(-config.height // 8) * -(-config.width // 8)
+        super().__init__(
+            nn.ReplicationPad2d((0, -config.width % 8, 0, -config.height % 8)),
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48 * config.stack, narrow, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(narrow, narrow, 3, padding=1),
+            nn.GroupNorm(4, narrow),
+            nn.SiLU(),
+            nn.Conv2d(narrow, wide, 4, stride=2, padding=1),
+            nn.GroupNorm(4, wide),
+            nn.SiLU(),
+            nn.Conv2d(wide, wide, 3, padding=1),
+            nn.GroupNorm(4, wide),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(wide * cells, 256),
+            nn.SiLU(),
+            nn.Linear(256, config.outputs),
+        )
+
+
+class StateReader:
+    """Reads the exact state off one frame, each component as the mean around its likeliest of `BINS` values."""
+
+    def __init__(self, net: ReaderNet, low: np.ndarray, high: np.ndarray):
+        self._net, self._low, self._high = net, torch.from_numpy(low), torch.from_numpy(high)
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """uint8 `[..., H, W, 3]` -> float32 `[..., S]`."""
+        flat = frames.reshape(-1, 1, *frames.shape[-3:])
+        logits = _run(self._net, flat).unflatten(1, (-1, BINS))  # [n, S, BINS]
+        near = (torch.arange(BINS) - logits.argmax(-1, keepdim=True)).abs() <= 2  # a far second guess must not pull
+        share = logits.masked_fill(~near, -torch.inf).softmax(-1)
+        place = (share * torch.arange(BINS)).sum(-1) / (BINS - 1)
+        return (self._low + place * (self._high - self._low)).numpy().reshape(*frames.shape[:-3], -1)
+
+
+class ActionReader:
+    """An inverse-dynamics net: reads the action taken off the frames around it."""
+
+    def __init__(self, net: ReaderNet):
+        self._net = net
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Frames in a row uint8 `[N, n, H, W, 3]` -> int64 `[N, n - 3]`: actions taken on seeing frames 1 … n - 3."""
+        windows = np.lib.stride_tricks.sliding_window_view(frames, BEFORE + 1 + AFTER, axis=1)  # [N, n - 3, H, W, 3, K]
+        return np.stack([_run(self._net, np.moveaxis(row, -1, 1)).argmax(-1).numpy() for row in windows])
+
+
+def train_state_reader(recording: Recording, folder: Path, steps: int, tick: Tick = silent) -> StateReader:
+    """The state reader of a recording's train split, from `folder` if it was trained before.
+
+    Args:
+        tick: told of each training step.
+    """
+    spec = recording.spec
+    config = ReaderConfig(spec.height, spec.width, 1, len(spec.state_names) * BINS, steps=steps)
+    state = Footage(recording, "train").state
+    low, high = state.min(0), state.max(0)
+    high = np.where(high > low, high, low + 1).astype(np.float32)
+
+    def batches() -> Callable[[np.random.Generator], tuple[np.ndarray, Tensor]]:
+        frames, _, states = _sample(recording, config, 0)
+        places = torch.from_numpy((states - low) / (high - low) * (BINS - 1)).float()
+
+        def draw(rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
+            index = rng.integers(frames.shape[0] * CLIP, size=config.batch)
+            return frames[index // CLIP, index % CLIP, None], places[index // CLIP, index % CLIP]
+
+        return draw
+
+    return StateReader(_trained("state", recording, config, folder, batches, _place_loss, tick), low, high)
+
+
+def train_action_reader(recording: Recording, folder: Path, steps: int, tick: Tick = silent) -> ActionReader:
+    """The inverse-dynamics net of a recording's train split; arguments as for `train_state_reader`."""
+    spec = recording.spec
+    stack = BEFORE + 1 + AFTER
+    config = ReaderConfig(spec.height, spec.width, stack, len(spec.actions), steps=steps)
+
+    def batches() -> Callable[[np.random.Generator], tuple[np.ndarray, Tensor]]:
+        frames, actions, _ = _sample(recording, config, 1)
+
+        def draw(rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
+            clips = rng.integers(frames.shape[0], size=config.batch)
+            firsts = rng.integers(CLIP - stack + 1, size=config.batch)
+            index = firsts[:, None] + np.arange(stack)
+            return frames[clips[:, None], index], torch.from_numpy(actions[clips, firsts + BEFORE])
+
+        return draw
+
+    return ActionReader(_trained("action", recording, config, folder, batches, F.cross_entropy, tick))
+
+
+def _place_loss(logits: Tensor, places: Tensor) -> Tensor:
+    """Cross-entropy to the two bins around each place, `[B, S BINS]`, `[B, S]`."""
+    low = places.floor().clamp(0, BINS - 2)
+    share = (places - low)[..., None]
+    low = low.long()
+    target = F.one_hot(low, BINS) * (1 - share) + F.one_hot(low + 1, BINS) * share
+    return -(target * logits.unflatten(1, (-1, BINS)).log_softmax(-1)).sum(-1).mean()
+
+
+def _sample(recording: Recording, config: ReaderConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Clips of the train split: frames `[n, CLIP, H, W, 3]`, actions `[n, CLIP]`, state `[n, CLIP, S]`."""
+    scenes = Footage(recording, "train").draw(config.frames // CLIP, CLIP, 1, seed)
+    return scenes.frames[:, :CLIP], scenes.actions[:, :CLIP], scenes.state[:, :CLIP]
+
+
+def _trained(
+    name: str,
+    recording: Recording,
+    config: ReaderConfig,
+    folder: Path,
+    batches: Callable[[], Callable[[np.random.Generator], tuple[np.ndarray, Tensor]]],
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    tick: Tick,
+) -> ReaderNet:
+    """The net of this name, recording and config: read, or trained and written."""
+    identity = [dataclasses.asdict(config), recording.spec.to_json(), recording.seed, recording.ends.tolist(), 1]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+    path = folder / f"{name}-{key}.safetensors"
+    torch.manual_seed(0)
+    net = ReaderNet(config).to(memory_format=torch.channels_last)
+    if path.exists():
+        net.load_state_dict(load_file(path))
+        tick(config.steps)
+        return net.eval()
+    _keep_memory()
+    draw, rng = batches(), np.random.default_rng(0)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=config.steps)
+    for _ in range(config.steps):
+        frames, target = draw(rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(_degrade(_pixels(frames)))
+        loss = loss_of(logits.float(), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        tick(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial)
+    os.replace(partial, path)
+    return net.eval()
+
+
+def _pixels(frames: np.ndarray) -> Tensor:
+    """uint8 `[B, K, H, W, 3]` -> float `[B, 3 K, H, W]` in [-1, 1]."""
+    stacked = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 1, 4, 2, 3).flatten(1, 2)
+    return (stacked.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _degrade(pixels: Tensor) -> Tensor:
+    """A bit of blur and noise, drawn a row, so that a generated frame's texture is not what is judged."""
+    b = len(pixels)
+    blurred = F.avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)
+    mixed = torch.lerp(pixels, blurred, torch.rand(b, 1, 1, 1).square())
+    return mixed + torch.randn_like(mixed) * 0.1 * torch.rand(b, 1, 1, 1).square()
+
+
+@torch.inference_mode()
+def _run(net: ReaderNet, frames: np.ndarray, batch: int = 256) -> Tensor:
+    parts = []
+    for i in range(0, len(frames), batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            parts.append(net(_pixels(frames[i : i + batch])).float())
+    return torch.cat(parts)
+
+
+def _keep_memory() -> None:
+    """Tell glibc not to hand large blocks back after every step, which would cost more than the arithmetic."""
+    if sys.platform == "linux":
+        libc: Any = ctypes.CDLL(None)
+        for parameter, value in ((-4, 0), (-1, 2**31 - 1)):  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+            if hasattr(libc, "mallopt"):
+                libc.mallopt(parameter, value)

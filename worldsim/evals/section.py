@@ -1,0 +1,101 @@
+"""What an instrument hands over: figures, tables, curves and film strips. Plain data, not measured or shown here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One number.
+
+    Attributes:
+        key: unique in the report, as in `turn.returned`.
+        label: what it is, in words.
+        value: the number; NaN where it could not be measured.
+        unit: "" for a count, "%" for a share (stored as 0 … 1).
+        interval: 95% interval. reference: what to hold it against, in words, as in "ceiling 31.2 dB".
+    """
+
+    key: str
+    label: str
+    value: float
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    reference: str = ""
+
+    def text(self) -> str:
+        """The number for people, with its interval."""
+        shown = number(self.value, self.unit)
+        if self.interval is None or not all(map(math.isfinite, self.interval)):
+            return shown
+        low, high = (number(v, self.unit, bare=True) for v in self.interval)
+        return f"{shown} ({low} … {high})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text and numbers under named columns."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """Lines in one plot: name -> (x, y) or (x, y, low, high), each `[n]`."""
+
+    title: str
+    x: str
+    y: str
+    lines: Mapping[str, tuple[np.ndarray, ...]]
+    log_x: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """Film strips one under the other: label -> uint8 `[n, H, W, 3]`; `captions` names the columns."""
+
+    title: str
+    rows: Mapping[str, np.ndarray]
+    captions: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What one instrument found.
+
+    Attributes:
+        name: the key of its figures. title, method: for people; `method` says what was done, to whom, and how often.
+        notes: what a reader must know, such as what could not be measured.
+    """
+
+    name: str
+    title: str
+    method: str
+    figures: list[Figure] = dataclasses.field(default_factory=list)
+    tables: list[Table] = dataclasses.field(default_factory=list)
+    curves: list[Curves] = dataclasses.field(default_factory=list)
+    strips: list[Strip] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def number(value: float | str, unit: str = "", bare: bool = False) -> str:
+    """A number for people: shares as percent, NaN as a dash, the unit after it unless `bare`."""
+    if isinstance(value, (str, int, np.integer)) and not unit:
+        return str(value)
+    value = float(value)
+    if not math.isfinite(value):
+        return "-"
+    if unit == "%":
+        return f"{100 * value:.1f}" + ("" if bare else " %")
+    digits = (
+        0 if float(value).is_integer() and abs(value) >= 10 else 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1
+    )
+    return f"{value:.{digits}f}" + ("" if bare or not unit else f" {unit}")
