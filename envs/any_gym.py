@@ -17,7 +17,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.window import Window
+from worldsim_envs.world_env import WorldEnv
 
 HOMES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # who registers ids that begin so
 LONGEST_SIDE, SIDE_UNIT = 128, 16  # of a frame whose size nobody chose
@@ -29,7 +29,7 @@ SPARE_KEYS = tuple(f"Digit{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 0)) + tuple(
 NAMED_KEYS = {" ": "Space", "\r": "Enter", "\t": "Tab", "\x1b": "Escape", "\x08": "Backspace"}
 
 
-class GymWorld(gym.Env[np.ndarray, np.int64]):
+class GymWorld(WorldEnv):
     """A Gymnasium environment seen through its own renderer.
 
         GymWorld("MiniGrid-DoorKey-8x8-v0", height=64, width=64)
@@ -45,8 +45,6 @@ class GymWorld(gym.Env[np.ndarray, np.int64]):
         WorldsimError: if there is no such environment, a package of its is missing, it renders no RGB pictures or its
             actions are not discrete.
     """
-
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 30}
 
     def __init__(self, gym_id: str, height: int = 0, width: int = 0, render_mode: str | None = None):
         self._env = _make(gym_id)
@@ -65,13 +63,9 @@ class GymWorld(gym.Env[np.ndarray, np.int64]):
             height, width = (max(SIDE_UNIT, round(side * scale / SIDE_UNIT) * SIDE_UNIT) for side in native[:2])
         fps = float(self._env.metadata.get("render_fps") or 30)
         named, keys = _actions_and_keys(gym_id, self._env.unwrapped, int(actions.n), self._first_action)
-        self.world = WorldSpec(gym_id, height, width, fps, 1, named, keys, title=gym_id)
-        self.metadata = {**type(self).metadata, "render_fps": fps}
-        self.origin = {"source": f"Gymnasium environment {gym_id}", "licence": "that of the environment"}
-        self.render_mode = render_mode
-        self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
-        self.action_space = gym.spaces.Discrete(int(actions.n))
-        self._window = Window(self.world, render_mode)
+        world = WorldSpec(gym_id, height, width, fps, 1, named, keys, title=gym_id)
+        origin = {"source": f"Gymnasium environment {gym_id}", "licence": "that of the environment"}
+        super().__init__(world, origin, render_mode)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -83,21 +77,13 @@ class GymWorld(gym.Env[np.ndarray, np.int64]):
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step of the environment."""
-        _, reward, terminated, truncated, _ = self._env.step(int(action) + self._first_action)
+        _, reward, terminated, truncated, _ = self._env.step(self._known(action) + self._first_action)
         return self._observe(), float(reward), bool(terminated), bool(truncated), {}
-
-    def render(self) -> np.ndarray | None:
-        """The current frame, or None in a window, which shows it by itself."""
-        return self._frame.copy() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Close the environment and its window."""
         self._env.close()
-        self._window.close()
-
-    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Key codes held -> action, for `gymnasium.utils.play`."""
-        return self._window.keys_to_action()
+        super().close()
 
     def _picture(self, gym_id: str) -> np.ndarray:
         picture: Any = self._env.render()
@@ -112,9 +98,7 @@ class GymWorld(gym.Env[np.ndarray, np.int64]):
 
     def _observe(self) -> np.ndarray:
         size = (self.world.width, self.world.height)
-        self._frame = cv2.resize(self._picture(self.world.name), size, interpolation=cv2.INTER_AREA)
-        self._window.show(self._frame)
-        return self._frame.copy()
+        return self._show(cv2.resize(self._picture(self.world.name), size, interpolation=cv2.INTER_AREA))
 
 
 def _make(gym_id: str) -> gym.Env[Any, Any]:

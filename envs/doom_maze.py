@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import gymnasium as gym
 import numpy as np
 
 from worldsim.errors import WorldsimError, require
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.window import Window
+from worldsim_envs.world_env import WorldEnv
 
 SKIP = 2  # tics a frame
 FPS = 35 / SKIP
@@ -30,6 +29,11 @@ TURN = 819  # units a tic: forty frames come back within a tenth of a degree
 DEPTH_UNIT, DEPTH_ZERO = 7.2, 8.0  # map units for each of the 256 steps of the depth buffer, and at its 0
 NEAR = 56.0  # map units: from here on a wall fills the view from top to bottom
 
+ORIGIN = {
+    "source": "ViZDoom, scenario my_way_home, with the assets of Freedoom",
+    "licence": "ViZDoom: MIT; Freedoom: BSD-3-Clause",
+    "shares": {"close to a wall": ["ahead", NEAR]},  # frames with less of that state than so much
+}
 # Degrees of a left turn and whether to walk, for each action.
 MOVES = {
     "stand": (0, 0),
@@ -61,7 +65,7 @@ def doom_maze_spec(height: int = 48, width: int = 64) -> WorldSpec:
     )
 
 
-class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
+class DoomMazeEnv(WorldEnv):
     """The maze as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; six actions, see `MOVES`; the reward is 1 for the armour, which is
@@ -76,28 +80,17 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
         WorldsimError: if vizdoom is not installed, or the size is not 3:4.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": FPS}
-    origin = {
-        "source": "ViZDoom, scenario my_way_home, with the assets of Freedoom",
-        "licence": "ViZDoom: MIT; Freedoom: BSD-3-Clause",
-        "shares": {"close to a wall": ["ahead", NEAR]},  # frames with less of that state than so much
-    }
-
     def __init__(self, height: int = 48, width: int = 64, render_mode: str | None = None):
         vizdoom = require("vizdoom", "doom")
         if height * 4 != width * 3 or height > 240:
             raise WorldsimError(
                 f"the Doom maze is seen in 4:3, at most 320x240; {width}x{height} is not. Try 64x48 or 128x96."
             )
-        self.world = doom_maze_spec(height, width)
-        self.render_mode = render_mode
-        self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
-        self.action_space = gym.spaces.Discrete(len(self.world.actions))
+        super().__init__(doom_maze_spec(height, width), ORIGIN, render_mode)
         self._moves = [[walk, _delta(left)] for left, walk in MOVES.values()]
         folder = tempfile.TemporaryDirectory(prefix="worldsim-doom-")
         self._game = _game(vizdoom, folder.name)
         self._quit = weakref.finalize(self, _quit, self._game, folder)
-        self._window = Window(self.world, render_mode)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -117,25 +110,17 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Two tics with the same keys held."""
-        reward = self._game.make_action(self._moves[action], SKIP)
-        terminated = bool(self._game.is_episode_finished())
-        if not terminated:  # Doom draws no frame of the end: the last one stays
-            self._last = self._observe()
-        observation, info = self._last
-        return observation.copy(), float(reward), terminated, False, {"state": info["state"].copy()}
-
-    def render(self) -> np.ndarray | None:
-        """The current frame, or None in a window, which shows it by itself."""
-        return self._last[0].copy() if self.render_mode == "rgb_array" else None
+        reward = float(self._game.make_action(self._moves[self._known(action)], SKIP))
+        if not self._game.is_episode_finished():
+            observation, info = self._observe()
+            return observation, reward, False, False, info
+        assert self._frame is not None  # Doom draws no frame of the end: the last one stays
+        return self._show(self._frame), reward, True, False, {"state": self._state.copy()}
 
     def close(self) -> None:
         """End the game and close its window."""
         self._quit()
-        self._window.close()
-
-    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Key codes held -> action, for `gymnasium.utils.play`."""
-        return self._window.keys_to_action()
+        super().close()
 
     def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
         state = self._game.get_state()
@@ -143,9 +128,8 @@ class DoomMazeEnv(gym.Env[np.ndarray, np.int64]):
         x, y, degrees = state.game_variables
         angle = math.radians(degrees)
         ahead = float(np.median(state.depth_buffer[60:180:8, 80:240:8])) * DEPTH_UNIT + DEPTH_ZERO
-        self._last = frame, {"state": np.array([x, y, math.sin(angle), math.cos(angle), ahead], np.float32)}
-        self._window.show(frame)
-        return frame.copy(), {"state": self._last[1]["state"].copy()}
+        self._state = np.array([x, y, math.sin(angle), math.cos(angle), ahead], np.float32)
+        return self._show(frame), {"state": self._state.copy()}
 
 
 def _delta(left: int) -> float:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
-import gymnasium as gym
 import numpy as np
 
 from worldsim.errors import require
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.window import Window
+from worldsim_envs.world_env import WorldEnv
 
 SCREEN = (210, 160)  # the console's picture, height x width
 SKIP = 4
@@ -27,6 +26,10 @@ RAM_CHICKEN, RAM_SCORE, RAM_CARS = (
 )  # height of the chicken above its pavement, score (BCD), ten cars from the bottom
 TRAFFIC = 160  # places a car can be at
 CODES = (0, 2, 5)  # the console's no-op, up and down
+ORIGIN = {
+    "source": "Freeway (Activision, 1981) in the Arcade Learning Environment",
+    "licence": "ALE: GPL-2.0; the game: its owner's",
+}
 
 
 def freeway_spec(height: int = 128, width: int = 96) -> WorldSpec:
@@ -45,7 +48,7 @@ def freeway_spec(height: int = 128, width: int = 96) -> WorldSpec:
     )
 
 
-class FreewayEnv(gym.Env[np.ndarray, np.int64]):
+class FreewayEnv(WorldEnv):
     """Freeway as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; actions 0 stay, 1 up, 2 down; the reward is 1 for each crossing.
@@ -59,19 +62,10 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
         WorldsimError: if ale-py is not installed.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 60 / SKIP}
-    origin = {
-        "source": "Freeway (Activision, 1981) in the Arcade Learning Environment",
-        "licence": "ALE: GPL-2.0; the game: its owner's",
-    }
-
     def __init__(self, height: int = 128, width: int = 96, render_mode: str | None = None):
         ale_py = require("ale_py", "atari")
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-        self.world = freeway_spec(height, width)
-        self.render_mode = render_mode
-        self.observation_space = gym.spaces.Box(0, 255, (height, width, 3), np.uint8)
-        self.action_space = gym.spaces.Discrete(len(self.world.actions))
+        super().__init__(freeway_spec(height, width), ORIGIN, render_mode)
         self._ale = ale_py.ALEInterface()
         self._ale.setInt("random_seed", 0)
         self._ale.setInt("frame_skip", SKIP)
@@ -79,7 +73,6 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
         self._ale.loadROM(str(ale_py.roms.get_rom_path("freeway")))
         self._ale.reset_game()
         self._switched_on = self._ale.cloneSystemState()  # a reset of the game alone keeps some of what went before
-        self._window = Window(self.world, render_mode)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -94,27 +87,14 @@ class FreewayEnv(gym.Env[np.ndarray, np.int64]):
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Four emulator frames with the same action."""
-        reward = float(self._ale.act(CODES[action]))
+        reward = float(self._ale.act(CODES[self._known(action)]))
         observation, info = self._observe()
         return observation, reward, bool(self._ale.game_over()), False, info
 
-    def render(self) -> np.ndarray | None:
-        """The current frame, or None in a window, which shows it by itself."""
-        return self._frame.copy() if self.render_mode == "rgb_array" else None
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        self._window.close()
-
-    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Key codes held -> action, for `gymnasium.utils.play`."""
-        return self._window.keys_to_action()
-
     def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
         size = (self.world.width, self.world.height)
-        self._frame = cv2.resize(self._ale.getScreenRGB(), size, interpolation=cv2.INTER_AREA)
-        self._window.show(self._frame)
-        return self._frame.copy(), {"state": self._state()}
+        frame = cv2.resize(self._ale.getScreenRGB(), size, interpolation=cv2.INTER_AREA)
+        return self._show(frame), {"state": self._state()}
 
     def _state(self) -> np.ndarray:
         ram = self._ale.getRAM()

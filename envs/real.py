@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from typing import Any
 
-import gymnasium as gym
+from worldsim_envs.world_env import WorldEnv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ REAL = {
 }
 
 
-def make_real(name: str, **options: Any) -> gym.Env:
+def make_real(name: str, **options: Any) -> WorldEnv:
     """The real world called `name`, or the Gymnasium environment with that id, as an environment with a `world` spec.
 
     Args:
@@ -40,7 +40,8 @@ def make_real(name: str, **options: Any) -> gym.Env:
     """
     if name in REAL:
         module, _, attribute = REAL[name].entry.partition(":")
-        return getattr(importlib.import_module(module), attribute)(**options)
+        world: WorldEnv = getattr(importlib.import_module(module), attribute)(**options)
+        return world
     from worldsim_envs.any_gym import GymWorld
 
     return GymWorld(name, **options)

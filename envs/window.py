@@ -5,10 +5,15 @@ Knows only frames and keys; pygame is imported when it is needed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
+
+if TYPE_CHECKING:
+    import pygame
 
 SCALE_TO = 480  # pixels of the window's shorter side, about
 
@@ -23,7 +28,7 @@ class Window:
     def __init__(self, world: WorldSpec, render_mode: str | None):
         self._world = world
         self._human = render_mode == "human"
-        self._screen = None
+        self._screen: pygame.Surface | None = None
 
     def show(self, frame: np.ndarray) -> None:
         """Show a uint8 RGB frame `[H, W, 3]`, and wait until it is due."""

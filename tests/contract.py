@@ -15,6 +15,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import worldsim_envs  # noqa: F401  (registers the ids)
+from worldsim.errors import WorldsimError
 
 
 class WorldContract:
@@ -88,6 +89,12 @@ class WorldContract:
             env.reset(seed=2)
             ends.append([env.step(action)[0] for _ in range(self.steps)][-1])
         assert any((ends[0] != end).any() for end in ends[1:])
+
+    @pytest.mark.parametrize("action", [-1, 99])
+    def test_an_unknown_action_is_one_error(self, env, action):
+        env.reset(seed=0)
+        with pytest.raises(WorldsimError, match=r"action"):
+            env.step(action)
 
     def test_every_action_has_its_keys(self, env):
         keys = env.get_keys_to_action()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,7 @@ class Recording:
 
     def episodes(self, split: str = "all") -> list[tuple[int, int]]:
         """`(start, end)` of every episode of `split`: "train", "held-out" (every tenth, by seed) or "all"."""
-        starts = np.concatenate([[0], self.ends[:-1]]) if len(self.ends) else []
-        spans = [(int(a), int(b)) for a, b in zip(starts, self.ends, strict=True)]
+        spans = list(itertools.pairwise([0, *self.ends.tolist()]))
         held_out = {i for i in range(len(spans)) if (i + self.seed) % HELD_OUT == HELD_OUT - 1}
         keep = {"all": range(len(spans)), "held-out": held_out, "train": set(range(len(spans))) - held_out}[split]
         return [spans[i] for i in sorted(keep)]

@@ -118,7 +118,7 @@ class Performer:
     def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
         from worldsim_envs.real import REAL, make_real
 
-        self._env: Any = make_real(world, **options)
+        self._env = make_real(world, **options)
         self.world: WorldSpec = self._env.world
         own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
         self._longest = episode_frames or own
@@ -143,7 +143,7 @@ class Performer:
         done = False
         while not done and len(frames) < self._longest:
             action = explorer(observation, info)
-            observation, reward, terminated, truncated, info = self._env.step(action)
+            observation, reward, terminated, truncated, info = self._env.step(np.int64(action))
             actions.append(action)
             rewards.append(reward)
             ends.append(terminated)

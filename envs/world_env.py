@@ -1,0 +1,63 @@
+"""What the real worlds' environments share: spaces and keys from a WorldSpec, and both ways to render the last frame.
+
+Knows no game. A game steps itself, and shows each new frame with `_show`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from worldsim.errors import WorldsimError
+from worldsim.spec import WorldSpec
+from worldsim_envs.window import Window
+
+
+class WorldEnv(gym.Env[np.ndarray, np.int64]):
+    """An environment whose observation is the frame, uint8 RGB `[H, W, 3]`, and whose actions are the world's.
+
+    Args:
+        world: frame size, actions, keys and speed.
+        origin: `{"source": ..., "licence": ...}` of the frames, and anything a recording should keep with it.
+        render_mode: "rgb_array", "human" (a window) or None.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"]}
+
+    def __init__(self, world: WorldSpec, origin: dict[str, Any], render_mode: str | None):
+        self.world, self.origin, self.render_mode = world, origin, render_mode
+        self.metadata = {**self.metadata, "render_fps": world.fps}
+        self.observation_space = gym.spaces.Box(0, 255, (world.height, world.width, 3), np.uint8)
+        self.action_space = gym.spaces.Discrete(len(world.actions))
+        self._window = Window(world, render_mode)
+        self._frame: np.ndarray | None = None
+
+    def render(self) -> np.ndarray | None:
+        """The current frame, or None in a window, which shows it by itself."""
+        return None if self._frame is None or self.render_mode != "rgb_array" else self._frame.copy()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._window.close()
+
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """Key codes held -> action, for `gymnasium.utils.play`."""
+        return self._window.keys_to_action()
+
+    def _known(self, action: np.int64 | int) -> int:
+        """The action, if there is one of that number.
+
+        Raises:
+            WorldsimError: if there is none.
+        """
+        if not 0 <= action < len(self.world.actions):
+            raise WorldsimError(f"{self.world.name} has no action {action}; it has 0 to {len(self.world.actions) - 1}")
+        return int(action)
+
+    def _show(self, frame: np.ndarray) -> np.ndarray:
+        """Make a frame the current one, and return the observation of it."""
+        self._frame = frame
+        self._window.show(frame)
+        return frame.copy()
