@@ -67,6 +67,7 @@ class Size:
     still_frames: int = 300
     turns: int = 100
     runs: int = 8
+    real_runs: int = 4
     run_frames: int = 1000
     longest: int = 256
     reader_steps: int = 500
@@ -191,7 +192,7 @@ class Judge:
     ) -> list[Section]:
         """The long free run beside real play by the same explorer: agreement, drift, motion."""
         runs, frames, context = self.size.runs, self.size.run_frames, self.simulator.context
-        with _progress("real play, frames", runs * frames) as tick:
+        with _progress("real play, frames", self.size.real_runs * frames) as tick:
             real, real_actions, walls = self._real_play(read_state, tick)
         crew = Crew(self.spec, runs, self.seed, read_state, walls)
         scenes = self.footage.draw(runs, context, 0, self.seed)
@@ -231,18 +232,15 @@ class Judge:
         """Play the real world as the generated one is played: frames `[B, n + 1, H, W, 3]`, actions `[B, n]`, walls."""
         from worldsim_envs.real import REAL, make_real
 
-        runs, n = self.size.runs, self.size.run_frames
+        runs, n = self.size.real_runs, self.size.run_frames
         try:
             env: Any = make_real(self.spec.name, height=self.spec.height, width=self.spec.width)
         except WorldsimError:
             if self.spec.name in REAL:
                 raise
-            recorded = self.footage.draw(runs, 1, min(n, self.footage.longest(1)), self.seed)
+            recorded = self.footage.draw(runs, 1, min(n, self.footage.longest(1)), self.seed)  # stands for it
             tick(runs * n)
-            return (
-                recorded.frames,
-                recorded.actions,
-            )  # nobody here knows how to make it: what was recorded stands for it
+            return recorded.frames, recorded.actions, None
         frames = np.empty((runs, n + 1, self.spec.height, self.spec.width, 3), np.uint8)
         taken = np.empty((runs, n), np.int64)
         for row in range(runs):

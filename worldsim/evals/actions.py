@@ -62,7 +62,8 @@ def agreement(
     Args:
         names: of the actions.
         real: held-out frames in a row uint8 `[N, n, H, W, 3]` and the actions taken on seeing them `[N, >= n - 1]`.
-        same_play: the same of the real world under the policy that also played the generated one, or None.
+        same_play: the same of the real world under the policy that also played the generated one, which makes it the
+            ceiling; None if there is no such play, and the held-out frames are.
         generated: the same of the generated world.
     """
     sets = {"real, held-out": real, "real, same player": same_play, "generated": generated}
@@ -79,23 +80,16 @@ def agreement(
         ]
         shares = (right[label].mean(), *by_action)
         rows.append((label, *(f"{100 * v:.1f}" if np.isfinite(v) else "-" for v in shares)))
-    ceiling, value = float(right["real, held-out"].mean()), right["generated"].mean(1)
+    held_out, value = float(right["real, held-out"].mean()), right["generated"].mean(1)
+    ceiling = float(right.get("real, same player", right["real, held-out"]).mean())
     mean = float(value.mean())
+    reference = f"real frames of the same player {100 * ceiling:.1f} %, of the recording {100 * held_out:.1f} %"
     figures = [
-        Figure(
-            "actions.agreement",
-            "read as the action given",
-            mean,
-            "%",
-            metrics.interval(value),
-            f"on real frames {100 * ceiling:.1f} %",
-        ),
-        Figure("actions.agreement_ceiling", "the same on real frames", ceiling, "%"),
+        Figure("actions.agreement", "read as the action given", mean, "%", metrics.interval(value), reference),
+        Figure("actions.agreement_ceiling", "the same on real frames of the same player", ceiling, "%"),
+        Figure("actions.agreement_held_out", "the same on held-out real frames", held_out, "%"),
         Figure("actions.agreement_of_ceiling", "agreement as a share of its ceiling", mean / max(ceiling, 1e-9), "%"),
     ]
-    if "real, same player" in right:
-        same = float(right["real, same player"].mean())
-        figures.append(Figure("actions.agreement_same_player", "on real frames of the same player", same, "%"))
     return figures, Table("Read as the action given, %", ("frames", "all", *names), rows)
 
 

@@ -84,7 +84,7 @@ class Counter:
         y = state[:, self._mover] * np.sign(self._jump)
         lead = np.maximum.reduce([y[k : len(y) - 3 + k] for k in (1, 2, 3)]) - y[:-3]
         hits = np.flatnonzero((lead > abs(self._jump)) & (y[:-3] <= self._edge))
-        return hits[np.concatenate([[True], np.diff(hits) > WINDOW])] if len(hits) else hits
+        return hits[np.concatenate([[True], np.diff(hits) > SETTLE])] if len(hits) else hits
 
     def counted(self, frames: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Whether the counter changed around these frames: uint8 `[n, H, W, 3]`, `[k]` -> bool `[k]`."""
