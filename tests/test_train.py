@@ -18,7 +18,9 @@ from worldsim.train.loop import rate
 from worldsim.train.recipes import DynamicsSize
 from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
 
-SPEC = WorldSpec("square", 32, 48, 10, 1, (Action("rest"), Action("right", ("right",))), {"right": ("ArrowRight",)}, ("x",))
+SPEC = WorldSpec(
+    "square", 32, 48, 10, 1, (Action("rest"), Action("right", ("right",))), {"right": ("ArrowRight",)}, ("x",)
+)
 TOKENIZER = TokenizerConfig(channels=4, widths=(16, 16), blocks=1)
 TOKENIZER_TRAINING = TokenizerTraining(steps=6, batch=4, frames=256, mask=0.5)
 SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
@@ -37,7 +39,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         for frame, left in zip(frames, x, strict=True):
             frame[12:16, left : left + 4] = 255
         none = np.zeros(80)
-        writer.append(Episode(frames, np.append(actions[:-1], -1), none, none.astype(bool), x[:, None].astype(np.float32)))
+        writer.append(
+            Episode(frames, np.append(actions[:-1], -1), none, none.astype(bool), x[:, None].astype(np.float32))
+        )
     return Recording(path)
 
 
@@ -57,7 +61,9 @@ def test_tokenizer_resumed_equals_uninterrupted(recording: Recording, tmp_path: 
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
 
 
-def test_dynamics_resumed_equals_uninterrupted(recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dynamics_resumed_equals_uninterrupted(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("whole", "parts"):
         train_tokenizer(recording, tmp_path / name, TOKENIZER, TOKENIZER_TRAINING)
     tokenizer, _ = load_tokenizer(tmp_path / "whole" / "tokenizer.safetensors")
@@ -97,7 +103,10 @@ def test_it_learns(recording: Recording, tmp_path: Path) -> None:
 
     curves = EventAccumulator(str(tmp_path / "curves" / "dynamics"))
     curves.Reload()
-    last = {k: curves.Scalars(f"dynamics/{k}")[-1].value for k in ("held_out_next_frame", "held_out_next_frame_wrong_action", "held_out_copy_last")}
+    last = {
+        k: curves.Scalars(f"dynamics/{k}")[-1].value
+        for k in ("held_out_next_frame", "held_out_next_frame_wrong_action", "held_out_copy_last")
+    }
     assert last["held_out_next_frame"] < 0.7 * last["held_out_copy_last"]
     assert last["held_out_next_frame"] < 0.7 * last["held_out_next_frame_wrong_action"]
 

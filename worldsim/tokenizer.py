@@ -39,7 +39,9 @@ class TokenizerConfig:
             WorldsimError: if the frame does not divide into whole cells.
         """
         if height % self.factor or width % self.factor:
-            raise WorldsimError(f"frames of {width}x{height} do not divide by {self.factor}: record at a multiple of it")
+            raise WorldsimError(
+                f"frames of {width}x{height} do not divide by {self.factor}: record at a multiple of it"
+            )
         return self.channels, height // self.factor, width // self.factor
 
 
@@ -49,9 +51,7 @@ class ResidualBlock(nn.Sequential):
     def __init__(self, width: int):
         last = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(last.weight)
-        super().__init__(
-            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), last
-        )
+        super().__init__(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)

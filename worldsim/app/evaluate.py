@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from worldsim.app.progress import ProgressBar
+from worldsim.progress import ProgressBar
 from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import actions, drift, fidelity, motion, report, state, stillness, turn
@@ -101,14 +102,9 @@ def evaluate(config: EvalConfig) -> None:
     check_recording(recording, bundle.spec)
     judge = Judge(bundle, recording, config, QUICK if config.quick else FULL)
     sections = judge.sections()
-    facts = {
-        "world": f"{bundle.spec.name}, {bundle.spec.width}x{bundle.spec.height}, weights {bundle.digest[:12]}",
-        "recording": f"{len(recording)} frames, seed {recording.seed}, held out "
-        "{len(recording.episodes('held-out'))} episodes",
-        "command": "worldsim "
-        + " ".join(["eval", *sys.argv[2:]] if sys.argv[1:2] == ["eval"] else ["eval", config.world]),
-        "date": datetime.date.today().isoformat(),
-    }
+    held_out = len(recording.episodes("held-out"))
+    facts = report_facts(bundle, "eval", config.world)
+    facts["recording"] = f"{len(recording)} frames, seed {recording.seed}, judged on {held_out} held-out episodes"
     title = f"How good is {bundle.spec.title or bundle.spec.name}?"
     found = report.Report("eval", title, facts, sections, judge.probes.targets)
     console = Console(highlight=False)
@@ -140,11 +136,11 @@ class Judge:
         from worldsim.evals.reader import train_action_reader, train_state_reader
 
         steps = self.size.reader_steps
-        with _progress("training the action reader, steps", steps) as tick:
+        with progress("training the action reader, steps", steps) as tick:
             read_action = train_action_reader(self.recording, self.readers, steps, tick)
         read_state = None
         if self.spec.state_names:
-            with _progress("training the state reader, steps", steps) as tick:
+            with progress("training the state reader, steps", steps) as tick:
                 read_state = train_state_reader(self.recording, self.readers, steps, tick)
         sections, following = self._scenes(read_state)
         sections += [*self._free(read_action, read_state, following), self._stillness()]
@@ -157,15 +153,15 @@ class Judge:
         simulator, horizons, longest = self.simulator, self.horizons, max(self.horizons)
         scenes = self.footage.draw(self.size.scenes, simulator.context, longest, self.seed)
         n = len(scenes)
-        with _progress("free-running, frames", n * longest) as tick:
+        with progress("free-running, frames", n * longest) as tick:
             free = rollout(simulator, *scenes.past, scenes.future_actions, self.seed, tick)
-        with _progress("teacher-forced, frames", n * len(horizons)) as tick:
+        with progress("teacher-forced, frames", n * len(horizons)) as tick:
             forced = fidelity.teacher_forced(simulator, scenes, horizons, tick)
         sections = [fidelity.fidelity(scenes, free, forced, self.codec, horizons)]
         if read_state is not None:
             names = self.spec.state_names
             sections.append(state.state_error(self.probes.groups, names, read_state, scenes, free, self.codec))
-        with _progress("other actions, frames", 2 * n * max(h for h in actions.HORIZONS if h <= longest)) as tick:
+        with progress("other actions, frames", 2 * n * max(h for h in actions.HORIZONS if h <= longest)) as tick:
             following = actions.following(simulator, scenes, free, len(self.spec.actions), self.seed, tick)
         return sections, following
 
@@ -173,7 +169,7 @@ class Judge:
         idle, still = stillness.idle_starts(self.footage, self.spec.noop, self.seed)
         scenes = self.footage.draw(self.size.still_scenes, self.simulator.context, 0, self.seed, idle)
         future = np.full((len(scenes), self.size.still_frames), self.spec.noop)
-        with _progress("no key pressed, frames", future.size) as tick:
+        with progress("no key pressed, frames", future.size) as tick:
             generated = rollout(self.simulator, *scenes.past, future, self.seed, tick)
         return stillness.stillness(scenes, generated, still, self.codec)
 
@@ -183,7 +179,7 @@ class Judge:
         starts = turn.turn_starts(self.footage, probe, groups, self.spec)
         scenes = self.footage.draw(self.size.turns, self.simulator.context, 0, self.seed, starts)
         future = turn.turn_actions(probe, self.spec, len(scenes))
-        with _progress("whole turns, frames", future.size) as tick:
+        with progress("whole turns, frames", future.size) as tick:
             generated = rollout(self.simulator, *scenes.past, future, self.seed, tick)
         return turn.whole_turn(probe, groups, self.spec.state_names, read_state, scenes, generated, self.codec)
 
@@ -192,11 +188,11 @@ class Judge:
     ) -> list[Section]:
         """The long free run beside real play by the same explorer: agreement, drift, motion."""
         runs, frames, context = self.size.runs, self.size.run_frames, self.simulator.context
-        with _progress("real play, frames", self.size.real_runs * frames) as tick:
+        with progress("real play, frames", self.size.real_runs * frames) as tick:
             real, real_actions, walls = self._real_play(read_state, tick)
         crew = Crew(self.spec, runs, self.seed, read_state, walls)
         scenes = self.footage.draw(runs, context, 0, self.seed)
-        with _progress("free run under the explorer, frames", len(scenes) * frames) as tick:
+        with progress("free run under the explorer, frames", len(scenes) * frames) as tick:
             generated, taken = play(self.simulator, *scenes.past, crew, frames, self.seed, tick)
 
         clips = self.footage.draw(8 * self.size.scenes, 16, 0, self.seed)
@@ -283,8 +279,19 @@ class Crew:
         return np.array(chosen, np.int64)
 
 
+def report_facts(bundle: Bundle, command: str, world: str) -> dict[str, str]:
+    """Who was judged, by which command line, and when."""
+    typed = sys.argv[1:] if sys.argv[1:2] == [command] else [command, world]
+    return {
+        "world": f"{bundle.spec.name}, {bundle.spec.width}x{bundle.spec.height}",
+        "weights": bundle.digest,
+        "command": shlex.join(["worldsim", *typed]),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
 @contextlib.contextmanager
-def _progress(title: str, total: int) -> Iterator[Tick]:
+def progress(title: str, total: int) -> Iterator[Tick]:
     """A bar, and what to tell it."""
     with ProgressBar(title, total) as bar:
         done = 0

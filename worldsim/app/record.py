@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from worldsim.app.progress import ProgressBar
+from worldsim.progress import ProgressBar
 from worldsim.errors import WorldsimError
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import WorldSpec

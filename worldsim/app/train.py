@@ -61,9 +61,13 @@ def train(config: TrainConfig) -> None:
 
     whole = config.what in RECIPES
     if not whole and config.what not in ("tokenizer", "dynamics"):
-        raise WorldsimError(f"nothing to train is called {config.what!r}; there are {', '.join(RECIPES)}, tokenizer, dynamics")
+        raise WorldsimError(
+            f"nothing to train is called {config.what!r}; there are {', '.join(RECIPES)}, tokenizer, dynamics"
+        )
     if not whole and config.recording is None:
-        raise WorldsimError(f"which recording? worldsim train {config.what} --recording recordings/NAME --out runs/NAME")
+        raise WorldsimError(
+            f"which recording? worldsim train {config.what} --recording recordings/NAME --out runs/NAME"
+        )
     name = config.what if whole else ""
     path = config.recording or Path("recordings") / name
     if whole and not (path / "zarr.json").exists():
@@ -76,7 +80,9 @@ def train(config: TrainConfig) -> None:
     if recipe is None:
         raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
     if whole and recording.spec.name != name:
-        raise WorldsimError(f"{path} is a recording of {recording.spec.name!r}, not of {name!r}; give another --recording")
+        raise WorldsimError(
+            f"{path} is a recording of {recording.spec.name!r}, not of {name!r}; give another --recording"
+        )
     out = config.out or Path("runs") / recording.spec.name
     chosen = {key: value for key in ("steps", "batch", "rate", "seed") if (value := getattr(config, key))}
     print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
@@ -93,7 +99,10 @@ def train(config: TrainConfig) -> None:
 
 def check_same_world(world: WorldSpec, recording: Recording) -> None:
     """Refuse a recording of another world than the one the tokenizer was trained on."""
-    if world.name != recording.spec.name or (world.height, world.width) != (recording.spec.height, recording.spec.width):
+    if world.name != recording.spec.name or (world.height, world.width) != (
+        recording.spec.height,
+        recording.spec.width,
+    ):
         raise WorldsimError(
             f"the tokenizer is of {world.name!r} at {world.width}x{world.height}; {recording.path} is of "
             f"{recording.spec.name!r} at {recording.spec.width}x{recording.spec.height}"

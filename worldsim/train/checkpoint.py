@@ -37,7 +37,9 @@ def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Non
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise WorldsimError(f"disk full while writing {path}; the last whole checkpoint is kept. Free some space and resume.") from error
+            raise WorldsimError(
+                f"disk full while writing {path}; the last whole checkpoint is kept. Free some space and resume."
+            ) from error
         raise
 
 
@@ -53,7 +55,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["worldsim"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise WorldsimError(f"{path} is cut or not a worldsim checkpoint ({error}); remove it and train again") from error
+        raise WorldsimError(
+            f"{path} is cut or not a worldsim checkpoint ({error}); remove it and train again"
+        ) from error
 
 
 def save_model(path: Path, model: nn.Module, spec: WorldSpec, weights: dict[str, Tensor] | None = None) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor, nn
 
 from worldsim.dataset import Windows, frame_batches
 from worldsim.dynamics import Dynamics, DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import add_noise, draw_tau, reward_loss
+from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
 from worldsim.train.checkpoint import save_model
@@ -76,14 +76,22 @@ class LatentClips:
         """Frame indices `[B, T+1]` -> latents `[B, T+1, C, h, w]`; actions, rewards, cont `[B, T]`; states of the last T
         frames `[B, T, S]`."""
         now, following = index[:, :-1], index[:, 1:]
-        arrays = (self.latents[index].astype(np.float32), self.actions[now], self.rewards[now], self.cont[now], self.state[following])
+        arrays = (
+            self.latents[index].astype(np.float32),
+            self.actions[now],
+            self.rewards[now],
+            self.cont[now],
+            self.state[following],
+        )
         return tuple(torch.from_numpy(a) for a in arrays)
 
 
 @torch.no_grad()
 def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) -> np.ndarray:
     """Latents of all frames, float16 `[N, C, h, w]`, from `cache` if this tokenizer wrote them there before."""
-    digest = hashlib.sha256(b"".join(v.float().numpy().tobytes() for v in tokenizer.state_dict().values())).hexdigest()[:12]
+    digest = hashlib.sha256(b"".join(v.float().numpy().tobytes() for v in tokenizer.state_dict().values())).hexdigest()[
+        :12
+    ]
     path = cache / f"latents-{digest}-{len(recording)}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -91,11 +99,12 @@ def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) ->
         partial = path.with_suffix(".partial")
         latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         tokenizer.eval()
-        size = 256
-        for start, frames in track(frame_batches(recording, size), "encoding", total=-(-len(recording) // size)):
-            with torch.autocast("cpu", torch.bfloat16):
-                pixels = to_pixels(torch.from_numpy(frames))
-                latents[start : start + len(frames)] = tokenizer.encode(pixels).half().numpy()
+        with ProgressBar("encoding", len(recording)) as progress, torch.autocast("cpu", torch.bfloat16):
+            for start, frames in frame_batches(recording, 256):
+                latents[start : start + len(frames)] = (
+                    tokenizer.encode(to_pixels(torch.from_numpy(frames))).half().numpy()
+                )
+                progress.update(start + len(frames))
         latents.flush()
         os.replace(partial, path)
     return np.load(path, mmap_mode="r")
@@ -103,7 +112,11 @@ def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) ->
 
 def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else."""
-    hidden = [p for n, p in model.named_parameters() if n.startswith(("trunk.", "head.")) and n.endswith(".weight") and p.ndim == 2]
+    hidden = [
+        p
+        for n, p in model.named_parameters()
+        if n.startswith(("trunk.", "head.")) and n.endswith(".weight") and p.ndim == 2
+    ]
     chosen = {id(p) for p in hidden}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
@@ -127,7 +140,14 @@ class ClipLoss(nn.Module):
         return clean.unflatten(0, context.shape[:2])
 
     def forward(
-        self, context: Tensor, actions: Tensor, target: Tensor, change: Tensor, noise: Tensor, tau: Tensor, outcome: tuple[Tensor, ...]
+        self,
+        context: Tensor,
+        actions: Tensor,
+        target: Tensor,
+        change: Tensor,
+        noise: Tensor,
+        tau: Tensor,
+        outcome: tuple[Tensor, ...],
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
@@ -164,7 +184,9 @@ def train_dynamics(
     spec = recording.spec
     fits = tokenizer.config.latent_shape(spec.height, spec.width), len(spec.actions), len(spec.state_names)
     if (tuple(config.latent_shape), config.actions, config.state) != fits:
-        raise WorldsimError(f"the dynamics are for {config.latent_shape}, {config.actions} actions; {recording.path} needs {fits}")
+        raise WorldsimError(
+            f"the dynamics are for {config.latent_shape}, {config.actions} actions; {recording.path} needs {fits}"
+        )
     torch.manual_seed(training.seed)
     model = Dynamics(config)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
@@ -186,7 +208,9 @@ def train_dynamics(
         b, t = actions.shape
         actions = torch.where(random(b, 1) < training.null_action, config.actions, actions)
         noise = torch.randn(target.shape, generator=generator)
-        level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)  # a quarter of the clips stays clean
+        level = (
+            training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
+        )  # a quarter of the clips stays clean
         smear = torch.randn(clean.shape, generator=generator)
         context = add_noise(clean, smear, 1 - level)
         with torch.autocast("cpu", torch.bfloat16):
@@ -194,7 +218,7 @@ def train_dynamics(
                 first = torch.randint(0, t, (b, 1), generator=generator)
                 own = (torch.arange(t) > first)[..., None, None]
                 with torch.no_grad():
-                    for _ in range(step % 4 if step % 4 <= training.own_passes else training.own_passes):
+                    for _ in range(min(step % 4, training.own_passes)):
                         made = predict(context, actions, torch.randn(target.shape, generator=generator))
                         context = torch.where(own, torch.cat([clean[:, :1], made[:, :-1]], dim=1), context)
             tau = draw_tau((b, t), training.at_zero, generator)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from worldsim.errors import WorldsimError
+from worldsim.progress import ProgressBar
 from worldsim.train import checkpoint
 
 SAVE_EVERY = 60.0  # seconds
@@ -62,7 +62,13 @@ class Loop:
     """
 
     def __init__(
-        self, out: Path, name: str, model: nn.Module, optimizers: list[torch.optim.Optimizer], config: dict[str, Any], steps: int
+        self,
+        out: Path,
+        name: str,
+        model: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        config: dict[str, Any],
+        steps: int,
     ):
         self.out, self.name, self.model, self.optimizers, self.steps = out, name, model, optimizers, steps
         self.config = json.loads(json.dumps(config))  # as a checkpoint gives it back
@@ -83,10 +89,8 @@ class Loop:
             train_step: step number -> what to plot; has moved the weights when it returns.
             watch: step number -> what to plot of a look at the model from outside; called every `watch_every` seconds and at the end.
         """
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         saved = watched = time.monotonic()
-        with Progress(*columns, refresh_per_second=1) as progress:
-            task = progress.add_task(self.name, total=self.steps, completed=self.step)
+        with ProgressBar(self.name, self.steps, self.step) as progress:
             while self.step < self.steps:
                 share = rate(self.step, self.steps)
                 for optimizer in self.optimizers:
@@ -98,9 +102,11 @@ class Loop:
                 if self.step % 20 == 0:
                     plain = {k: float(v) for k, v in values.items()}
                     if any(v != v for v in plain.values()):
-                        raise WorldsimError(f"training of {self.name} diverged at step {self.step}; lower --rate and resume")
+                        raise WorldsimError(
+                            f"training of {self.name} diverged at step {self.step}; lower --rate and resume"
+                        )
                     self._plot(plain)
-                    progress.update(task, completed=self.step, description=f"{self.name} loss {plain['loss']:.4f}")
+                    progress.update(self.step, f"loss {plain['loss']:.4f}")
                 now = time.monotonic()
                 if now - watched > watch_every or self.step == self.steps:
                     self._plot(watch(self.step))
@@ -127,7 +133,9 @@ class Loop:
         if header["config"] != self.config:
             theirs, ours = header["config"], self.config
             differing = sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k))
-            raise WorldsimError(f"{self.path} was trained with other settings ({', '.join(differing)}); give another --out")
+            raise WorldsimError(
+                f"{self.path} was trained with other settings ({', '.join(differing)}); give another --out"
+            )
         part = lambda prefix: {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}  # noqa: E731
         self.model.load_state_dict(part("model"))
         self.average.weights = part("average")

@@ -72,7 +72,9 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
     config.latent_shape(spec.height, spec.width)
     torch.manual_seed(training.seed)
     tokenizer = Tokenizer(config)
-    optimizer = with_peaks(torch.optim.AdamW(tokenizer.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01))
+    optimizer = with_peaks(
+        torch.optim.AdamW(tokenizer.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
+    )
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"]
     loop = Loop(out, "tokenizer", tokenizer, [optimizer], settings, training.steps)
@@ -86,7 +88,9 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
         pixels = to_pixels(torch.from_numpy(frames))
         tokenizer.train()
         with torch.autocast("cpu", torch.bfloat16):
-            latents = tokenizer.encode(hide(pixels, config.factor, training.mask, generator) if training.mask else pixels)
+            latents = tokenizer.encode(
+                hide(pixels, config.factor, training.mask, generator) if training.mask else pixels
+            )
             level = training.noise * torch.rand(len(latents), 1, 1, 1, generator=generator)
             rebuilt = tokenizer.decode(latents + level * torch.randn(latents.shape, generator=generator))
         error = (rebuilt.float() - pixels).abs()
@@ -103,7 +107,9 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
         rebuilt = reconstruct(tokenizer, frames)
         save_model(out / "tokenizer.safetensors", tokenizer, spec)
         rows = np.concatenate([np.concatenate(list(side[:8]), axis=1) for side in (frames, rebuilt)])
-        cv2.imwrite(str(out / "tokenizer.png"), cv2.resize(rows[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
+        cv2.imwrite(
+            str(out / "tokenizer.png"), cv2.resize(rows[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        )
         squared = (frames.astype(np.float32) - rebuilt) ** 2
         heavy = moving_weight(frames, before, held_out.median, 1.0)[:, 0]
         moving = squared[heavy > heavy.min()]

@@ -45,7 +45,9 @@ class Watch:
     def __call__(self, model: Dynamics, step: int) -> dict[str, float]:
         frames = self.free_run(model)
         real = self.real[:, self.length :]
-        rows = [np.concatenate([side[row, n - 1] for n in SHOWN], axis=1) for row in range(ROWS) for side in (real, frames)]
+        rows = [
+            np.concatenate([side[row, n - 1] for n in SHOWN], axis=1) for row in range(ROWS) for side in (real, frames)
+        ]
         cv2.imwrite(str(self.out / f"strip-{step:06d}.png"), np.concatenate(rows)[..., ::-1])
         error = ((frames.astype(np.float32) - real) ** 2).mean((0, 2, 3, 4))
         true, wrong, copy = self.next_frame(model)
@@ -76,7 +78,9 @@ class Watch:
         latents, actions, *_ = self.clips[self.windows]
         tokens = model.to_tokens(latents)
         generator = torch.Generator().manual_seed(0)
-        other = (actions + torch.randint(1, model.config.actions, actions.shape, generator=generator)) % model.config.actions
+        other = (
+            actions + torch.randint(1, model.config.actions, actions.shape, generator=generator)
+        ) % model.config.actions
         errors = []
         for chosen in (actions, torch.cat([actions[:, :-1], other[:, -1:]], dim=1)):
             features, _ = model.look(tokens[:, :-1], chosen)

@@ -18,7 +18,7 @@ LOG_EVERY = 60.0  # seconds
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
+        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f}/s")
 
 
 class ProgressBar:
@@ -55,13 +55,14 @@ class ProgressBar:
     ) -> None:
         self._bar.stop()
 
-    def update(self, done: int) -> None:
-        """So much is done, of `total`."""
-        self._bar.update(self._task, completed=min(done, self._total))
+    def update(self, done: int, note: str = "") -> None:
+        """So much is done, of `total`; `note` is shown beside the title."""
+        title = f"{self._title} {note}".strip()
+        self._bar.update(self._task, completed=min(done, self._total), description=title)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._logged >= LOG_EVERY:
             self._logged = now
             speed = (done - self._before) / (now - self._begun)
             left = (self._total - done) / max(speed, 1e-9)
-            line = f"{self._title}: {done:,} of {self._total:,}, {speed:,.0f}/s, {left / 60:.0f} min left"
+            line = f"{title}: {done:,} of {self._total:,}, {speed:,.{0 if speed >= 10 else 1}f}/s, {left / 60:.0f} min left"
             self._console.print(line, highlight=False, soft_wrap=True)
