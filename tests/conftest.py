@@ -62,3 +62,22 @@ def small_recording(tmp_path: Path, small_spec: WorldSpec, make_episode: Callabl
     for i in range(12):
         writer.append(make_episode(i, 50 + i))
     return tmp_path / "small"
+
+
+@pytest.fixture(scope="session")
+def tiny_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a tiny real world (see tiny.py), never to be changed: copy it first.
+
+    Its export takes most of a minute, so it is kept in pytest's cache until a source of the engine changes.
+    """
+    from tiny import export_tiny_world, tiny_key
+
+    kept = (
+        request.config.cache.mkdir("tiny_world")
+        if hasattr(request.config, "cache")
+        else tmp_path_factory.mktemp("kept")
+    )
+    world = kept / tiny_key()
+    if not (world / "world.json").exists():
+        export_tiny_world(world)
+    return world
