@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         device: Device = "auto",
     ):
         bundle = open_world(world)
-        self.world = bundle.spec
+        self.world = dataclasses.replace(bundle.spec, state_names=())  # nobody knows a generated world's exact state
         self.origin = bundle.origin
         self.metadata = {**self.metadata, "render_fps": self.world.fps}
         self.render_mode = render_mode

@@ -89,8 +89,11 @@ def export_bundle(
         what was measured on the graphs that were written.
 
     Raises:
-        WorldsimError: if the networks are not of this world, a graph differs from torch, or `out` can't be written.
+        WorldsimError: if the networks are not of this world, the schedule does not rise, a graph differs from torch, or
+            `out` can't be written.
     """
+    if list(schedule) != sorted(set(schedule)) or not schedule or schedule[0] != 0 or schedule[-1] >= 1:
+        raise WorldsimError(f"schedule {tuple(schedule)} does not rise from 0 to below 1, as in (0, 0.15, 0.4, 0.7)")
     weights = stored_weights(WorldStep(tokenizer, dynamics))
     step = WorldStep(copy.deepcopy(tokenizer), copy.deepcopy(dynamics), schedule).eval()
     step.load_state_dict({name: torch.from_numpy(w).float() for name, w in weights.items()})

@@ -30,6 +30,7 @@ COMMANDS = {
     "play": Command("worldsim.app.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.app.inspect", "inspect", "InspectConfig", "show what is in a recording"),
     "train": Command("worldsim.app.train", "train", "TrainConfig", "learn a world from a recording"),
+    "export": Command("worldsim.app.export", "export", "ExportConfig", "make a trained world playable"),
     "eval": Command("worldsim.app.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
     "bench": Command("worldsim.app.bench", "bench", "BenchConfig", "measure how fast a world is"),
     "card": Command("worldsim.app.card", "card", "CardConfig", "write a world's card from what was measured"),

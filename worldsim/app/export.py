@@ -1,0 +1,88 @@
+"""`worldsim export`: a training run becomes a world that can be played. Chooses the starts; the rest is worldsim.export."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import tyro
+
+from worldsim.errors import WorldsimError, require
+from worldsim.recording import Recording
+
+if TYPE_CHECKING:
+    from worldsim.dataset import Windows
+
+CANDIDATES = 8  # windows looked at for each start
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Export a trained world: worldsim export runs/doom-maze --recording recordings/doom-maze --out worlds/doom-maze
+
+    Attributes:
+        run: folder of the training, with tokenizer.safetensors and dynamics.safetensors.
+        recording: what it was trained on; the starts are from its held-out episodes.
+        out: folder of the world; an older world there is replaced.
+        starts: how many places to begin at.
+        seed: of the choice of starts.
+        schedule: signal levels that the sampler visits, rising from 0 and below 1; the trained default if not given.
+    """
+
+    run: tyro.conf.Positional[Path]
+    recording: Path
+    out: Path
+    starts: int = 12
+    seed: int = 0
+    schedule: tuple[float, ...] = ()
+
+
+def export(config: ExportConfig) -> None:
+    """Write the world and print how far its graphs are from torch.
+
+    Raises:
+        WorldsimError: for a run that is missing or cut, a recording of another world, or an `out` that can't be written.
+    """
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, "train")
+    from worldsim.dataset import Windows
+    from worldsim.export import export_bundle
+    from worldsim.sampler import SCHEDULE
+    from worldsim.train.checkpoint import load_dynamics, load_tokenizer
+
+    if not 1 <= config.starts <= 99 or config.seed < 0:
+        raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
+    tokenizer, world = load_tokenizer(config.run / "tokenizer.safetensors")
+    dynamics, spec = load_dynamics(config.run / "dynamics.safetensors")
+    recording = Recording(config.recording)
+    for name, other in (("tokenizer", world), ("recording", recording.spec)):
+        if other != spec:
+            raise WorldsimError(
+                f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
+                f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
+            )
+    windows = Windows(recording.episodes("held-out"), dynamics.config.window + 1)
+    frames, actions = choose_starts(recording, windows, config.starts, config.seed)
+    origin = {**recording.origin, "frames": len(recording)}
+    schedule = config.schedule or SCHEDULE
+    print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
+    print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule))
+    print(f"Play it: python play.py --world {config.out}")
+
+
+def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of several windows drawn for each start, the one whose last frame shows most: play should not begin at a wall.
+
+    Returns:
+        frames uint8 `[count, T, H, W, 3]` and actions int64 `[count, T-1]`.
+    """
+    chosen = []
+    for start in range(count):
+        drawn = windows.draw(CANDIDATES, seed, start)
+        detail = [np.abs(cv2.Laplacian(recording.frames[int(row[-1])], cv2.CV_32F)).mean() for row in drawn]
+        chosen.append(drawn[int(np.argmax(detail))])
+    frames = np.stack([recording.frames[row[0] : row[-1] + 1] for row in chosen])
+    return frames, np.stack([recording.actions[row[0] : row[-1]] for row in chosen]).astype(np.int64)
