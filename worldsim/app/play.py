@@ -67,7 +67,6 @@ def play(config: PlayConfig) -> None:
         WorldsimError: for a world that can't be opened, a start or action it hasn't, no display, or a video that
             can't be written.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
     if not config.headless and (config.frames is not None or config.actions):
         raise WorldsimError("--frames and --actions are for --headless")
     if config.seed < 0:
@@ -75,10 +74,14 @@ def play(config: PlayConfig) -> None:
     names = shipped_worlds()
     if not (config.world or names):
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
-    if config.headless:
-        play_headless(config, open_world(config.world or names[0]))
-    else:
-        play_in_window(config, names)
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
+    try:
+        if config.headless:
+            play_headless(config, open_world(config.world or names[0]))
+        else:
+            play_in_window(config, names)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def play_in_window(config: PlayConfig, names: list[str]) -> None:

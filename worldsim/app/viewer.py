@@ -61,7 +61,7 @@ class Playing:
         record: Path | None = None,
     ):
         self.world, self.spec, self.smooth, self.help = world, world.spec, smooth, True
-        self.title = f"{self.spec.title or self.spec.name} — worldsim"
+        self.title = f"{self.spec.title or self.spec.name} - worldsim"
         self.start, self._starts = start, len(world.starts)
         taken = {code for codes in self.spec.keys.values() for code in codes}
         self._codes = {scancode(code): code for code in taken}
