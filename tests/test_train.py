@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from worldsim.app.cli import main
+from worldsim.app.train import ALLOCATOR
 from worldsim.dataset import Windows
 from worldsim.errors import WorldsimError
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import Action, WorldSpec
-from worldsim.tokenizer import TokenizerConfig
-from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, write
+from worldsim.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, save_model, write
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.loop import rate
 from worldsim.train.recipes import DynamicsSize
@@ -119,6 +121,34 @@ def test_unfitting_recordings_are_refused(recording: Recording, tmp_path: Path) 
         train_tokenizer(recording, tmp_path, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, batch=5, steps=9))
     with pytest.raises(WorldsimError, match="no episode is as long"):
         Windows(recording.episodes("train"), 500)
+
+
+@pytest.fixture
+def allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The allocator's settings, without which the command starts its process again."""
+    for key, value in ALLOCATOR.items():
+        monkeypatch.setenv(key, value)
+
+
+@pytest.mark.usefixtures("allocator")
+def test_unknown_training_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "nonsense"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("worldsim: nothing to train is called 'nonsense'; there are ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("allocator")
+def test_recording_of_another_world_is_refused(
+    recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tokenizer.safetensors"
+    save_model(path, Tokenizer(TOKENIZER), dataclasses.replace(SPEC, name="circle"))
+    assert main(["train", "dynamics", "--recording", str(recording.path), "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("worldsim: the tokenizer is of 'circle' at 48x32; ") and "of 'square'" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_cut_checkpoint_is_one_clear_error(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Dynamics: the action-conditioned diffusion transformer over latent frames. Knows nothing of pixels, samplers or losses.
+"""Dynamics: the action-conditioned diffusion transformer over latent frames.
+
+Knows nothing of pixels, samplers or losses.
 
     trunk  reads clean frame t and action[t], looks back over the last `window` frames, runs once a frame -> features
     head   denoises frame t+1 from noise, given those features; runs K times a frame

@@ -1,7 +1,7 @@
 """The noise convention, written once, and the losses that follow from it. Knows no network.
 
-`tau` is the signal level: 1 is clean, 0 is noise; `z_tau = (1 - tau) * eps + tau * z` (rectified flow, Liu et al. 2022).
-The model predicts the clean latent z (x-prediction; JiT, Li & He 2025).
+`tau` is the signal level, 1 is clean, 0 is noise: `z_tau = (1 - tau) * eps + tau * z` (rectified flow, Liu et al.
+2022). The model predicts the clean latent z (x-prediction; JiT, Li & He 2025).
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ def advance(z_tau: Tensor, clean: Tensor, tau: float, next_tau: float) -> Tensor
 
 
 def draw_tau(shape: tuple[int, ...], at_zero: float, generator: torch.Generator) -> Tensor:
-    """Signal levels for training: a share `at_zero` of exactly 0 (pure noise, where the next frame is decided), the rest
-    uniform in [0, 1)."""
+    """Signal levels for training: a share `at_zero` of exactly 0, the rest uniform in [0, 1).
+
+    At 0, pure noise, the next frame is decided.
+    """
     tau = torch.rand(shape, generator=generator)
     return torch.where(torch.rand(shape, generator=generator) < at_zero, 0.0, tau)
 
@@ -38,7 +40,10 @@ def symlog(x: Tensor) -> Tensor:
 
 
 def reward_loss(logits: Tensor, reward: Tensor) -> Tensor:
-    """Cross-entropy to the two-hot target over symlog bins (DreamerV3, equations 9-11): `[..., 33]`, `[...]` -> `[...]`."""
+    """Cross-entropy of `logits` `[..., 33]` to the two-hot target of `reward` `[...]` over symlog bins: `[...]`.
+
+    DreamerV3, equations 9-11.
+    """
     bins = REWARD_BINS.to(logits.device)
     place = (symlog(reward).clamp(bins[0], bins[-1]) - bins[0]) / (bins[1] - bins[0])
     low = place.floor().long().clamp(max=len(bins) - 2)

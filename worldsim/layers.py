@@ -1,4 +1,6 @@
-"""Layers that several models share: rotary positions, attention, gated MLP, adaLN block. Knows nothing of worlds or noise.
+"""Layers that several models share: rotary positions, attention, gated MLP, adaLN block.
+
+Knows nothing of worlds or noise.
 
 B batch, T frames, N tokens a frame, S tokens in one attention call, D width, G key/value heads, E head width.
 """
@@ -33,9 +35,10 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Attention with normalised queries and keys (QK-norm, Henry et al. 2020) and grouped key/value heads (Ainslie et al. 2023).
+    """Attention with normalised queries and keys, and grouped key/value heads.
 
-    Keys are handed out before rotation, so a cache is free of positions.
+    QK-norm, Henry et al. 2020; GQA, Ainslie et al. 2023. Keys are handed out before rotation, so a cache is free of
+    positions.
     """
 
     def __init__(self, width: int, heads: int, kv_heads: int):
@@ -58,7 +61,10 @@ class Attention(nn.Module):
         return k, self.v(x).unflatten(-1, (self.kv_heads, self.head_width)).transpose(1, 2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Rotated q, k and v, `mask` True where a query may look, broadcastable to `[B, heads, S, S']` -> `[B, S, D]`."""
+        """Rotated q `[B, heads, S, E]`, k and v `[B, G, S', E]` -> `[B, S, D]`.
+
+        `mask` is True where a query may look, broadcastable to `[B, heads, S, S']`.
+        """
         groups = self.heads // self.kv_heads
         if groups > 1:
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
@@ -80,6 +86,7 @@ class Mlp(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[..., D]` -> `[..., D]`."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
 
 
@@ -100,6 +107,7 @@ class Block(nn.Module):
         return (shared.unflatten(-1, self.offset.shape) + self.offset).unbind(-2)
 
     def attention_input(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """What attention reads of `x` `[..., D]`: normalised, then scaled and shifted."""
         return self.attention_norm(x) * (1 + scale) + shift
 
     def finish(self, x: Tensor, attended: Tensor, modulation: tuple[Tensor, ...]) -> Tensor:
@@ -126,5 +134,6 @@ class FourierFeatures(nn.Module):
         self.net = nn.Sequential(nn.Linear(2 * pairs, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[...]` in [0, 1] -> `[..., width]`."""
         angles = x.float()[..., None] * self.rates
         return self.net(torch.cat([angles.cos(), angles.sin()], dim=-1))

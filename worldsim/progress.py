@@ -18,7 +18,7 @@ LOG_EVERY = 60.0  # seconds
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f}/s")
+        return Text("" if speed is None else f"{_figure(speed)}/s")
 
 
 class ProgressBar:
@@ -64,5 +64,9 @@ class ProgressBar:
             self._logged = now
             speed = (done - self._before) / (now - self._begun)
             left = (self._total - done) / max(speed, 1e-9)
-            line = f"{title}: {done:,} of {self._total:,}, {speed:,.{0 if speed >= 10 else 1}f}/s, {left / 60:.0f} min left"
+            line = f"{title}: {done:,} of {self._total:,}, {_figure(speed)}/s, {left / 60:.0f} min left"
             self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def _figure(speed: float) -> str:
+    return f"{speed:,.{0 if speed >= 10 else 1}f}"

@@ -12,7 +12,9 @@ from worldsim.flow import advance
 SCHEDULE = (0.0, 0.15, 0.4, 0.7)  # signal levels visited; most steps where the frame is decided
 
 
-def euler(denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedule: Sequence[float] = SCHEDULE) -> HeadOutput:
+def euler(
+    denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedule: Sequence[float] = SCHEDULE
+) -> HeadOutput:
     """Deterministic Euler sampler of the rectified flow (Liu et al. 2022, section 2.2), in len(schedule) passes.
 
     Args:

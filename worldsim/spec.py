@@ -32,7 +32,7 @@ class WorldSpec:
         fps: frames a second at which play feels like the original.
         frame_skip: tics of the original world for one frame.
         actions: in the order of the action indices. Exactly one has no buttons.
-        keys: button -> physical keys, as W3C `KeyboardEvent.code` names (`"ArrowUp"`, `"KeyW"`), any of which presses it.
+        keys: button -> physical keys, any of which presses it; W3C `KeyboardEvent.code` names (`"ArrowUp"`, `"KeyW"`).
         state_names: names of the exact state's components, if the real world has one.
         title: for people.
     """

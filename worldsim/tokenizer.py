@@ -19,7 +19,8 @@ class TokenizerConfig:
 
     Attributes:
         channels: latent channels C.
-        widths: convolution widths, first at a quarter of the resolution, then halving it each: two make factor 8, three 16.
+        widths: convolution widths, the first at a quarter of the resolution, each further one at half of that before:
+            two make factor 8, three 16.
         blocks: residual blocks at each resolution.
     """
 
@@ -54,6 +55,7 @@ class ResidualBlock(nn.Sequential):
         super().__init__(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[B, width, h, w]` -> the same shape."""
         return x + super().forward(x)
 
 
@@ -87,7 +89,8 @@ class Tokenizer(nn.Module):
     """Convolutional autoencoder whose latents have mean 0 and variance 1 a channel.
 
     The statistics are those of a batch normalisation without weights: of the batch in training, of the data set after.
-    Standardised latents give noise on them a meaning (latent diffusion, Rombach et al. 2022, section 4.3.2 in the appendix).
+    Standardised latents give noise on them a meaning (latent diffusion, Rombach et al. 2022, section 4.3.2 in the
+    appendix).
     """
 
     def __init__(self, config: TokenizerConfig):

@@ -53,7 +53,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WorldsimError(f"no file {path}; train first: worldsim train --help")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["worldsim"])
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["worldsim"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise WorldsimError(
             f"{path} is cut or not a worldsim checkpoint ({error}); remove it and train again"

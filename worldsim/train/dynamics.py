@@ -73,8 +73,11 @@ class LatentClips:
         self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
 
     def __getitem__(self, index: np.ndarray) -> tuple[Tensor, ...]:
-        """Frame indices `[B, T+1]` -> latents `[B, T+1, C, h, w]`; actions, rewards, cont `[B, T]`; states of the last T
-        frames `[B, T, S]`."""
+        """Clips of the frames at `index` `[B, T+1]`.
+
+        Returns:
+            latents `[B, T+1, C, h, w]`; actions, rewards, cont `[B, T]`; states of the last T frames `[B, T, S]`.
+        """
         now, following = index[:, :-1], index[:, 1:]
         arrays = (
             self.latents[index].astype(np.float32),
@@ -89,9 +92,8 @@ class LatentClips:
 @torch.no_grad()
 def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) -> np.ndarray:
     """Latents of all frames, float16 `[N, C, h, w]`, from `cache` if this tokenizer wrote them there before."""
-    digest = hashlib.sha256(b"".join(v.float().numpy().tobytes() for v in tokenizer.state_dict().values())).hexdigest()[
-        :12
-    ]
+    weights = b"".join(v.float().numpy().tobytes() for v in tokenizer.state_dict().values())
+    digest = hashlib.sha256(weights).hexdigest()[:12]
     path = cache / f"latents-{digest}-{len(recording)}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,8 @@ class ClipLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
-        `change` `[B, T, N]` is how much each token truly changes; `outcome` is reward, cont `[B, T]` and state `[B, T, S]`.
+        `change` `[B, T, N]` is how much each token truly changes; `outcome` is reward and cont `[B, T]`, and state
+        `[B, T, S]`.
         """
         reward, cont, state = outcome
         features, _ = self.model.look(context, actions)
@@ -201,16 +204,18 @@ def train_dynamics(
 
     def train_step(step: int) -> dict[str, Tensor]:
         generator = step_generator(training.seed, step)
-        random = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
+
+        def random(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator)
+
         latents, actions, *outcome = clips[windows.draw(training.batch, training.seed, step)]
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
         b, t = actions.shape
         actions = torch.where(random(b, 1) < training.null_action, config.actions, actions)
         noise = torch.randn(target.shape, generator=generator)
-        level = (
-            training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
-        )  # a quarter of the clips stays clean
+        # A quarter of the clips stays clean.
+        level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
         smear = torch.randn(clean.shape, generator=generator)
         context = add_noise(clean, smear, 1 - level)
         with torch.autocast("cpu", torch.bfloat16):

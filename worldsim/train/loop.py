@@ -57,7 +57,8 @@ class Loop:
         out: folder of the run.
         name: of what is trained: `<name>.checkpoint` and the curves carry it.
         model: trained in place. optimizers: stepped by the caller's step function, saved here.
-        config: JSON of everything that decides the result, except the number of steps; a checkpoint of another one is refused.
+        config: JSON of everything that decides the result, except the number of steps; a checkpoint of another one is
+            refused.
         steps: when to stop.
     """
 
@@ -87,7 +88,8 @@ class Loop:
 
         Args:
             train_step: step number -> what to plot; has moved the weights when it returns.
-            watch: step number -> what to plot of a look at the model from outside; called every `watch_every` seconds and at the end.
+            watch: step number -> what to plot of a look at the model from outside.
+            watch_every: seconds between two looks; there is one more at the end.
         """
         saved = watched = time.monotonic()
         with ProgressBar(self.name, self.steps, self.step) as progress:
@@ -136,7 +138,10 @@ class Loop:
             raise WorldsimError(
                 f"{self.path} was trained with other settings ({', '.join(differing)}); give another --out"
             )
-        part = lambda prefix: {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}  # noqa: E731
+
+        def part(owner: str) -> dict[str, Tensor]:
+            return {k.removeprefix(f"{owner}."): v for k, v in tensors.items() if k.startswith(f"{owner}.")}
+
         self.model.load_state_dict(part("model"))
         self.average.weights = part("average")
         for i, optimizer in enumerate(self.optimizers):

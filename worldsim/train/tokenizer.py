@@ -1,4 +1,7 @@
-"""Train the tokenizer: reconstruction that does not lose small moving things (Delta-IRIS, Micheli et al. 2024, appendix A)."""
+"""Train the tokenizer: reconstruction that does not lose small moving things.
+
+The loss follows Delta-IRIS (Micheli et al. 2024, appendix A). Knows nothing of actions.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ class TokenizerTraining:
         frames: frames held in memory.
         moving: extra weight of pixels that differ from the frame before or from the median frame.
         noise: largest standard deviation of the noise on the latents while the decoder learns.
-        mask: largest share of the input hidden in patches of one latent cell (MAE, He et al. 2022), in half of the images.
+        mask: largest share of the input hidden, in half of the images, in patches of one latent cell (MAE, He et al.
+            2022).
     """
 
     steps: int = 6000

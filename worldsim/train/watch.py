@@ -43,6 +43,7 @@ class Watch:
 
     @torch.no_grad()
     def __call__(self, model: Dynamics, step: int) -> dict[str, float]:
+        """Look at `model` after `step` steps: errors and shares by name; PSNR in dB of 8-bit frames."""
         frames = self.free_run(model)
         real = self.real[:, self.length :]
         rows = [
@@ -74,7 +75,7 @@ class Watch:
         return np.stack(frames, axis=1)
 
     def next_frame(self, model: Dynamics) -> tuple[float, float, float]:
-        """Held-out error of the last frame's latents from pure noise: with the true action, with another, and of copying."""
+        """Held-out error of the last frame's latents from pure noise: with the true action, another, and of copying."""
         latents, actions, *_ = self.clips[self.windows]
         tokens = model.to_tokens(latents)
         generator = torch.Generator().manual_seed(0)
