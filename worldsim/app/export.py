@@ -1,4 +1,4 @@
-"""`worldsim export`: a training run becomes a world that can be played. Chooses the starts; the rest is worldsim.export."""
+"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.export does the rest."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def export(config: ExportConfig) -> None:
     """Write the world and print how far its graphs are from torch.
 
     Raises:
-        WorldsimError: for a run that is missing or cut, a recording of another world, or an `out` that can't be written.
+        WorldsimError: for a run that is missing or cut, a recording of another world, or an `out` not to be written.
     """
     for module in ("torch", "onnx", "onnxscript"):
         require(module, "train")

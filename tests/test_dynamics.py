@@ -1,0 +1,91 @@
+"""The dynamics: cached is recomputed, no frame sees the future or beyond its window."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from tiny import tiny_networks
+
+from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.errors import WorldsimError
+
+FRAMES = 8  # more than twice the window
+
+
+@pytest.fixture(scope="module")
+def model() -> Dynamics:
+    return tiny_networks()[1].requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(2, FRAMES, *model.config.latent_shape, generator=generator)
+    return model.to_tokens(latents), torch.randint(0, 3, (2, FRAMES), generator=generator)
+
+
+def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(model, clip):
+    tokens, actions = clip
+    features, entries = model.look(tokens, actions)
+    window = model.config.window
+    cache = torch.zeros(2, window, *model.config.entry_shape)
+    for t in range(FRAMES):
+        length = torch.full((2,), min(t, window))
+        now, entry = model.look(tokens[:, t : t + 1], actions[:, t : t + 1], cache, length)
+        torch.testing.assert_close(now[:, 0], features[:, t], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(entry[:, 0], entries[:, t], atol=1e-5, rtol=1e-4)
+        cache = torch.cat([cache[:, 1:], entry], dim=1)
+
+
+def test_a_changed_future_changes_no_past_frame(model, clip):
+    tokens, actions = clip
+    features, entries = model.look(tokens, actions)
+    later_tokens, later_actions = tokens.clone(), actions.clone()
+    later_tokens[:, 4] += 1
+    later_actions[:, 4] = (actions[:, 4] + 1) % 3
+    for changed in ((later_tokens, actions), (tokens, later_actions)):
+        other, other_entries = model.look(*changed)
+        torch.testing.assert_close(other[:, :4], features[:, :4], atol=0, rtol=0)
+        torch.testing.assert_close(other_entries[:, :4], entries[:, :4], atol=0, rtol=0)
+        assert (other[:, 4] - features[:, 4]).abs().max() > 1e-3
+        assert (other[:, 5] - features[:, 5]).abs().max() > 1e-4  # the frame after looks back at it
+
+
+def test_a_frame_sees_its_window_and_nothing_before(clip):
+    config = dataclasses.replace(tiny_networks()[1].config, look_back=(0,))
+    torch.manual_seed(1)
+    model = Dynamics(config).requires_grad_(False)
+    tokens, actions = clip
+    features, _ = model.look(tokens, actions)
+    changed = tokens.clone()
+    changed[:, 0] += 1
+    moved = (model.look(changed, actions)[0] - features).abs().amax((0, 2, 3))
+    assert (moved[: config.window + 1] > 1e-5).all()
+    assert (moved[config.window + 1 :] == 0).all()
+
+
+def test_empty_places_of_the_cache_are_not_seen(model, clip):
+    tokens, actions = clip
+    shape = (2, model.config.window, *model.config.entry_shape)
+    cache = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    length = torch.tensor([0, 2])
+    other = cache.clone()
+    other[0], other[1, :-2] = 99.0, -99.0
+    first, second = (model.look(tokens[:, :1], actions[:, :1], c, length)[0] for c in (cache, other))
+    torch.testing.assert_close(first, second, atol=0, rtol=0)
+    other[1, -1] += 1
+    assert (model.look(tokens[:, :1], actions[:, :1], other, length)[0][1] - first[1]).abs().max() > 1e-3
+
+
+def test_tokens_are_latents_rearranged(model):
+    latents = torch.randn(2, 5, *model.config.latent_shape)
+    tokens = model.to_tokens(latents)
+    assert tokens.shape[-2:] == (model.config.token_grid[0] * model.config.token_grid[1], model.config.token_width)
+    torch.testing.assert_close(model.to_latents(tokens), latents, atol=0, rtol=0)
+
+
+def test_latents_that_do_not_divide_into_tokens_are_refused():
+    with pytest.raises(WorldsimError, match="5x6"):
+        DynamicsConfig((4, 5, 6), 3)

@@ -1,0 +1,142 @@
+"""The export: graphs without weights, checked against torch; from the command line, from a run and a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+import torch
+from tiny import ORIGIN, WINDOW, tiny_clips, tiny_networks, tiny_spec
+
+import worldsim.export
+from worldsim.app.cli import main
+from worldsim.bundle import GRAPHS, Bundle
+from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.errors import WorldsimError
+from worldsim.export import export_bundle, measure_parity, stored_weights
+from worldsim.recording import Episode, Recording, RecordingWriter
+from worldsim.runtime import OnnxRuntime
+from worldsim.step import WorldStep
+from worldsim.torch_runtime import TorchRuntime, world_step
+from worldsim.train.checkpoint import save_model
+
+
+def test_weights_are_stored_once_in_half_precision(tiny_world):
+    stored = safetensors.numpy.load_file(tiny_world / "model.safetensors")
+    tokenizer, dynamics = tiny_networks()
+    assert stored.keys() == WorldStep(tokenizer, dynamics).state_dict().keys()
+    for name, weight in stored.items():
+        assert weight.dtype == (np.float16 if not name.startswith("tokenizer.standardise") else weight.dtype), name
+    np.testing.assert_allclose(stored["dynamics.token_in.weight"], dynamics.token_in.weight.detach(), atol=1e-3)
+    np.testing.assert_array_equal(stored["tokenizer.standardise.running_var"], tokenizer.standardise.running_var)
+    handed = {name for names in Bundle(tiny_world).graph_weights.values() for name in names}
+    assert stored.keys() - handed == {"tokenizer.standardise.num_batches_tracked"}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
+    path = tiny_world / f"{graph}.onnx"
+    model = onnx.load(path, load_external_data=False)
+    outside = [i for i in model.graph.initializer if i.data_location == onnx.TensorProto.EXTERNAL]
+    assert sorted(i.name for i in outside) == sorted(Bundle(tiny_world).graph_weights[graph])
+    inside = [i for i in model.graph.initializer if i.data_location != onnx.TensorProto.EXTERNAL]
+    assert sum(len(i.raw_data) for i in inside) < 65536
+    assert str(Path(worldsim.__file__).parent).encode() not in path.read_bytes()
+
+
+def test_the_parity_report_measures_every_output(tiny_world):
+    world = Bundle(tiny_world)
+    step = world_step(world)
+    runtime = TorchRuntime(step, world.spec)
+    parity = measure_parity(runtime, OnnxRuntime(world, "cpu", threads=1), step, tiny_world)
+    assert len(parity.differences) == 7
+    for name in parity.differences:
+        assert name in str(parity)
+    assert max(parity.differences["step: latents"], parity.differences["encoder: latents"]) < 1e-4
+    assert parity.differences["step: frames"] <= 1 and parity.differences["decoder: frames"] <= 1
+    assert parity.decoder_speedup > 0 and parity.bytes == sum(p.stat().st_size for p in tiny_world.rglob("*.*"))
+    with torch.no_grad():
+        step.dynamics.token_out.bias += 0.1
+    changed = measure_parity(runtime, OnnxRuntime(world, "cpu", threads=1), step, tiny_world)
+    assert changed.differences["step: latents"] > 0.05
+
+
+def test_weights_gone_wrong_are_refused():
+    tokenizer, dynamics = tiny_networks()
+    with torch.no_grad():
+        dynamics.token_in.weight[0, 0] = 1e6
+    with pytest.raises(WorldsimError, match=r"dynamics\.token_in\.weight"):
+        stored_weights(WorldStep(tokenizer, dynamics))
+
+
+@pytest.mark.parametrize("schedule", [(), (0.1, 0.5), (0.0, 0.5, 0.4), (0.0, 1.0)])
+def test_a_schedule_that_does_not_rise_is_refused(tmp_path, schedule):
+    clips = tiny_clips(1, WINDOW + 1)
+    with pytest.raises(WorldsimError, match="schedule"):
+        export_bundle(tmp_path / "world", *tiny_networks(), tiny_spec(), *clips, ORIGIN, schedule)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished training of the smallest networks, and its recording beside it."""
+    spec, (tokenizer, _) = tiny_spec(), tiny_networks()
+    shape = tokenizer.config.latent_shape(spec.height, spec.width)
+    config = DynamicsConfig(shape, 3, width=32, heads=2, depth=1, look_back=(0,), head_depth=1, window=WINDOW)
+    save_model(tmp_path / "run/tokenizer.safetensors", tokenizer, spec)
+    save_model(tmp_path / "run/dynamics.safetensors", Dynamics(config), spec)
+    writer = RecordingWriter(tmp_path / "recording", spec, 0, ORIGIN)
+    for i in range(10):
+        frames, actions = tiny_clips(1, 9, seed=i)
+        ends = np.zeros(9, bool)
+        actions = np.append(actions[0], -1).astype(np.int16)
+        writer.append(Episode(frames[0], actions, np.zeros(9, np.float32), ends, np.zeros((9, 0), np.float32)))
+    return tmp_path / "run"
+
+
+def test_export_from_the_command_line(run, capsys, monkeypatch):
+    out, recording = run.parent / "world", run.parent / "recording"
+    arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
+    arguments += ["--schedule", "0"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
+    world = Bundle(out)
+    assert world.configs["schedule"] == [0.0] and world.origin == {**ORIGIN, "frames": 90}
+    ((start, end),) = Recording(recording).episodes("held-out")
+    held_out = Recording(recording).frames[start:end]
+    for frames in world.starts.frames:
+        assert any(np.array_equal(frames, held_out[i : i + WINDOW + 1]) for i in range(9 - WINDOW))
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    monkeypatch.setitem(worldsim.export.TOLERANCE, "latents", -1.0)
+    monkeypatch.setattr(worldsim.export, "export_graphs", lambda *_: graphs_of(world))
+    assert main(arguments) == 2
+    assert "differ from torch" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+
+
+def graphs_of(world: Bundle) -> dict[str, tuple[bytes, list[str]]]:
+    """Graphs exported before."""
+    return {name: ((world.path / f"{name}.onnx").read_bytes(), world.graph_weights[name]) for name in GRAPHS}
+
+
+def test_what_does_not_fit_is_refused(run, capsys, small_recording):
+    out = run.parent / "world"
+
+    def error(recording: Path, *more: str) -> str:
+        assert main(["export", str(run), "--recording", str(recording), "--out", str(out), *more]) == 2
+        assert not out.exists()
+        return capsys.readouterr().err
+
+    recording = run.parent / "recording"
+    assert "'small' at 32x16" in error(small_recording)
+    assert "--starts" in error(recording, "--starts", "0")
+    assert "rise from 0" in error(recording, "--schedule", "0.5")
+    assert "no recording at" in error(run.parent / "nowhere")
+    (run / "dynamics.safetensors").write_bytes((run / "dynamics.safetensors").read_bytes()[:1000])
+    assert "dynamics.safetensors is cut" in error(recording)
+    (run / "dynamics.safetensors").unlink()
+    assert "dynamics.safetensors" in error(recording)

@@ -1,0 +1,96 @@
+"""The generated world as an environment: the contract of all worlds, and what only a generated one promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from contract import WorldContract
+from tiny import STARTS
+
+from worldsim.bundle import Bundle
+from worldsim.errors import WorldsimError
+from worldsim_envs import GENERATED, IDS
+from worldsim_envs.generated import GeneratedEnv
+
+
+class TestGenerated(WorldContract):
+    """A tiny world, by `gymnasium.make`."""
+
+    gym_id = "worldsim/Tiny-v0"
+
+    @pytest.fixture(autouse=True)
+    def registered(self, tiny_world: Path):
+        gym.register(self.gym_id, entry_point=GENERATED, kwargs={"world": str(tiny_world)})
+        yield
+        del gym.registry[self.gym_id]
+
+    def play(self, env: Any, seed: int) -> list[Any]:
+        """Beyond an end of the world, too: untrained networks believe in one at any time."""
+        observation, info = env.reset(seed=seed)
+        history: list[Any] = [(observation, 0.0, False, False, info)]
+        for action in np.random.default_rng(0).integers(env.action_space.n, size=self.steps):
+            history.append(env.step(action))
+        return history
+
+    def test_a_start_can_be_asked_for(self, env, tiny_world):
+        frames = Bundle(tiny_world).starts.frames[:, -1]
+        for start in range(STARTS):
+            observation, info = env.reset(seed=1, options={"start": start})
+            np.testing.assert_array_equal(observation, frames[start])
+            assert info == {"start": start, "steps_since_real": 0, "continue": 1.0}
+        for start in (-1, STARTS):
+            with pytest.raises(WorldsimError, match=f"no start {start}; it has 0 to {STARTS - 1}"):
+                env.reset(options={"start": start})
+
+    def test_starts_are_drawn_from_the_seed(self, env):
+        drawn = [env.reset(seed=seed)[1]["start"] for seed in range(20)]
+        assert drawn == [env.reset(seed=seed)[1]["start"] for seed in range(20)]
+        assert len(set(drawn)) > 2
+
+    def test_noise_hangs_on_the_seed_whichever_way_a_start_was_chosen(self, env):
+        _, info = env.reset(seed=9)
+        drawn = env.step(1)[0]
+        env.reset(seed=9, options={"start": info["start"]})
+        np.testing.assert_array_equal(env.step(1)[0], drawn)
+        env.reset(seed=10, options={"start": info["start"]})
+        assert (env.step(1)[0] != drawn).any()
+
+    def test_info_counts_and_an_end_is_below_one_half(self, env):
+        ends = set()
+        for seed in range(8):
+            env.reset(seed=seed)
+            for count in range(1, 6):
+                _, reward, terminated, truncated, info = env.step(count % 3)
+                assert info["steps_since_real"] == count and not truncated
+                assert terminated == (info["continue"] < 0.5)
+                assert np.isfinite(reward)
+                ends.add(terminated)
+        assert ends == {True, False}
+
+    def test_step_before_reset_is_refused(self, tiny_world):
+        with pytest.raises(gym.error.ResetNeeded):
+            GeneratedEnv(tiny_world).step(np.int64(0))
+
+    def test_torch_is_the_reference(self, env, tiny_world):
+        reference = GeneratedEnv(tiny_world, runtime="torch", device="cpu")
+        for both in (env, reference):
+            both.reset(seed=4)
+        for action in (0, 1, 2, 1):
+            a, b = env.step(action), reference.step(np.int64(action))
+            assert np.abs(a[0].astype(int) - b[0]).max() <= 3
+            assert a[1] == pytest.approx(b[1], abs=1e-2)
+
+
+def test_a_generated_world_has_the_spaces_of_the_real_one():
+    for name, (entry, options) in IDS.items():
+        if entry == GENERATED:
+            assert name.replace("-v0", "Real-v0") in IDS and options["world"]
+
+
+def test_a_world_that_is_not_there_is_one_error():
+    with pytest.raises(WorldsimError, match="no world 'atlantis'"):
+        GeneratedEnv("atlantis")

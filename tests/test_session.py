@@ -1,0 +1,195 @@
+"""The session: a state is a value, restored is never left, and a batch is its rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import WINDOW, tiny_clips, tiny_networks, tiny_spec
+
+from worldsim.bundle import open_world
+from worldsim.errors import WorldsimError
+from worldsim.runtime import load_runtime
+from worldsim.session import Session, State
+from worldsim.step import WorldStep
+from worldsim.torch_runtime import TorchRuntime
+
+ACTIONS = (1, 2, 0, 2, 1, 1, 0)  # more than twice the window
+
+
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def session(request: pytest.FixtureRequest, tiny_world: Path) -> Session:
+    return Session(load_runtime(open_world(tiny_world), request.param, "cpu"))
+
+
+def play(session: Session, state: State, actions: tuple[int, ...] = ACTIONS) -> tuple[State, np.ndarray]:
+    """The last state, and all frames `[B, len(actions), H, W, 3]`."""
+    frames = []
+    for action in actions:
+        state, seen = session.step(state, np.full(len(state), action))
+        frames.append(seen.frame)
+    return state, np.stack(frames, axis=1)
+
+
+def assert_equal(a: State, b: State) -> None:
+    assert len(a.entries) == len(b.entries)
+    for x, y in zip(a.entries, b.entries, strict=True):
+        np.testing.assert_array_equal(x, y)
+    for field in dataclasses.fields(State)[1:]:
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y, err_msg=field.name)
+
+
+def test_the_first_frame_is_the_real_one_and_time_counts_from_it(session):
+    starts = session.runtime.starts
+    state = session.start([2, 0], [5, 6])
+    np.testing.assert_array_equal(state.frame, starts.frames[[2, 0], -1])
+    np.testing.assert_array_equal(state.index, [0, 0])
+    state, seen = session.step(state, np.array([0, 1]))
+    np.testing.assert_array_equal(state.index, [1, 1])
+    assert seen.frame is state.frame and seen.frame.shape == (2, 32, 48, 3)
+    assert seen.reward.shape == seen.cont.shape == (2,) and ((seen.cont >= 0) & (seen.cont <= 1)).all()
+
+
+def test_a_start_is_a_reset_from_its_frames(session):
+    starts = session.runtime.starts
+    a = session.start([1], [5])
+    b = session.reset(starts.frames[1:2], starts.actions[1:2], [5])
+    np.testing.assert_allclose(a.latents, b.latents, atol=2e-3)  # latents of starts are stored in float16
+    for x, y in zip(a.entries, b.entries, strict=True):
+        np.testing.assert_allclose(x.astype(np.float32), y.astype(np.float32), atol=1e-2)
+
+
+def test_same_seed_same_frames(session):
+    frames = [play(session, session.start([0], [seed]))[1] for seed in (7, 7, 8)]
+    np.testing.assert_array_equal(frames[0], frames[1])
+    assert (frames[0] != frames[2]).any()
+
+
+def test_a_changed_future_action_changes_no_past_frame(session):
+    state = session.start([0], [7])
+    _, frames = play(session, state, (1, 1, 1, 1))
+    _, other = play(session, state, (1, 1, 2, 2))
+    np.testing.assert_array_equal(frames[:, :2], other[:, :2])
+    assert (frames[:, 2] != other[:, 2]).any()
+
+
+def test_an_old_state_is_a_branch(session):
+    state = session.start([0], [7])
+    kept, _ = play(session, state, ACTIONS[:3])
+    _, frames = play(session, kept, ACTIONS[3:])
+    _, again = play(session, kept, ACTIONS[3:])
+    np.testing.assert_array_equal(frames, again)
+    np.testing.assert_array_equal(play(session, state)[1][:, 3:], frames)
+
+
+def test_a_state_cannot_be_written_to(session):
+    state, seen = session.step(session.start([0], [7]), np.array([1]))
+    for array in (*state.entries, state.latents, state.frame, state.index, seen.frame):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+def test_states_share_their_entries(session):
+    first, _ = play(session, session.start([0], [7]))
+    second, _ = session.step(first, np.array([1]))
+    assert len(first.entries) == len(second.entries) == WINDOW
+    assert all(a is b for a, b in zip(first.entries[1:], second.entries[:-1], strict=True))
+
+
+def test_stepping_is_prefilling(session):
+    """An entry written by a step is the one that a reset from the same frames computes."""
+    frames, actions = tiny_clips(2, 3, seed=4)
+    state, _ = session.step(session.reset(frames, actions, [0, 0]), np.array([2, 1]))
+    latents = session.runtime.encode(frames)
+    entries = session.runtime.prefill(latents, np.concatenate([actions, [[2], [1]]], axis=1))
+    for t, entry in enumerate(state.entries):
+        np.testing.assert_allclose(entry.astype(np.float32), entries[:, t].astype(np.float32), atol=1e-2)
+
+
+def test_a_batch_of_five_is_five_singles(session):
+    """Rows that have been played for different times, from contexts of different lengths."""
+    singles = []
+    for row in range(5):
+        frames, actions = tiny_clips(1, 1 + row, seed=row)
+        singles.append(play(session, session.reset(frames, actions, [row]), ACTIONS[: row % 3])[0])
+    whole = session.stack(singles)
+    assert whole.length.tolist() == [0, 2, 3, 3, 3] and whole.index.tolist() == [0, 1, 2, 0, 1]
+    for back, single in zip(session.split(whole), singles, strict=True):
+        assert_equal(back, single)
+    for step in range(2 * WINDOW):
+        actions = (np.arange(5) + step) % 3
+        whole, seen = session.step(whole, actions)
+        pairs = [session.step(single, actions[i : i + 1]) for i, single in enumerate(singles)]
+        singles = [state for state, _ in pairs]
+        for i, (state, single_seen) in enumerate(pairs):
+            np.testing.assert_allclose(whole.latents[i], state.latents[0], atol=2e-2)
+            assert np.abs(seen.frame[i].astype(int) - single_seen.frame[0]).max() <= 3
+            np.testing.assert_allclose(seen.reward[i], single_seen.reward[0], atol=2e-2)
+    assert whole.length.tolist() == [WINDOW] * 5
+
+
+@pytest.mark.parametrize("steps", [0, 2, 7])
+def test_restored_is_never_left(session, steps):
+    state, _ = play(session, session.start([3, 1], [7, 8]), ACTIONS[:steps])
+    restored = session.restore(session.snapshot(state))
+    assert_equal(state, restored)
+    (left, frames), (never_left, again) = play(session, restored), play(session, state)
+    np.testing.assert_array_equal(frames, again)
+    assert_equal(left, never_left)
+
+
+def test_a_snapshot_without_memory(session):
+    frames, actions = tiny_clips(1, 1)
+    state = session.reset(frames, actions, [2**63 + 5])
+    assert_equal(state, session.restore(session.snapshot(state)))
+
+
+def test_snapshots_are_small(session):
+    state, _ = play(session, session.start([0], [7]))
+    row = sum(array.nbytes for array in (*state.entries, state.latents, state.frame))
+    assert len(session.snapshot(state)) < row + 1024
+
+
+def test_a_snapshot_of_another_world_or_cut_is_refused(session):
+    data = session.snapshot(session.start([0], [0]))
+    other = Session(TorchRuntime(WorldStep(*tiny_networks(seed=1)), tiny_spec()))
+    with pytest.raises(WorldsimError, match="another world"):
+        other.restore(data)
+    for broken in (data[:-1], data[:20], b"", b"hello, this is no snapshot"):
+        with pytest.raises(WorldsimError, match="not a whole snapshot"):
+            session.restore(broken)
+
+
+@pytest.mark.parametrize(
+    ("frames", "actions", "seeds", "message"),
+    [
+        (np.zeros((1, 2, 48, 32, 3), np.uint8), np.zeros((1, 1), int), [0], r"\[B, T, 32, 48, 3\]"),
+        (np.zeros((1, 2, 32, 48, 3), np.float32), np.zeros((1, 1), int), [0], "uint8"),
+        (np.zeros((1, 0, 32, 48, 3), np.uint8), np.zeros((1, 0), int), [0], r"\[1, 0, 32, 48, 3\]"),
+        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 2), int), [0], r"give integers \[1, 1\]"),
+        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.array([[3]]), [0], "no action 3; it has 0 stay, 1 left, 2 right"),
+        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 1), int), [0, 1], "give 1, one a row"),
+        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 1), int), [-1], "0 or more"),
+    ],
+)
+def test_a_reset_that_does_not_fit_is_one_error(session, frames, actions, seeds, message):
+    with pytest.raises(WorldsimError, match=message):
+        session.reset(frames, actions, seeds)
+
+
+def test_a_step_or_start_that_does_not_fit_is_one_error(session):
+    state = session.start([0], [0])
+    for action in (-1, 3):
+        with pytest.raises(WorldsimError, match=f"no action {action}; it has 0 stay"):
+            session.step(state, np.array([action]))
+    for actions in (np.array([0, 1]), np.array([0.5])):
+        with pytest.raises(WorldsimError, match=r"give integers \[1\]"):
+            session.step(state, actions)
+    with pytest.raises(WorldsimError, match="no start 5; it has 0 to 4"):
+        session.start([5], [0])
+    with pytest.raises(WorldsimError, match="came without starts"):
+        Session(TorchRuntime(WorldStep(*tiny_networks()), tiny_spec())).start([0], [0])
