@@ -475,8 +475,18 @@ def test_a_real_window(display, world, tmp_path):
             assert time.monotonic() < deadline, what
             time.sleep(0.05)
 
+    def moves_after(*arguments: str) -> None:
+        before = screenshot(buffer)
+        xdotool(*arguments)
+        until(lambda: not np.array_equal(screenshot(buffer), before), f"the picture stands still after {arguments}")
+
+    def still() -> bool:
+        before = screenshot(buffer)
+        time.sleep(0.7)
+        return np.array_equal(screenshot(buffer), before)
+
     def lit() -> int:
-        """Pixels of the colour of a pressed key's cap (and of the light beside the frame rate)."""
+        """Pixels of the colour of a pressed key's cap."""
         return int((screenshot(buffer) == theme.ACCENT).all(axis=-1).sum())
 
     command = [sys.executable, "play.py", "--world", str(world.path), "--record", str(video), "--device", "cpu"]
@@ -486,19 +496,18 @@ def test_a_real_window(display, world, tmp_path):
             until(lambda: bool(windows()), "no window")
             window = windows()[0]
             xdotool("windowfocus", "--sync", window)
-            before = screenshot(buffer)
-            until(lambda: not np.array_equal(screenshot(buffer), before), "the picture stands still")
+            xdotool("key", "Return")  # a single frame; time stands still from there on
+            until(still, "the picture moves in a pause")
             unlit, (code, _) = lit(), key_and_action(world)
             keysym = code.removeprefix("Arrow").removeprefix("Key")
             xdotool("keydown", keysym)
             until(lambda: lit() > unlit + 200, "the pressed key does not light up")
+            until(still, "the picture moves in a pause")
+            moves_after("key", "Return")
             xdotool("keyup", keysym)
-            xdotool("windowsize", "--sync", window, "700", "500")
-            xdotool("key", "space")
-            time.sleep(0.5)
-            paused = screenshot(buffer)
-            time.sleep(0.5)
-            assert np.array_equal(screenshot(buffer), paused), "the picture moves in a pause"
+            until(lambda: lit() <= unlit, "the key stays lit")
+            moves_after("windowsize", "--sync", window, "700", "500")
+            moves_after("key", "space")
             xdotool("key", "F10")
             out, error = program.communicate(timeout=PATIENCE)
         finally:

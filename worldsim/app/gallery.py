@@ -69,7 +69,8 @@ class Gallery:
     def _place_cards(self, area: pygame.Rect) -> None:
         """Where the cards are: as many columns as there is room for, scrolled so that the chosen one is seen."""
         self._columns = max(1, min(len(self.worlds), (area.width - GAP) // (NARROWEST + GAP)))
-        width = min(WIDEST, max(NARROWEST, (area.width - GAP) // self._columns - GAP))
+        room = min((area.width - GAP) // self._columns - GAP, (area.height - HEADER - CAPTION - FOOTER - GAP) * 4 // 3)
+        width = min(WIDEST, max(NARROWEST, room))
         height = width * 3 // 4 + CAPTION
         left = max(GAP, (area.width - self._columns * (width + GAP) + GAP) // 2)
         rows_seen = max(1, (area.height - HEADER - FOOTER) // (height + GAP))
