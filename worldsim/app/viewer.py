@@ -78,7 +78,11 @@ class Playing:
         )
 
     def close(self, failed: bool = False) -> None:
-        """End play; the video is finished or, after a failure, removed."""
+        """End play; the video is finished or, after a failure, removed.
+
+        Raises:
+            WorldsimError: if the last frames couldn't be made or written.
+        """
         self.player.close()
         if self.video:
             self.player.join()
@@ -86,6 +90,8 @@ class Playing:
                 self.video.abandon()
             else:
                 self.video.close()
+            if self.player.error and not failed:
+                raise self.player.error
 
     def handle(self, event: pygame.Event) -> Wish:
         """ "gallery", "quit", or None to stay."""
@@ -209,7 +215,6 @@ class Viewer:
         self._play = play
         self._gallery = Gallery(worlds)
         self.screen: Gallery | Playing = self._gallery
-        self._open = True
         if world:
             self._show(play(world))
 
