@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,12 +73,14 @@ def tiny_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """
     from tiny import export_tiny_world, tiny_key
 
-    kept = (
-        request.config.cache.mkdir("tiny_world")
-        if hasattr(request.config, "cache")
-        else tmp_path_factory.mktemp("kept")
-    )
+    cache = getattr(request.config, "cache", None)
+    kept = cache.mkdir("tiny_world") if cache else tmp_path_factory.mktemp("tiny_world")
     world = kept / tiny_key()
-    if not (world / "world.json").exists():
-        export_tiny_world(world)
+    if not world.exists():
+        fresh = kept / f"{world.name}.{os.getpid()}"
+        export_tiny_world(fresh)
+        try:
+            os.replace(fresh, world)
+        except OSError:  # another pytest was faster
+            shutil.rmtree(fresh)
     return world
