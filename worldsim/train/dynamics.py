@@ -219,11 +219,12 @@ def train_dynamics(
         smear = torch.randn(clean.shape, generator=generator)
         context = add_noise(clean, smear, 1 - level)
         with torch.autocast("cpu", torch.bfloat16):
-            if step >= training.own_from * training.steps and step % 4:
+            passes = step % (training.own_passes + 1) if step >= training.own_from * training.steps else 0
+            if passes:
                 first = torch.randint(0, t, (b, 1), generator=generator)
                 own = (torch.arange(t) > first)[..., None, None]
                 with torch.no_grad():
-                    for _ in range(min(step % 4, training.own_passes)):
+                    for _ in range(passes):
                         made = predict(context, actions, torch.randn(target.shape, generator=generator))
                         context = torch.where(own, torch.cat([clean[:, :1], made[:, :-1]], dim=1), context)
             tau = draw_tau((b, t), training.at_zero, generator)
