@@ -194,11 +194,11 @@ def write_bundle(
         starts: at least one.
     """
     (folder / "starts").mkdir()
-    (folder / "model.safetensors").write_bytes(safetensors.numpy.save({k: np.array(v) for k, v in weights.items()}))
+    _write_arrays(folder / "model.safetensors", weights)
     for name, (graph, _) in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph)
     arrays = {"actions": starts.actions.astype(np.int64), "latents": starts.latents.astype(np.float16)}
-    (folder / "starts/starts.safetensors").write_bytes(safetensors.numpy.save(arrays))
+    _write_arrays(folder / "starts/starts.safetensors", arrays)
     for i, frames in enumerate(starts.frames):
         _write_png(folder / f"starts/start-{i:02d}.png", frames.reshape(-1, *frames.shape[2:]))
     _write_png(folder / "preview.png", starts.frames[0, -1])
@@ -254,6 +254,11 @@ def _sha256(path: Path) -> str:
 def _digest(manifest: Mapping[str, Any]) -> str:
     content = {key: value for key, value in manifest.items() if key != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    # safetensors writes an array's memory as it lies, whatever its strides say
+    path.write_bytes(safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()}))
 
 
 def _write_png(path: Path, frame: np.ndarray) -> None:
