@@ -155,7 +155,7 @@ def test_inspect_counts_what_is_there(small_recording, capsys):
     actions = recording.actions[: len(recording)]
     for words in ("666", "held out: 54", "50 to 61", "12 episodes", "noise", str((actions == 3).sum())):
         assert words in shown, words
-    sheet = cv2.imread(str(small_recording / "contact-sheet.png"))
+    sheet = cv2.imread(str(small_recording.with_name("small.png")))
     scale = sheet.shape[1] // (12 * 32)
     np.testing.assert_array_equal(sheet[::scale, ::scale, ::-1][:16, :32], recording.frames[0])
     np.testing.assert_array_equal(sheet[::scale, ::scale, ::-1][-16:, -32:], recording.frames[len(recording) - 1])

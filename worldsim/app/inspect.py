@@ -29,7 +29,7 @@ class InspectConfig:
 
     Attributes:
         recording: its folder.
-        sheet: where the contact sheet goes; `contact-sheet.png` in the recording if not given.
+        sheet: where the contact sheet goes; RECORDING.png, beside the recording, if not given.
     """
 
     recording: tyro.conf.Positional[Path]
@@ -50,7 +50,7 @@ def inspect(config: InspectConfig) -> None:
     console = Console(highlight=False)
     console.print(_facts(recording))
     console.print(_actions(recording))
-    sheet = config.sheet or config.recording / "contact-sheet.png"
+    sheet = config.sheet or config.recording.with_name(f"{config.recording.name}.png")
     write_picture(sheet, contact_sheet(recording))
     console.print(f"contact sheet: {sheet}", soft_wrap=True)
 
