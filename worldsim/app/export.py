@@ -29,7 +29,7 @@ class ExportConfig:
         out: folder of the world; an older world there is replaced.
         starts: how many places to begin at.
         seed: of the choice of starts.
-        schedule: signal levels that the sampler visits, rising from 0 and below 1; the trained default if not given.
+        schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
     """
 
     run: tyro.conf.Positional[Path]
@@ -52,6 +52,7 @@ def export(config: ExportConfig) -> None:
     from worldsim.export import export_bundle
     from worldsim.sampler import SCHEDULE
     from worldsim.train.checkpoint import load_dynamics, load_tokenizer
+    from worldsim.train.recipes import RECIPES
 
     if not 1 <= config.starts <= 99 or config.seed < 0:
         raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
@@ -67,7 +68,7 @@ def export(config: ExportConfig) -> None:
     windows = Windows(recording.episodes("held-out"), dynamics.config.window + 1)
     frames, actions = choose_starts(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
-    schedule = config.schedule or SCHEDULE
+    schedule = config.schedule or (RECIPES[spec.name].schedule if spec.name in RECIPES else SCHEDULE)
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
     print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule))
     print(f"Play it: python play.py --world {config.out}")
