@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import tyro
-from rich.console import Console
 
 from worldsim.app.evaluate import progress, report_facts
 from worldsim.bundle import open_world
@@ -62,7 +61,7 @@ def bench(config: BenchConfig) -> None:
     )
     title = f"How fast is {bundle.spec.title or bundle.spec.name}?"
     found = report.Report("bench", title, facts, [section], probes_of(bundle.spec).targets)
-    console = Console(highlight=False)
+    console = report.wide_console()
     report.show(found, console)
     for path in report.write(found, config.out or Path("reports") / bundle.spec.name):
         console.print(f"wrote {path}", soft_wrap=True)

@@ -17,17 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
-from rich.console import Console
 
-from worldsim.progress import ProgressBar
 from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import actions, drift, fidelity, motion, report, state, stillness, turn
 from worldsim.evals.generated import SessionSimulator, runtime_codec
-from worldsim.evals.probes import Probes, probes_of
+from worldsim.evals.probes import Probes, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, check_recording
 from worldsim.evals.section import Section
 from worldsim.evals.simulator import Tick, play, rollout
+from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.runtime import load_runtime
 from worldsim.spec import WorldSpec
@@ -71,7 +70,7 @@ class Size:
     real_runs: int = 4
     run_frames: int = 1000
     longest: int = 256
-    reader_steps: int = 500
+    reader_steps: int = 600
     gallery: int = 2048
 
 
@@ -82,6 +81,7 @@ QUICK = Size(
     still_frames=100,
     turns=20,
     runs=4,
+    real_runs=2,
     run_frames=200,
     longest=64,
     reader_steps=120,
@@ -107,7 +107,7 @@ def evaluate(config: EvalConfig) -> None:
     facts["recording"] = f"{len(recording)} frames, seed {recording.seed}, judged on {held_out} held-out episodes"
     title = f"How good is {bundle.spec.title or bundle.spec.name}?"
     found = report.Report("eval", title, facts, sections, judge.probes.targets)
-    console = Console(highlight=False)
+    console = report.wide_console()
     report.show(found, console)
     for path in report.write(found, config.out or Path("reports") / bundle.spec.name):
         console.print(f"wrote {path}", soft_wrap=True)
@@ -143,9 +143,9 @@ class Judge:
             with progress("training the state reader, steps", steps) as tick:
                 read_state = train_state_reader(self.recording, self.readers, steps, tick)
         sections, following = self._scenes(read_state)
-        sections += [*self._free(read_action, read_state, following), self._stillness()]
+        sections += [*self._free(read_action, read_state, following), self.stillness()]
         if self.probes.turn is not None and read_state is not None:
-            sections.append(self._turn(read_state))
+            sections.append(self.turn(self.probes.turn, read_state))
         return sections
 
     def _scenes(self, read_state: StateReader | None) -> tuple[list[Section], actions.Part]:
@@ -165,19 +165,26 @@ class Judge:
             following = actions.following(simulator, scenes, free, len(self.spec.actions), self.seed, tick)
         return sections, following
 
-    def _stillness(self) -> Section:
-        idle, still = stillness.idle_starts(self.footage, self.spec.noop, self.seed)
-        scenes = self.footage.draw(self.size.still_scenes, self.simulator.context, 0, self.seed, idle)
+    def stillness(self) -> Section:
+        """No key pressed, where the recording has such moments."""
+        try:
+            idle, still = stillness.idle_starts(self.footage, self.spec.noop, self.seed)
+            scenes = self.footage.draw(self.size.still_scenes, self.simulator.context, 0, self.seed, idle)
+        except WorldsimError as error:
+            return Section("stillness", "No-op stillness", "Not measured.", notes=[str(error)])
         future = np.full((len(scenes), self.size.still_frames), self.spec.noop)
         with progress("no key pressed, frames", future.size) as tick:
             generated = rollout(self.simulator, *scenes.past, future, self.seed, tick)
         return stillness.stillness(scenes, generated, still, self.codec)
 
-    def _turn(self, read_state: StateReader) -> Section:
-        probe, groups = self.probes.turn, self.probes.groups
-        assert probe is not None
+    def turn(self, probe: TurnProbe, read_state: StateReader) -> Section:
+        """Whole turns, where the recording has somewhere to turn."""
+        groups = self.probes.groups
         starts = turn.turn_starts(self.footage, probe, groups, self.spec)
-        scenes = self.footage.draw(self.size.turns, self.simulator.context, 0, self.seed, starts)
+        try:
+            scenes = self.footage.draw(self.size.turns, self.simulator.context, 0, self.seed, starts)
+        except WorldsimError as error:
+            return Section("turn", "A whole turn on the spot", "Not measured.", notes=[str(error)])
         future = turn.turn_actions(probe, self.spec, len(scenes))
         with progress("whole turns, frames", future.size) as tick:
             generated = rollout(self.simulator, *scenes.past, future, self.seed, tick)
@@ -215,11 +222,15 @@ class Judge:
         if figures:
             section.tables.append(table)
         if self.probes.counter is not None and read_state is not None:
-            counter = motion.Counter(self.probes.counter, self.spec.state_names, self.footage, self.seed)
-            figures, table, strips = motion.counting(counter, read_state, generated, real)
-            section.figures.extend(figures)
-            section.tables.append(table)
-            section.strips.extend(strips)
+            try:
+                counter = motion.Counter(self.probes.counter, self.spec.state_names, self.footage, self.seed)
+            except WorldsimError as error:
+                section.notes.append(f"Counting was not measured: {error}")
+            else:
+                figures, table, strips = motion.counting(counter, read_state, generated, real)
+                section.figures.extend(figures)
+                section.tables.append(table)
+                section.strips.extend(strips)
         return [*sections, section]
 
     def _real_play(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worldsim.errors import WorldsimError
 from worldsim.evals import metrics
 from worldsim.evals.probes import CounterProbe
 from worldsim.evals.scenes import Footage, Scenes
@@ -63,6 +64,9 @@ class Counter:
     Args:
         probe: what jumps. names: of the state's components.
         footage: real frames with exact state and rewards.
+
+    Raises:
+        WorldsimError: if there is no such jump, or nothing on the screen counts it.
     """
 
     def __init__(self, probe: CounterProbe, names: Sequence[str], footage: Footage, seed: int = 0):
@@ -75,9 +79,10 @@ class Counter:
         self._edge = float(np.quantile(before * np.sign(self._jump), 0.99)) + abs(self._jump) / 10
         changed, changed_else = (_changes(s).max(-1) > CHANGED for s in (events, others))
         self.region = (changed.mean(0) > 0.25) & (changed_else.mean(0) < 0.03)  # [H, W]
-        if self.region.any():
-            counted, uncounted = (_changes(s)[:, self.region].mean((1, 2)) for s in (events, others))
-            self._threshold = float(np.quantile(counted, 0.1) + np.quantile(uncounted, 0.99)) / 2
+        if not self.region.any():
+            raise WorldsimError(f"nothing on the screen changes whenever {probe.mover} jumps with a reward")
+        counted, uncounted = (_changes(s)[:, self.region].mean((1, 2)) for s in (events, others))
+        self._threshold = float(np.quantile(counted, 0.1) + np.quantile(uncounted, 0.99)) / 2
 
     def jumps(self, state: np.ndarray) -> np.ndarray:
         """Frames after which the mover jumps as when it is counted: state `[n, S]` -> indices."""

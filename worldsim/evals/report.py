@@ -105,6 +105,12 @@ def needed() -> None:
     require("jinja2", "eval")
 
 
+def wide_console() -> Console:
+    """A console for tables: the terminal's own width, and enough for them where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
 def show(report: Report, console: Console) -> None:
     """Print the report's figures, tables and targets."""
     console.print(f"\n[bold]{report.title}[/bold]")
@@ -121,10 +127,12 @@ def show(report: Report, console: Console) -> None:
                 )
             )
         for table in section.tables:
+            console.print(f"[dim]{table.title}[/dim]", soft_wrap=True)
             console.print(_rich(table))
     verdicts = report.verdicts()
     if verdicts:
         rows = [(v.label, v.reached, v.wanted, "met" if v.met else "MISSED") for v in verdicts]
+        console.print("\n[bold]Targets[/bold]")
         console.print(_rich(Table("Targets", ("figure", "reached", "wanted", ""), rows)))
 
 
@@ -252,7 +260,7 @@ def _verdict(target: Target, figure: Figure | None) -> Verdict:
 
 
 def _rich(table: Table) -> RichTable:
-    shown = RichTable(title=table.title or None, title_justify="left", header_style="bold", title_style="")
+    shown = RichTable(header_style="bold")
     for i, column in enumerate(table.columns):
         shown.add_column(column, justify="left" if i == 0 else "right")
     for row in table.rows:

@@ -1,0 +1,163 @@
+"""`worldsim eval` and `worldsim card` on a tiny untrained world, from the command line to the files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tiny
+
+from worldsim.app import evaluate
+from worldsim.app.bench import CALLS
+from worldsim.app.cli import main
+from worldsim.bundle import Bundle, open_world
+from worldsim.evals import motion, probes
+from worldsim.evals.probes import CounterProbe, Probes, StateGroup, TurnProbe
+from worldsim.recording import Episode, Recording, RecordingWriter
+from worldsim.spec import WorldSpec
+
+SMALL = evaluate.Size(
+    scenes=3,
+    still_scenes=2,
+    still_frames=12,
+    turns=4,
+    runs=2,
+    real_runs=2,
+    run_frames=35,
+    longest=16,
+    reader_steps=2,
+    gallery=64,
+)
+STATE = ("x", "y", "sin", "cos", "view", "score")
+
+
+def record(path: Path, spec: WorldSpec, episodes: int = 20, length: int = 60) -> Path:
+    """Waves, with a place that walks and jumps, and a heading that turns."""
+    writer = RecordingWriter(path, spec, 0, {"source": "waves", "licence": "none"})
+    frames, actions = tiny.tiny_clips(episodes, length)
+    for i in range(episodes):
+        t = np.arange(length)
+        jumps = t % 30 == 29
+        actions[i, : length // 2] = 0
+        state = np.stack([t * 0, t % 30, np.sin(t), np.cos(t), t * 0 + 9, t // 30], 1).astype(np.float32)
+        writer.append(
+            Episode(
+                frames[i],
+                np.append(actions[i], -1).astype(np.int16),
+                jumps.astype(np.float32),
+                np.zeros(length, bool),
+                state[:, : len(spec.state_names)],
+            )
+        )
+    return path
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("waves") / "waves", tiny.tiny_spec())
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything in a size that takes seconds."""
+    monkeypatch.setattr(evaluate, "QUICK", SMALL)
+    for batch in CALLS:
+        monkeypatch.setitem(CALLS, batch, 4)
+
+
+def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, small: None, capsys):
+    world, out = tmp_path / "world", tmp_path / "reports"
+    shutil.copytree(tiny_world, world)
+    assert main(["eval", str(world), "--recording", str(recording), "--out", str(out), "--quick"]) == 0
+    shown = capsys.readouterr().out
+    assert "free-running PSNR at 16" in shown and "read as the action given" in shown and "Targets" not in shown
+    found = json.loads((out / "eval.json").read_text())
+    names = [section["name"] for section in found["sections"]]
+    assert names == ["fidelity", "actions", "drift", "motion", "stillness"]
+    assert found["facts"]["weights"] == Bundle(world).digest
+    html = (out / "eval.html").read_text("utf-8")
+    assert html.count("data:image/png;base64,") > 8
+
+    assert main(["card", str(world), "--reports", str(out)]) == 2
+    assert "Run: worldsim bench" in capsys.readouterr().err
+
+    assert main(["bench", str(world), "--out", str(out), "--quick"]) == 0
+    assert "frames a second at batch 16" in capsys.readouterr().out
+    assert main(["card", str(world), "--reports", str(out)]) == 0
+    card = Bundle(world).card
+    assert "random numbers" in card and "licence: MIT" in card
+    assert "Target missed" in card or "met" in card
+    assert "worldsim eval" in card and "worldsim bench" in card and "encode-decode PSNR" in card
+    picture = world / "strip.png"
+    assert picture.stat().st_size < 300_000 and cv2.imread(str(picture)) is not None
+    assert "strip.png" in card
+
+
+def test_card_of_other_weights_is_refused(tiny_world: Path, tmp_path: Path, capsys):
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "eval.json").write_text(json.dumps({"facts": {"weights": "0" * 64}}))
+    assert main(["card", str(tiny_world), "--reports", str(reports)]) == 2
+    assert "other weights" in capsys.readouterr().err
+    (reports / "eval.json").write_text('{"facts"')
+    assert main(["card", str(tiny_world), "--reports", str(reports)]) == 2
+    assert "is not a report" in capsys.readouterr().err
+    assert not (tiny_world / "card.md").exists()
+
+
+def test_recordings_that_do_not_fit_are_one_error(tiny_world: Path, small_recording: Path, tmp_path: Path, capsys):
+    assert main(["eval", str(tiny_world), "--recording", str(small_recording)]) == 2
+    assert "does not fit the world 'tiny': its world is small" in capsys.readouterr().err
+    large = record(tmp_path / "large", dataclasses.replace(tiny.tiny_spec(), frame_skip=9), episodes=10, length=8)
+    assert main(["eval", str(tiny_world), "--recording", str(large)]) == 2
+    assert "its frame skip is 9, not 2" in capsys.readouterr().err
+    short = record(tmp_path / "short", tiny.tiny_spec(), episodes=10, length=4)
+    assert main(["eval", str(tiny_world), "--recording", str(short)]) == 2
+    error = capsys.readouterr().err
+    assert "Record longer" in error and error.count("\n") == 1
+    assert main(["eval", str(tiny_world), "--recording", str(tmp_path / "none")]) == 2
+
+
+@pytest.mark.parametrize("module", ["matplotlib", "jinja2", "torch", "skimage"])
+def test_missing_extra_names_the_command(module: str, tiny_world: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    assert main(["eval", str(tiny_world), "--recording", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert module in error and "pip install '.[eval]'" in error
+
+
+def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = Probes(
+        groups=(
+            StateGroup("place", ("x", "y"), unit="m", radius=2.0),
+            StateGroup("heading", ("sin", "cos"), "angle", "degrees"),
+        ),
+        turn=TurnProbe(("left", "right"), 8, "place", "heading", 5.0, 45.0, "view", 5.0),
+        counter=CounterProbe("y"),
+    )
+    monkeypatch.setitem(probes.PROBES, "tiny", asked)
+    bundle = open_world(tiny_world)
+    bundle.spec = dataclasses.replace(bundle.spec, state_names=STATE)
+    path = record(tmp_path / "waves", bundle.spec)
+    monkeypatch.setattr(motion.Counter, "jumps", lambda self, state: np.array([10]))  # untrained readers see none
+    config = evaluate.EvalConfig(str(tiny_world), path, seed=1)
+    judge = evaluate.Judge(bundle, Recording(path), config, SMALL)
+    sections = {section.name: section for section in judge.sections()}
+    assert list(sections) == ["fidelity", "state", "actions", "drift", "motion", "stillness", "turn"]
+    keys = {figure.key for section in sections.values() for figure in section.figures}
+    assert {"state.place_16", "state.place_kept", "turn.returned", "stillness.psnr_12"} <= keys
+    assert (tmp_path / "waves.readers").is_dir()
+
+
+def test_what_a_recording_never_shows_is_noted(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = record(tmp_path / "waves", tiny.tiny_spec())
+    bundle = open_world(tiny_world)
+    judge = evaluate.Judge(bundle, Recording(path), evaluate.EvalConfig(str(tiny_world), path), SMALL)
+    judge.footage.actions[:] = 1  # nobody ever lets go of the key
+    section = judge.stillness()
+    assert not section.figures and "no held-out episode" in section.notes[0]
