@@ -1,8 +1,8 @@
 """A toy world whose every frame can be computed, with simulators of it that are right or wrong in known ways.
 
-A white square of four pixels walks on the left half (actions: stay, left, right, up, down) and comes in on
-the other side where it leaves; a red bar runs along the bottom all the time; and a lamp on the right changes its colour whenever the
-square, at the top, is thrown to the bottom.
+A white square of four pixels walks on the left half (actions: stay, left, right, up, down) and comes in on the other
+side where it leaves; a red bar runs along the bottom all the time; and a lamp on the right changes its colour whenever
+the square, at the top, is thrown to the bottom.
 """
 
 from __future__ import annotations

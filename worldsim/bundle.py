@@ -108,7 +108,7 @@ class Bundle:
         """
         tensors = safetensors.numpy.load_file(self.path / "starts/starts.safetensors")
         actions, latents = tensors["actions"], tensors["latents"]
-        sheets = [cv2.imread(str(self.path / name))[..., ::-1] for name in self._starts]
+        sheets = [np.asarray(cv2.imread(str(self.path / name)))[..., ::-1] for name in self._starts]
         shape = (actions.shape[0], actions.shape[1] + 1)
         size = (self.spec.height, self.spec.width, 3)
         fits = all(s.shape == (shape[1] * size[0], *size[1:]) for s in sheets) and len(sheets) == shape[0]
@@ -197,7 +197,10 @@ def write_bundle(
     _write_arrays(folder / "model.safetensors", weights)
     for name, (graph, _) in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph)
-    arrays = {"actions": starts.actions.astype(np.int64), "latents": starts.latents.astype(np.float16)}
+    arrays: dict[str, np.ndarray] = {
+        "actions": starts.actions.astype(np.int64),
+        "latents": starts.latents.astype(np.float16),
+    }
     _write_arrays(folder / "starts/starts.safetensors", arrays)
     for i, frames in enumerate(starts.frames):
         _write_png(folder / f"starts/start-{i:02d}.png", frames.reshape(-1, *frames.shape[2:]))

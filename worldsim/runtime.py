@@ -126,7 +126,8 @@ class OnnxRuntime:
     """
 
     def __init__(self, bundle: Bundle, device: Device = "auto", threads: int = 0):
-        self.spec, self.digest, self.starts = bundle.spec, bundle.digest, bundle.starts
+        self.spec, self.digest = bundle.spec, bundle.digest
+        self.starts: Starts | None = bundle.starts
         self.window, self.draws = bundle.window, bundle.draws
         self.latent_shape, self.entry_shape = bundle.latent_shape, bundle.entry_shape
         self.threads = threads or min(MOST_THREADS, _cores())

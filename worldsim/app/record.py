@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import tyro
 
-from worldsim.progress import ProgressBar
 from worldsim.errors import WorldsimError
+from worldsim.progress import ProgressBar
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import WorldSpec
 
