@@ -18,8 +18,9 @@ from worldsim.runtime import OnnxRuntime, Runtime, StepOutput, gpu_count, load_r
 from worldsim.step import WorldStep, example_inputs
 from worldsim.torch_runtime import TorchRuntime, world_step
 
-# Float32 sums in another order; latents are of the order of 1.
+# Float32 sums in another order; latents are of the order of 1. Cache entries, in float16, round at up to 4.
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+HALF = {"atol": 4e-3, "rtol": 0}
 LEVELS = 1  # of 255: where rounding falls to the other side
 
 
@@ -46,7 +47,8 @@ def assert_same(a: StepOutput, b: StepOutput) -> None:
     for name in ("entry", "latents", "reward", "cont"):
         x, y = getattr(a, name), getattr(b, name)
         assert x.shape == y.shape and x.dtype == y.dtype, name
-        np.testing.assert_allclose(x.astype(np.float32), y.astype(np.float32), **CLOSE, err_msg=name)
+        close = HALF if name == "entry" else CLOSE
+        np.testing.assert_allclose(x.astype(np.float32), y.astype(np.float32), **close, err_msg=name)
     assert a.frame.dtype == b.frame.dtype == np.uint8
     assert np.abs(a.frame.astype(int) - b.frame).max() <= LEVELS
 
@@ -69,7 +71,7 @@ def test_onnx_prefill_encoder_and_decoder_are_torch_s(reference, onnx, batch, le
     assert np.abs(onnx.decode(latents).astype(int) - shown).max() <= LEVELS
     entries = reference.prefill(latents, actions)
     assert entries.shape == (batch, length, *reference.entry_shape) and entries.dtype == np.float16
-    np.testing.assert_allclose(onnx.prefill(latents, actions).astype(np.float32), entries.astype(np.float32), atol=4e-3)
+    np.testing.assert_allclose(onnx.prefill(latents, actions).astype(np.float32), entries.astype(np.float32), **HALF)
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx"])

@@ -30,7 +30,7 @@ def play(session: Session, state: State, actions: tuple[int, ...] = ACTIONS) -> 
     for action in actions:
         state, seen = session.step(state, np.full(len(state), action))
         frames.append(seen.frame)
-    return state, np.stack(frames, axis=1)
+    return state, np.stack(frames, axis=1) if frames else np.zeros((len(state), 0))
 
 
 def assert_equal(a: State, b: State) -> None:
