@@ -64,7 +64,8 @@ RECIPES = {
         tokenizer=TokenizerConfig(channels=16, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=3000, batch=64, mask=0.5),
         dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
-        dynamics_training=DynamicsTraining(steps=1650, batch=12, own_from=0.72, state=0.3),
+        dynamics_training=DynamicsTraining(steps=1450, batch=12, own_from=0.72, state=0.3),
+        schedule=(0.0, 0.5),
     ),
 }
 
