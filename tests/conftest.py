@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from worldsim.recording import Episode, RecordingWriter
 from worldsim.spec import Action, WorldSpec
+
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that: undone for programs tested with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
