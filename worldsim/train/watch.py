@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,9 +15,7 @@ from worldsim.session import Session
 from worldsim.step import WorldStep
 from worldsim.tokenizer import Tokenizer
 from worldsim.torch_runtime import TorchRuntime
-
-if TYPE_CHECKING:
-    from worldsim.train.dynamics import LatentClips
+from worldsim.train.clips import LatentClips
 
 ROWS = 6
 FREE = 64  # generated frames
