@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-PALETTE: dict[str, tuple[int, int, int]] = {
-    "red": (225, 35, 40),
-    "yellow": (250, 220, 30),
-    "green": (30, 170, 60),
-    "cyan": (30, 200, 225),
-    "blue": (40, 70, 225),
-    "magenta": (215, 40, 200),
-}
-COLOURS = tuple(PALETTE)  # their order is that of colour indices
+from worldsim.evals.permanence.scene import COLOURS, PALETTE
+
+__all__ = ["COLOURS", "HUES", "PALETTE"]
+
 HUES = np.array(list(PALETTE.values()), np.uint8)  # uint8 RGB [6, 3]

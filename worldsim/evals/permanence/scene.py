@@ -30,16 +30,16 @@ LEAST_SEEN = 8  # of them show every target
 SCORED = 3  # frames from the gate on that are scored, by their median
 REVEALED = 16  # frames from the gate on that are generated
 
-# Reserved for objects: nothing else in a judged frame may come within 40 (CIE76) of one. Nearest pair: 57 apart.
+# Reserved for objects: nothing else in a judged frame may come within 40 (CIE76) of one.
 PALETTE = {
-    "red": (215, 40, 40),
-    "yellow": (245, 205, 35),
-    "green": (40, 160, 60),
-    "cyan": (40, 195, 215),
-    "blue": (35, 75, 215),
-    "magenta": (225, 70, 190),
+    "red": (225, 35, 40),
+    "yellow": (250, 220, 30),
+    "green": (30, 170, 60),
+    "cyan": (30, 200, 225),
+    "blue": (40, 70, 225),
+    "magenta": (215, 40, 200),
 }
-COLOURS = tuple(PALETTE)
+COLOURS = tuple(PALETTE)  # their order is that of colour indices
 SHAPES = ("ball", "box", "cone", "cross")  # disc, square, triangle on its base, plus with arms of a third
 TWINS = ("a", "colour", "place", "absent")
 
