@@ -87,7 +87,7 @@ def rollout(
     """
     generated = np.empty((*future.shape, *frames.shape[-3:]), np.uint8)
     for rows in _batches(len(frames), simulator.rows):
-        state = _look(simulator, frames[rows], actions[rows], seed + np.arange(rows.start, rows.stop))
+        state = look(simulator, frames[rows], actions[rows], seed + np.arange(rows.start, rows.stop))
         for t in range(future.shape[1]):
             state, generated[rows, t] = simulator.step(state, future[rows, t])
             tick(rows.stop - rows.start)
@@ -110,7 +110,7 @@ def play(
     """
     seen = np.empty((len(frames), steps + 1, *frames.shape[-3:]), np.uint8)
     taken = np.empty((len(frames), steps), np.int64)
-    state = _look(simulator, frames, actions, seed + np.arange(len(frames)))
+    state = look(simulator, frames, actions, seed + np.arange(len(frames)))
     seen[:, 0] = frames[:, -1]
     for t in range(steps):
         taken[:, t] = policy(seen[:, t])
@@ -119,7 +119,8 @@ def play(
     return seen, taken
 
 
-def _look(simulator: Simulator, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> Any:
+def look(simulator: Simulator, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> Any:
+    """Reset a simulator from the newest frames it can use; arguments as for `Simulator.reset`."""
     length = min(simulator.context, frames.shape[1])
     return simulator.reset(frames[:, -length:], actions[:, actions.shape[1] - (length - 1) :], seeds)
 

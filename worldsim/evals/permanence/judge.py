@@ -1,0 +1,259 @@
+"""The judge: what became of the targets in generated frames, and whether the frames may be judged at all.
+
+Gates first, never dropped silently: G0 the targets were found in the real context; G1 they were out of sight the whole
+time; G2 the screen, lid or camera did come back; G3 the landmarks of the background are as they were. Then each of the
+three scored frames is judged by itself, and a trial is their median. Knows no simulator; summing up is `summary.py`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from worldsim.evals.permanence.detector import Detection, detect, difference, expected_areas, shown
+from worldsim.evals.permanence.scene import CONTEXT, LEAST_SEEN, SCORED, Branch, Scene, Thing, View
+
+WITHIN = 1.5  # radii: farther from where it should be, a target is misplaced
+SEEN = 0.5  # share of a thing that must be visible for it to be looked for
+MOST_SHOWN = 0.02  # of the hidden frames may show a target
+CHANGED = 15.0  # a pixel shows that the screen came back if it changed by this much (CIE76)
+LEAST_BACK = 0.8  # of those pixels must be nearer to the revealed than to the hidden frame
+MOST_OFF = 20.0  # mean difference of a landmark (CIE76)
+
+GATES = ("G0", "G1", "G2", "G3")
+FAILED = {"G0": "not seen", "G1": "not hidden", "G2": "not revealed", "G3": "background lost"}
+LABELS = ("correct", "frozen", "vanished", "duplicated", "recoloured", "misplaced", "appeared", *FAILED.values())
+# What counts as right: there and of the right colour; or that and in the right place and nothing twice; or as many.
+RIGHT = {"P1": "kept", "P3": "kept", "P4": "kept", "P7": "counted"}  # "correct" for all others
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One target, revealed once. Booleans that don't apply are NaN.
+
+    Attributes:
+        arm: who answered: "model", "cut", "control", "oracle", "codec", "freeze" or "velocity".
+        target: which one of the scene's. against: for P9 the twin whose reveal was the impossible one.
+        point, k: see `Branch`. chance: see `Scene`.
+        gates: whether all passed; g0 … g3: each.
+        label: one of `LABELS`. right: success by the measure of its probe (see `RIGHT`), gates left aside.
+        exists: something was there for it. identity, shape: of the right colour and shape, NaN if nothing was.
+        error: from where it should be, in radii. frozen_error: the same for a world that took no notice.
+        count_error: objects seen minus objects there. alarm: something was seen that should not be there.
+    """
+
+    arm: str
+    probe: str
+    seed: int
+    twin: str
+    target: int
+    point: int
+    k: int
+    conditions: Mapping[str, object]
+    chance: float
+    gates: bool
+    g0: bool
+    g1: bool
+    g2: bool
+    g3: bool
+    label: str
+    right: float
+    exists: float = math.nan
+    identity: float = math.nan
+    shape: float = math.nan
+    error: float = math.nan
+    frozen_error: float = math.nan
+    count_error: float = math.nan
+    alarm: float = math.nan
+    against: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one target in one frame; the fields are those of `Trial`."""
+
+    label: str
+    exists: float = math.nan
+    identity: float = math.nan
+    shape: float = math.nan
+    error: float = math.nan
+    frozen_error: float = math.nan
+    count_error: float = math.nan
+    alarm: float = math.nan
+
+
+def judge(arm: str, scene: Scene, branch: Branch, frames: np.ndarray, hidden: bool) -> list[Trial]:
+    """The trials of one reveal.
+
+    Args:
+        frames: uint8 `[n, H, W, 3]`, generated under the branch's actions.
+        hidden: whether G1 was passed (see `stayed_hidden`).
+    """
+    passed = (found_before(scene), hidden, came_back(scene, branch, frames), background_kept(branch, frames))
+    scored = frames[branch.gate : branch.gate + SCORED]
+    seen = [detect(frame, expected_areas(branch.scored[0].things)) for frame in scored]
+    return judge_seen(arm, scene, branch, branch.scored, seen, passed)
+
+
+def judge_seen(
+    arm: str,
+    scene: Scene,
+    branch: Branch,
+    views: Sequence[View],
+    seen: Sequence[Sequence[Detection]],
+    passed: Sequence[bool] = (True,) * len(GATES),
+) -> list[Trial]:
+    """The trials of what was detected in the scored frames, one list a frame, against what is true of them."""
+    targets = scene.targets[:1] if scene.probe == "P7" or not scene.present else scene.targets
+    trials = []
+    for target in targets:
+        each = [outcome(scene, target, view, found) for view, found in zip(views, seen, strict=True)]
+        middle = {
+            field.name: _median([getattr(one, field.name) for one in each])
+            for field in dataclasses.fields(Outcome)
+            if field.name != "label"
+        }
+        label = Counter(one.label for one in (each[len(each) // 2], *each)).most_common(1)[0][0]
+        right = _right(scene.probe, label, middle) if scene.present else float(label == "correct")
+        first_failed = next((FAILED[gate] for gate, ok in zip(GATES, passed, strict=True) if not ok), None)
+        trials.append(
+            Trial(
+                arm,
+                scene.probe,
+                scene.seed,
+                scene.twin,
+                target,
+                branch.point,
+                branch.k,
+                {**scene.conditions, **branch.conditions},
+                scene.chance,
+                all(passed),
+                *passed,
+                first_failed or label,
+                right,
+                **middle,
+            )
+        )
+    return trials
+
+
+def outcome(scene: Scene, target: int, view: View, seen: Sequence[Detection]) -> Outcome:
+    """What became of a target in one frame."""
+    there = [i for i, thing in enumerate(view.things) if thing.visible >= SEEN]
+    pairs, extras = assign([view.things[i] for i in there], seen)
+    count_error, alarm = float(len(seen) - len(there)), float(bool(extras))
+    thing, before = view.things[target], scene.before[target]
+    stale = before if before.visible >= SEEN else None
+    if thing.visible < SEEN:  # nothing should be there
+        came_back = stale is not None and any(d.colour == stale.colour and _near(d, stale) for d in extras)
+        label = "frozen" if came_back else "appeared" if extras else "correct"
+        return Outcome(label, count_error=count_error, alarm=alarm)
+    frozen_error = _distance(stale, thing) / thing.radius if stale else math.nan
+    found = pairs.get(there.index(target))
+    if scene.probe == "P7":
+        label = "correct" if count_error == 0 else "vanished" if count_error < 0 else "duplicated"
+    elif found is None:
+        label = "vanished"
+    elif found.colour != thing.colour:
+        kept_old = stale is not None and found.colour == stale.colour and _near(found, stale)
+        label = "frozen" if kept_old else "recoloured"
+    elif any(d.colour == thing.colour for d in extras):
+        label = "duplicated"
+    elif _near(found, thing):
+        label = "correct"
+    else:
+        label = "frozen" if stale is not None and _near(found, stale) else "misplaced"
+    if found is None:
+        return Outcome(label, 0.0, frozen_error=frozen_error, count_error=count_error, alarm=alarm)
+    return Outcome(
+        label,
+        1.0,
+        float(found.colour == thing.colour),
+        float(found.shape == thing.shape),
+        _distance(found, thing) / thing.radius,
+        frozen_error,
+        count_error,
+        alarm,
+    )
+
+
+def assign(things: Sequence[Thing], seen: Sequence[Detection]) -> tuple[dict[int, Detection], list[Detection]]:
+    """Which detection is which thing (its index): colour before place, as near as can be; and what is left over."""
+    from scipy.optimize import linear_sum_assignment
+
+    cost = [[_distance(d, thing) + 1e6 * (d.colour != thing.colour) for d in seen] for thing in things]
+    rows, columns = linear_sum_assignment(np.array(cost).reshape(len(things), len(seen)))
+    pairs = {int(i): seen[j] for i, j in zip(rows, columns, strict=True)}
+    taken = set(columns.tolist())
+    return pairs, [d for j, d in enumerate(seen) if j not in taken]
+
+
+def found_before(scene: Scene) -> bool:
+    """G0: every target is found in the last context frame, and in enough of the others."""
+    there = [scene.last.things[i] for i in scene.targets if scene.last.things[i].visible >= SEEN]
+    removed = [scene.before[i] for i in scene.targets if scene.before[i].visible >= SEEN > scene.last.things[i].visible]
+    seen = detect(scene.context[-1], expected_areas(scene.last.things))
+    pairs, _ = assign(there, seen)
+    now = all(i in pairs and pairs[i].colour == thing.colour for i, thing in enumerate(there))
+    return now and all(shown(scene.context, [thing]).sum() >= min(LEAST_SEEN, CONTEXT) for thing in (*there, *removed))
+
+
+def stayed_hidden(scene: Scene, hidden: np.ndarray) -> dict[int, bool]:
+    """G1 by point: hardly a hidden frame shows a target. `hidden`: uint8 `[h + k_max, H, W, 3]`, see `Answer`."""
+    out_of_sight = hidden[len(scene.hide) - 1 :]
+    things = [scene.last.things[i] for i in scene.targets]
+    seen = shown(out_of_sight, things)
+    return {branch.point: bool(seen[: branch.k + 1].mean() <= MOST_SHOWN) for branch in scene.branches}
+
+
+def came_back(scene: Scene, branch: Branch, frames: np.ndarray) -> bool:
+    """G2: where the true picture changed by the reveal, objects left out, the generated one did too."""
+    passed = []
+    for view, frame in zip(branch.scored, frames[branch.gate :], strict=False):
+        changed = (difference(view.frame, branch.covered) > CHANGED) & ~_around((*view.things, *scene.before), frame)
+        to_revealed, to_hidden = difference(frame, view.frame), difference(frame, branch.covered)
+        back = (to_revealed < to_hidden)[changed]
+        passed.append(not changed.any() or back.mean() >= LEAST_BACK)
+    return bool(np.median(passed))
+
+
+def background_kept(branch: Branch, frames: np.ndarray) -> bool:
+    """G3: every landmark looks as it should."""
+    pairs = list(zip(branch.scored, frames[branch.gate :], strict=False))
+    off = np.median([difference(frame, view.frame) for view, frame in pairs], axis=0)
+    return all(off[y0:y1, x0:x1].mean() <= MOST_OFF for x0, y0, x1, y1 in branch.landmarks)
+
+
+def _around(things: Sequence[Thing], frame: np.ndarray) -> np.ndarray:
+    """Pixels in or near a thing, bool `[H, W]`."""
+    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
+    covered = np.zeros(frame.shape[:2], bool)
+    for thing in things:
+        covered |= np.hypot(x - thing.x, y - thing.y) <= 1.5 * thing.radius + 1
+    return covered
+
+
+def _right(probe: str, label: str, middle: Mapping[str, float]) -> float:
+    measure = RIGHT.get(probe, "correct")
+    if measure == "kept" and not math.isnan(middle["exists"]):
+        return float(middle["exists"] == 1 and middle["identity"] == 1)
+    return float(middle["count_error"] == 0) if measure == "counted" else float(label == "correct")
+
+
+def _median(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    if 2 * len(known) < len(values):
+        return math.nan
+    return float(np.median(known))
+
+
+def _distance(a: Detection | Thing, b: Detection | Thing) -> float:
+    return math.hypot(a.x - b.x, a.y - b.y)
+
+
+def _near(a: Detection | Thing, b: Thing) -> bool:
+    return _distance(a, b) <= WITHIN * b.radius

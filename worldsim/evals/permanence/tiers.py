@@ -1,0 +1,102 @@
+"""Which scenes are asked: tiers, and the seeds of every split. Frozen with the suite's version.
+
+Splits never share a seed: each has its own range, far above the seeds of recordings, and a private one is drawn by a
+secret of the user's from beyond them all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from worldsim.evals.permanence.scene import VERSION
+
+SPLITS = {  # first seed of each
+    "train": 1_000_000_000,
+    "calibration": 2_000_000_000,
+    "validation": 2_100_000_000,
+    "test": 2_200_000_000,
+}
+TRAIN_SEEDS = 1_000_000_000  # how many the training split has
+PRIVATE = 1 << 40  # private seeds are PRIVATE to 2 * PRIVATE - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Tier:
+    """How much is asked.
+
+    Attributes:
+        points: for each probe the hidden times k, or for P5 the numbers of swaps.
+        seeds: for each probe how many, each with its twins.
+        validation: how many seeds of each probe the detector is held to.
+    """
+
+    points: Mapping[str, tuple[int, ...]]
+    seeds: Mapping[str, int]
+    validation: int
+
+
+LONG = (1, 4, 16, 64, 256, 1024)
+TIERS = {
+    "smoke": Tier(
+        {
+            "P1": (1, 8, 64),
+            "P2": (1, 8, 32),
+            "P3": (1, 8, 64),
+            "P4": (8, 64),
+            "P4b": (64,),
+            "P5": (0, 1, 2),
+            "P6": (8, 64),
+            "P7": (8, 64),
+        },
+        dict.fromkeys(("P1", "P2", "P3", "P4", "P4b", "P5", "P6", "P7"), 2),
+        validation=1,
+    ),
+    "standard": Tier(
+        {
+            "P1": LONG,
+            "P2": (1, 4, 8, 16, 32),
+            "P3": (1, 4, 16, 64, 128, 256, 1024),
+            "P4": (1, 8, 64),
+            "P4b": (32, 64),
+            "P5": (0, 1, 2, 4, 8),
+            "P6": (1, 8, 64),
+            "P7": (1, 8, 64),
+        },
+        {"P1": 10, "P2": 16, "P3": 10, "P4": 16, "P4b": 20, "P5": 20, "P6": 16, "P7": 18},
+        validation=6,
+    ),
+    "full": Tier(
+        {
+            **dict.fromkeys(("P1", "P2", "P3", "P4", "P6", "P7"), (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)),
+            "P4b": (32, 64, 128, 256, 1024),
+            "P5": (0, 1, 2, 4, 8),
+        },
+        dict.fromkeys(("P1", "P2", "P3", "P4", "P4b", "P5", "P6", "P7"), 60),
+        validation=12,
+    ),
+}
+
+
+def judged_seeds(tier: Tier, probe: str, secret: bytes | None = None) -> list[int]:
+    """The seeds on which a probe is judged; with a secret those of its owner's private split.
+
+    Smaller tiers ask the first of the larger ones' seeds.
+    """
+    count = tier.seeds[probe]
+    if secret is None:
+        return [SPLITS["test"] + i for i in range(count)]
+    drawn = (hmac.digest(secret, f"permanence {VERSION} {probe} {i}".encode(), "sha256") for i in range(count))
+    return [PRIVATE + int.from_bytes(digest[:5], "big") for digest in drawn]
+
+
+def train_seed(episode: int) -> int:
+    """The seed of an episode of training data."""
+    return SPLITS["train"] + episode % TRAIN_SEEDS
+
+
+def seeds_digest(seeds: Mapping[str, list[int]]) -> str:
+    """Names all seeds of a run, and gives none of them away."""
+    return hashlib.sha256(repr(sorted((probe, list(s)) for probe, s in seeds.items())).encode()).hexdigest()
