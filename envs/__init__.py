@@ -18,6 +18,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
     "worldsim/FreewayReal-v0": ("worldsim_envs.freeway:FreewayEnv", {}),
     "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom_maze:DoomMazeEnv", {}),
+    "worldsim/ToyboxReal-v0": ("worldsim_envs.toybox:ToyboxEnv", {}),
 }
 
 
