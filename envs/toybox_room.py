@@ -135,6 +135,12 @@ class Room:
         """The hand's x in the room: it goes where the view goes."""
         return self.camera + self.hand_x
 
+    @property
+    def hand_top(self) -> float:
+        """Height of the fingertips as they are seen: above the toy that is held, also where it stands on the floor."""
+        toy = self._held_toy()
+        return self.hand_height if toy is None else max(self.hand_height, toy.top)
+
     def step(self, action: int) -> float:
         """One frame; returns the reward."""
         fresh, self.last = action != self.last, action

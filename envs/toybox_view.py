@@ -95,7 +95,7 @@ class View:
             GROUND - CARD_AT - CARD,
         )
         closed = held != NOWHERE
-        self._put(frame, 0, ("hand", room.look, closed), hand_parts(look, closed), room.hand_x, room.hand_height)
+        self._put(frame, 0, ("hand", room.look, closed), hand_parts(look, closed), room.hand_x, room.hand_top)
         return frame
 
     def pixels(self, room: Room, toy: Toy) -> tuple[float, float]:

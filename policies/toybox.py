@@ -66,7 +66,7 @@ class ToyboxExplorer:
 
     def _next_errand(self) -> Moves:
         errands: list[tuple[float, Callable[[], Moves]]] = [
-            (0.26, self._screen), (0.2, self._look_away), (0.16, self._box), (0.18, self._cups), (0.1, self._paint),
+            (0.24, self._screen), (0.17, self._look_away), (0.2, self._box), (0.24, self._cups), (0.09, self._paint),
             (0.06, self._move), (0.05, self._keys), (0.02, lambda: self._pilot.wait(self._pick(5, 40))),
         ]  # fmt: skip
         odds = np.array([weight for weight, _ in errands])
@@ -141,7 +141,8 @@ class ToyboxExplorer:
         yield from pilot.turn_lid(closed=True)
         if self._chance(0.5):
             yield from self._carry_box()
-        yield from self._pass_time(away=0.2, deal=0.2)
+        if self._chance(0.8):
+            yield from self._pass_time(away=0.2, deal=0.2)
         if self._chance(0.3):
             yield from self._carry_box()
         yield from pilot.look_at(pilot.room.box.x, pilot.room.view / 2 + self._pick(-14, 14))
@@ -181,9 +182,10 @@ class ToyboxExplorer:
         row = float(np.mean([c.x for c in pilot.room.cups]))
         yield from pilot.look_at(row)
         if self._chance(0.7):
-            for _ in range(int(self._rng.choice([1, 1, 2, 2, 3, 4, 6, 8]))):
+            for _ in range(int(self._rng.choice([1, 1, 1, 2, 2, 4, 8]))):
                 yield from self._swap()
-        yield from self._pass_time(away=0.2, deal=0.0)
+        if self._chance(0.6):
+            yield from self._pass_time(away=0.2, deal=0.0)
         full = sorted({t.inside for t in pilot.room.toys if t.inside >= FIRST_CUP})
         cups = full if full and self._chance(0.75) else [FIRST_CUP + i for i in range(len(pilot.room.cups))]
         for cup in cups[:2]:
