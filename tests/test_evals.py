@@ -348,10 +348,12 @@ def test_nothing_moves_all_the_time_is_said():
     assert not found and "Nothing" in notes[0]
 
 
+LAMP = CounterProbe("row", (4 / toy.H, 12 / toy.H, 28 / toy.W, 36 / toy.W))
+
+
 @pytest.mark.parametrize(("wrong", "counts"), [("", True), ("uncounted", False)])
 def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, counts: bool):
-    counter = motion.Counter(CounterProbe("row"), toy.SPEC.state_names, footage)
-    assert counter.region[4:12, 28:36].all() and counter.region.sum() == 64
+    counter = motion.Counter(LAMP, toy.SPEC.state_names, footage)
     generated, _ = run_long(toy.Perfect(wrong), footage)
     found, table, strips = motion.counting(counter, toy.read, generated, real_run)
     got = {figure.key: figure.value for figure in found}
@@ -362,7 +364,7 @@ def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, coun
 
 
 def test_world_without_jumps_is_not_measured(footage: Footage, real_run: np.ndarray):
-    counter = motion.Counter(CounterProbe("row"), toy.SPEC.state_names, footage)
+    counter = motion.Counter(LAMP, toy.SPEC.state_names, footage)
     generated, _ = run_long(toy.Perfect("frozen"), footage)
     found, _, _ = motion.counting(counter, toy.read, generated, real_run)
     assert math.isnan(found[0].value)

@@ -26,7 +26,7 @@ SPEC = WorldSpec(
 TOKENIZER = TokenizerConfig(channels=4, widths=(16, 16), blocks=1)
 TOKENIZER_TRAINING = TokenizerTraining(steps=6, batch=4, frames=256, mask=0.5)
 SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
-TRAINING = DynamicsTraining(steps=8, batch=2, length=6, own_from=0.25, compile=False)
+TRAINING = DynamicsTraining(steps=8, batch=2, length=6, own_from=0.25, own_lead=4, compile=False)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
     previous frame's latents + action --trunk--> features, cache entry
     noise --head, K passes--> latents --decoder--> frame;  reward and continue from the last pass
 
-B batch, W window, T frames, L x M x F one cache entry, C x h x w latents, A actions.
+B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width D, C x h x w latents, A actions.
 """
 
 from __future__ import annotations
@@ -13,12 +13,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from worldsim.dynamics import Dynamics
+from worldsim.dynamics import Dynamics, HeadOutput
 from worldsim.flow import expected_reward
 from worldsim.sampler import SCHEDULE, euler
 from worldsim.tokenizer import Tokenizer, to_frames, to_pixels
 
 DRAWS = 1  # noise draws a frame
+
+
+def next_tokens(
+    model: Dynamics,
+    schedule: Sequence[float],
+    cache: Tensor,
+    length: Tensor,
+    previous: Tensor,
+    actions: Tensor,
+    noise: Tensor,
+) -> tuple[Tensor, HeadOutput]:
+    """The next frame in tokens `[B, N, D]`, from the frame before it and noise of the same shape; the rest as in
+    `WorldStep.forward`.
+
+    Returns:
+        the cache entry of the frame before, float16 `[B, L, M, F]`, and the head's output.
+    """
+    features, entries = model.look(previous[:, None], actions[:, None], cache, length)
+    output = euler(lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau), noise, schedule)
+    return entries[:, 0].half(), output
 
 
 class WorldStep(nn.Module):
@@ -48,16 +68,12 @@ class WorldStep(nn.Module):
             cont: float32 `[B]`, probability that play goes on.
         """
         model = self.dynamics
-        previous = model.to_tokens(latents)
-        features, entries = model.look(previous[:, None], actions[:, None], cache, length)
-        output = euler(
-            lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau),
-            model.to_tokens(noise[:, 0]),
-            self.schedule,
+        entry, output = next_tokens(
+            model, self.schedule, cache, length, model.to_tokens(latents), actions, model.to_tokens(noise[:, 0])
         )
         latents = model.to_latents(output.clean)
         frame = to_frames(self.tokenizer.decode(latents))
-        return entries[:, 0].half(), latents, frame, expected_reward(output.reward), output.cont.sigmoid()
+        return entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid()
 
 
 class Prefill(nn.Module):

@@ -95,7 +95,7 @@ class VideoWriter:
 
     def _start(self, height: int, width: int) -> None:
         factor = math.ceil(SHORTER_SIDE / min(height, width))
-        options = {"crf": QUALITY, "preset": "veryfast"}
+        options = {"crf": QUALITY, "preset": "veryfast", "x264-params": "mbtree=0"}  # mbtree: not the same twice
         self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         even = [n * factor + n * factor % 2 for n in (height, width)]  # as yuv420p wants it
         self._stream.height, self._stream.width = even

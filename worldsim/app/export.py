@@ -68,7 +68,7 @@ def export(config: ExportConfig) -> None:
     windows = Windows(recording.episodes("held-out"), dynamics.config.window + 1)
     frames, actions = choose_starts(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
-    schedule = config.schedule or (RECIPES[spec.name].schedule if spec.name in RECIPES else SCHEDULE)
+    schedule = config.schedule or (RECIPES[spec.name].dynamics_training.schedule if spec.name in RECIPES else SCHEDULE)
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
     print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule))
     print(f"Play it: python play.py --world {config.out}")

@@ -9,7 +9,7 @@ import numpy as np
 from worldsim.errors import WorldsimError
 from worldsim.evals import metrics
 from worldsim.evals.probes import CounterProbe
-from worldsim.evals.scenes import Footage, Scenes
+from worldsim.evals.scenes import Footage
 from worldsim.evals.section import Figure, Section, Strip, Table
 from worldsim.evals.state import ReadState
 
@@ -17,6 +17,7 @@ WINDOW = 30  # frames in which it must move
 CHANGED = 40  # levels of 255
 PIXELS = 3  # of a row that must have changed
 ALWAYS = 0.98  # of the real windows
+LEAD = 3  # frames over which a jump may spread
 SETTLE = 4  # frames after a jump until the counter has changed
 
 
@@ -59,14 +60,14 @@ def moving(generated: np.ndarray, real: np.ndarray) -> tuple[list[Figure], Table
 
 
 class Counter:
-    """Finds out from real frames which jump is counted, where on the screen, and how large the change is.
+    """Finds out from real frames which jump is counted, and how large a change of the counter is.
 
     Args:
-        probe: what jumps. names: of the state's components.
+        probe: what jumps, and where it is counted. names: of the state's components.
         footage: real frames with exact state and rewards.
 
     Raises:
-        WorldsimError: if there is no such jump, or nothing on the screen counts it.
+        WorldsimError: if there is no such jump, or the counter does not change with it.
     """
 
     def __init__(self, probe: CounterProbe, names: Sequence[str], footage: Footage, seed: int = 0):
@@ -77,24 +78,33 @@ class Counter:
         before, after = (events.state[:, events.context - 1 + k, self._mover] for k in (0, 1))
         self._jump = float(np.median(after - before)) / 2
         self._edge = float(np.quantile(before * np.sign(self._jump), 0.99)) + abs(self._jump) / 10
-        changed, changed_else = (_changes(s).max(-1) > CHANGED for s in (events, others))
-        self.region = (changed.mean(0) > 0.25) & (changed_else.mean(0) < 0.03)  # [H, W]
-        if not self.region.any():
-            raise WorldsimError(f"nothing on the screen changes whenever {probe.mover} jumps with a reward")
-        counted, uncounted = (_changes(s)[:, self.region].mean((1, 2)) for s in (events, others))
-        self._threshold = float(np.quantile(counted, 0.1) + np.quantile(uncounted, 0.99)) / 2
+        height, width = events.frames.shape[2:4]
+        top, bottom, left, right = np.round(np.array(probe.area) * (height, height, width, width)).astype(int)
+        self._area = slice(top, bottom), slice(left, right)
+        t = SETTLE
+        counted, uncounted = (self._change(s.frames[:, t - 1], s.frames[:, t + SETTLE]) for s in (events, others))
+        low, high = float(np.quantile(uncounted, 0.9)), float(np.quantile(counted, 0.1))
+        if low >= high:
+            raise WorldsimError(f"the counter does not change whenever {probe.mover} jumps with a reward")
+        self._threshold = (low + high) / 2
 
     def jumps(self, state: np.ndarray) -> np.ndarray:
-        """Frames after which the mover jumps as when it is counted: state `[n, S]` -> indices."""
+        """Frames within `LEAD` of which the mover jumps as when it is counted: state `[n, S]` -> indices."""
         y = state[:, self._mover] * np.sign(self._jump)
-        lead = np.maximum.reduce([y[k : len(y) - 3 + k] for k in (1, 2, 3)]) - y[:-3]
-        hits = np.flatnonzero((lead > abs(self._jump)) & (y[:-3] <= self._edge))
+        lead = np.maximum.reduce([y[k : len(y) - LEAD + k] for k in range(1, LEAD + 1)]) - y[:-LEAD]
+        hits = np.flatnonzero((lead > abs(self._jump)) & (y[:-LEAD] <= self._edge))
         return hits[np.concatenate([[True], np.diff(hits) > SETTLE])] if len(hits) else hits
 
     def counted(self, frames: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Whether the counter changed around these frames: uint8 `[n, H, W, 3]`, `[k]` -> bool `[k]`."""
-        before, after = frames[np.maximum(at - 1, 0)].astype(np.int16), frames[np.minimum(at + SETTLE, len(frames) - 1)]
-        return np.abs(after - before)[:, self.region].mean((1, 2)) > self._threshold
+        """Whether the counter changes after these frames: uint8 `[n, H, W, 3]`, `[k]` -> bool `[k]`."""
+        after = np.minimum(at + LEAD + SETTLE, len(frames) - 1)
+        return self._change(frames[np.maximum(at - 1, 0)], frames[after]) > self._threshold
+
+    def _change(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Mean change of the counter, two of uint8 `[n, H, W, 3]` -> `[n]`."""
+        rows, columns = self._area
+        change = after[:, rows, columns].astype(np.int16) - before[:, rows, columns]
+        return np.abs(change).mean((1, 2, 3))
 
 
 def counting(
@@ -112,15 +122,15 @@ def counting(
         jumps = counted = still = ghosts = 0
         for row in frames:
             hits = counter.jumps(read(row))
-            hits = hits[hits < len(row) - SETTLE]
+            hits = hits[hits < len(row) - LEAD - SETTLE]
             right = counter.counted(row, hits)
             if label == "generated" and len(hits) and len(strips) < 2:
                 index = np.clip(hits[0] + np.arange(-3, 9), 0, len(row) - 1)
                 strips.append(
                     Strip(f"A jump to count, at frame {hits[0]}", {"generated": row[index]}, tuple(map(str, index)))
                 )
-            quiet = np.arange(2, len(row) - SETTLE, WINDOW)
-            quiet = quiet[[not len(hits) or np.abs(hits - q).min() > 2 * SETTLE + 2 for q in quiet]]
+            quiet = np.arange(2, len(row) - LEAD - SETTLE, WINDOW)
+            quiet = quiet[[not len(hits) or np.abs(hits - q).min() > 2 * (LEAD + SETTLE) for q in quiet]]
             wrong = counter.counted(row, quiet)
             jumps, counted = jumps + len(hits), counted + int(right.sum())
             still, ghosts = still + len(quiet), ghosts + int(wrong.sum())
@@ -157,12 +167,6 @@ def motion_section(runs: int, frames: int) -> Section:
     """The section that both instruments fill."""
     method = f"The {runs} free runs of {frames} frames, beside real play by the same explorer."
     return Section("motion", "What should move, moves; what counts, counts", method)
-
-
-def _changes(scenes: Scenes) -> np.ndarray:
-    """Change of each pixel around the last context frame, int16 `[N, H, W, 3]`."""
-    t = scenes.context - 1
-    return np.abs(scenes.frames[:, t + SETTLE].astype(np.int16) - scenes.frames[:, t - 1])
 
 
 def _near(flags: np.ndarray, distance: int) -> np.ndarray:

@@ -61,9 +61,11 @@ class CounterProbe:
 
     Attributes:
         mover: the component of state that jumps when there is something to count.
+        area: where the counter is: top, bottom, left, right, as shares of the frame.
     """
 
     mover: str
+    area: tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,7 @@ PROBES = {
             StateGroup("cars", tuple(f"car_{i}_x" for i in range(10)), "mean", "px", period=96.0),
             StateGroup("score", ("score",)),
         ),
-        counter=CounterProbe("chicken_y"),
+        counter=CounterProbe("chicken_y", (2 / 128, 9 / 128, 14 / 96, 36 / 96)),
         targets=(
             Target("fidelity.codec_psnr", least=32.0),
             Target("drift.collapsed", most=0.0),

@@ -1,4 +1,4 @@
-"""Train the dynamics: the next latent frame from clean past and action, then from a past of the model's own making.
+"""Train the dynamics: the next latent frame from clean past and action, then from a past that its average makes.
 
 B batch, T frames, N tokens a frame, D token width, C x h x w latents.
 """
@@ -17,10 +17,13 @@ from worldsim.dynamics import Dynamics, DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import add_noise, draw_tau, reward_loss
 from worldsim.recording import Recording
+from worldsim.sampler import SCHEDULE
+from worldsim.step import next_tokens
 from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips
 from worldsim.train.loop import Loop, step_generator, with_peaks
+from worldsim.train.rollout import own_past
 from worldsim.train.watch import Watch
 
 
@@ -34,8 +37,9 @@ class DynamicsTraining:
         at_zero: share of targets denoised from pure noise.
         context_noise: largest share of noise in the context, drawn for each frame.
         moving: extra weight of tokens that change more than most, up to this factor.
-        own_from: share of the training after which the model also reads its own predictions.
-        own_passes: most one-pass predictions in a row that replace the context.
+        own_from: share of the training after which three of four steps read a past of the model's own making.
+        own_lead: most frames that are generated in a row before the clip begins.
+        schedule: signal levels that the sampler visits, there and in play.
         null_action: share of clips whose actions are hidden.
         state: weight of naming the exact state, where the recording has one.
     """
@@ -48,7 +52,8 @@ class DynamicsTraining:
     context_noise: float = 0.1
     moving: float = 4.0
     own_from: float = 0.6
-    own_passes: int = 3
+    own_lead: int = 48
+    schedule: tuple[float, ...] = SCHEDULE
     null_action: float = 0.1
     state: float = 0.1
     seed: int = 0
@@ -76,13 +81,6 @@ class ClipLoss(nn.Module):
     def __init__(self, model: Dynamics, training: DynamicsTraining):
         super().__init__()
         self.model, self.training_config = model, training
-
-    def predict(self, context: Tensor, actions: Tensor, noise: Tensor) -> Tensor:
-        """One-pass predictions of the frames that follow `context` `[B, T, N, D]`."""
-        features, _ = self.model.look(context, actions)
-        tau = torch.zeros(context.shape[0] * context.shape[1])
-        clean = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noise.flatten(0, 1), tau).clean
-        return clean.unflatten(0, context.shape[:2])
 
     def forward(
         self,
@@ -139,11 +137,13 @@ def train_dynamics(
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     clips = LatentClips(recording, tokenizer, out)
-    windows = Windows(recording.episodes("train"), training.length)
-    watch = Watch(recording, tokenizer, clips, out, training.length)
+    windows = Windows(recording.episodes("train"), training.length + training.own_lead)
+    watch = Watch(recording, tokenizer, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
-    predict = torch.compile(loss_module.predict) if training.compile else loss_module.predict
+    step_alone = torch.compile(next_tokens) if training.compile else next_tokens
+    averaged = Dynamics(config).requires_grad_(False).eval()
+    averaged.load_state_dict(loop.average.weights, assign=True)  # moves with the average
 
     def train_step(step: int) -> dict[str, Tensor]:
         generator = step_generator(training.seed, step)
@@ -151,27 +151,27 @@ def train_dynamics(
         def random(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator)
 
-        latents, actions, *outcome = clips[windows.draw(training.batch, training.seed, step)]
+        own = step >= training.own_from * training.steps and step % 4 > 0
+        lead = int(torch.randint(training.own_lead + 1, (), generator=generator)) if own else 0
+        index = windows.draw(training.batch, training.seed, step)[:, -training.length - lead :]
+        latents, actions, *outcome = clips[index]
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
         b, t = actions.shape
         actions = torch.where(random(b, 1) < training.null_action, config.actions, actions)
-        noise = torch.randn(target.shape, generator=generator)
         # A quarter of the clips stays clean.
         level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
-        smear = torch.randn(clean.shape, generator=generator)
-        context = add_noise(clean, smear, 1 - level)
+        context = add_noise(clean, torch.randn(clean.shape, generator=generator), 1 - level)
+        if own:
+            first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
+            context = own_past(step_alone, averaged, training.schedule, context, actions, first, generator)
+        clip = slice(lead, None)
+        context, actions, clean, target = (x[:, clip] for x in (context, actions, clean, target))
+        noise = torch.randn(target.shape, generator=generator)
+        tau = draw_tau(actions.shape, training.at_zero, generator)
+        change = (target - clean).square().mean(-1)
         with torch.autocast("cpu", torch.bfloat16):
-            passes = step % (training.own_passes + 1) if step >= training.own_from * training.steps else 0
-            if passes:
-                first = torch.randint(0, t, (b, 1), generator=generator)
-                own = (torch.arange(t) > first)[..., None, None]
-                with torch.no_grad():
-                    for _ in range(passes):
-                        made = predict(context, actions, torch.randn(target.shape, generator=generator))
-                        context = torch.where(own, torch.cat([clean[:, :1], made[:, :-1]], dim=1), context)
-            tau = draw_tau((b, t), training.at_zero, generator)
-            losses = forward(context, actions, target, (target - clean).square().mean(-1), noise, tau, tuple(outcome))
+            losses = forward(context, actions, target, change, noise, tau, tuple(o[:, clip] for o in outcome))
         for optimizer in loop.optimizers:
             optimizer.zero_grad()
         losses["loss"].backward()
@@ -181,12 +181,8 @@ def train_dynamics(
         return {k: v.detach() for k, v in losses.items()}
 
     def look(step: int) -> dict[str, float]:
-        averaged = Dynamics(config).requires_grad_(False).eval()
-        averaged.load_state_dict(loop.average.weights)
         save_model(out / "dynamics.safetensors", averaged, spec)
         return watch(averaged, step)
 
     loop.run(train_step, look)
-    final = Dynamics(config).requires_grad_(False).eval()
-    final.load_state_dict(loop.average.weights)
-    return final
+    return averaged

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from worldsim.dynamics import DynamicsConfig
 from worldsim.recording import Recording
-from worldsim.sampler import SCHEDULE
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.tokenizer import TokenizerTraining, train_tokenizer
@@ -39,7 +38,6 @@ class Recipe:
     Attributes:
         frames: frames to record at least.
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
-        schedule: signal levels that the sampler visits in play (docs/experiments.md says how they were chosen).
     """
 
     frames: int
@@ -47,7 +45,6 @@ class Recipe:
     tokenizer_training: TokenizerTraining
     dynamics: DynamicsSize
     dynamics_training: DynamicsTraining
-    schedule: tuple[float, ...] = SCHEDULE
 
 
 RECIPES = {
@@ -56,16 +53,14 @@ RECIPES = {
         tokenizer=TokenizerConfig(channels=8, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=1900, batch=32),
         dynamics=DynamicsSize(pack=(4, 2)),
-        dynamics_training=DynamicsTraining(steps=1350, batch=8, own_from=0.5, own_passes=12),
-        schedule=(0.0,),
+        dynamics_training=DynamicsTraining(steps=1350, batch=8, own_from=0.5, own_lead=64, schedule=(0.0,)),
     ),
     "doom-maze": Recipe(
         frames=470_000,
         tokenizer=TokenizerConfig(channels=16, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=3000, batch=64, mask=0.5),
         dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
-        dynamics_training=DynamicsTraining(steps=1450, batch=12, own_from=0.72, state=0.3),
-        schedule=(0.0, 0.5),
+        dynamics_training=DynamicsTraining(steps=1450, batch=12, own_from=0.72, schedule=(0.0, 0.5), state=0.3),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -31,12 +32,21 @@ def high_frequency(frames: np.ndarray) -> np.ndarray:
 class Watch:
     """Free-run from held-out frames; writes `strip-<step>.png` (real above generated) and returns figures."""
 
-    def __init__(self, recording: Recording, tokenizer: Tokenizer, clips: LatentClips, out: Path, length: int):
+    def __init__(
+        self,
+        recording: Recording,
+        tokenizer: Tokenizer,
+        clips: LatentClips,
+        out: Path,
+        length: int,
+        schedule: Sequence[float],
+    ):
         spans = recording.episodes("held-out")
         self.windows = Windows(spans, length).spread(32)
         self.long = Windows(spans, length + FREE).spread(ROWS)
         self.real = np.stack([recording.frames[row[0] : row[-1] + 1] for row in self.long])
         self.recording, self.tokenizer, self.clips, self.out, self.length = recording, tokenizer, clips, out, length
+        self.schedule = schedule
 
     @torch.no_grad()
     def __call__(self, model: Dynamics, step: int) -> dict[str, float]:
@@ -62,7 +72,7 @@ class Watch:
 
     def free_run(self, model: Dynamics) -> np.ndarray:
         """Generated frames uint8 `[ROWS, FREE, H, W, 3]` under the recorded actions."""
-        session = Session(TorchRuntime(WorldStep(self.tokenizer, model), self.recording.spec))
+        session = Session(TorchRuntime(WorldStep(self.tokenizer, model, self.schedule), self.recording.spec))
         actions = self.clips.actions[self.long]
         state = session.reset(self.real[:, : self.length], actions[:, : self.length - 1], np.arange(ROWS))
         frames = []
