@@ -35,7 +35,7 @@ class Answer:
 
     Attributes:
         hidden: uint8 `[h + k_max, H, W, 3]`, the frames from the first hiding action on.
-        reveals: uint8 `[n, H, W, 3]`. cut: the same with the memory cut, for points with `CONTEXT` hidden frames or more.
+        reveals: uint8 `[n, H, W, 3]`. cut: the same with the memory cut, for points with 32 hidden frames or more.
         control: uint8 `[SCORED, H, W, 3]`, the frames of the visible control that are scored.
         surprise: (point, twin) -> loss of that twin's true reveal as what follows here.
     """

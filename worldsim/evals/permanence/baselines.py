@@ -22,14 +22,14 @@ from worldsim.evals.simulator import Codec
 LAG = 4  # frames over which a velocity is measured
 
 
-def baselines(scene: Scene, codec: Codec | None) -> list[Trial]:
-    """The trials of every baseline in a scene; without "codec" where the model has none."""
+def baselines(scene: Scene, codec: Codec | None, found: bool) -> list[Trial]:
+    """The trials of every baseline in a scene, of "codec" where the model has one; `found` is its G0."""
     trials = []
     for branch in scene.branches:
         truth = np.stack([view.frame for view in branch.views])
-        trials += judge("oracle", scene, branch, truth, hidden=True)
+        trials += judge("oracle", scene, branch, truth, found, hidden=True)
         if codec is not None:
-            trials += judge("codec", scene, branch, codec(truth), hidden=True)
+            trials += judge("codec", scene, branch, codec(truth), found, hidden=True)
         frozen = [_last_seen(scene)] * SCORED
         trials += judge_seen("freeze", scene, branch, branch.scored, frozen)
         trials += judge_seen("velocity", scene, branch, branch.scored, _moved_on(scene, branch))

@@ -31,15 +31,10 @@ class Detection:
     area: float
 
 
-def lab(frames: np.ndarray) -> np.ndarray:
-    """uint8 RGB `[..., H, W, 3]` -> CIE Lab, float32 of the same shape."""
-    flat = frames.reshape(1, -1, 3).astype(np.float32) / 255
-    return cv2.cvtColor(flat, cv2.COLOR_RGB2LAB).reshape(frames.shape)
-
-
 def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """CIE76 difference of uint8 RGB frames `[..., H, W, 3]`, pixel by pixel, `[..., H, W]`."""
-    return np.linalg.norm(lab(a) - lab(b), axis=-1)
+    colours = _tables()[0]
+    return np.sqrt(((colours[_index(a)] - colours[_index(b)]) ** 2).sum(-1))
 
 
 def detect(frame: np.ndarray, expected: tuple[float, float], reach: float = REACH) -> list[Detection]:
@@ -50,7 +45,7 @@ def detect(frame: np.ndarray, expected: tuple[float, float], reach: float = REAC
         expected: areas of the smallest and the largest object that may be there, in pixels.
         reach: how far from a palette colour a pixel may be.
     """
-    nearest, closest = _look_up(frame)
+    nearest, closest = _nearest(frame)
     near = closest < reach
     found = []
     for colour in np.unique(nearest[near]):
@@ -63,14 +58,14 @@ def detect(frame: np.ndarray, expected: tuple[float, float], reach: float = REAC
             inside = labels[top : top + height, left : left + width] == i
             rows, columns = np.nonzero(inside)
             weights = 1.0 - closest[top : top + height, left : left + width][inside] / reach
-            x, y = left + np.average(columns, weights=weights), top + np.average(rows, weights=weights)
+            x, y = (low + values @ weights / weights.sum() for low, values in ((left, columns), (top, rows)))
             found.append(Detection(int(colour), _shape(inside), float(x), float(y), float(area)))
     return found
 
 
 def shown(frames: np.ndarray, things: Sequence[Thing]) -> np.ndarray:
     """Whether any of some things can be found in frames uint8 `[n, H, W, 3]`, by colour and size; bool `[n]`."""
-    nearest, closest = _look_up(frames)
+    nearest, closest = _nearest(frames)
     found = np.zeros(len(frames), bool)
     for thing in things:
         pixels = ((nearest == thing.colour) & (closest < REACH)).sum((1, 2))
@@ -98,22 +93,28 @@ def silhouette(shape: int, size: int) -> np.ndarray:
     return cv2.resize(inside.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _look_up(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The palette colour nearest to each pixel, and its distance, both `[..., H, W]`."""
-    red, green, blue = (frames[..., i].astype(np.int32) >> 2 for i in range(3))
-    index = (red << 12) | (green << 6) | blue
-    nearest, closest = _table()
+    _, nearest, closest = _tables()
+    index = _index(frames)
     return nearest[index], closest[index]
 
 
+def _index(frames: np.ndarray) -> np.ndarray:
+    """Where the tables have each pixel's colour, of 6 bits a channel, `[..., H, W]`."""
+    red, green, blue = (frames[..., i].astype(np.int32) >> 2 for i in range(3))
+    return (red << 12) | (green << 6) | blue
+
+
 @functools.cache
-def _table() -> tuple[np.ndarray, np.ndarray]:
-    """The same for all colours of 6 bits a channel, `[2**18]`: a table is 30 times as fast as Lab."""
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lab of all colours of 6 bits a channel `[2**18, 3]`, the nearest palette colour, and its distance `[2**18]`."""
     levels = np.arange(64, dtype=np.uint8) * 4 + 2
-    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 1, 3)
-    palette = lab(np.array([list(PALETTE.values())], np.uint8))
-    distance = np.linalg.norm(lab(colours) - palette, axis=-1)  # [2**18, colours]
-    return distance.argmin(-1).astype(np.uint8), distance.min(-1).astype(np.float32)
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 1, 3)
+    palette = np.array([list(PALETTE.values())], np.uint8)
+    colours, reserved = (cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for x in (grid, palette))
+    distance = np.linalg.norm(colours - reserved, axis=-1)  # [2**18, palette]
+    return colours[:, 0], distance.argmin(-1).astype(np.uint8), distance.min(-1)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from worldsim.evals.permanence.ask import Answer
-from worldsim.evals.permanence.judge import GATES, Trial
+from worldsim.evals.permanence.judge import Outcome, Trial
 from worldsim.evals.permanence.scene import Branch, Scene
 
 ASKED = ("P1", "P2", "P3")  # the probes whose reveals are compared
@@ -28,24 +28,11 @@ def expectation(scene: Scene, twins: Sequence[Scene], answer: Answer, hidden: Ma
                 continue  # pairs of "a" and another, both ways round
             margin = _margin(branch, twin.branches[i], twin.twin, scene.twin, answer)
             right = float(margin > 0) if margin != 0 else 0.5
-            trials.append(
-                Trial(
-                    "model",
-                    "P9",
-                    scene.seed,
-                    scene.twin,
-                    scene.targets[0],
-                    branch.point,
-                    branch.k,
-                    {**scene.conditions, **branch.conditions, "probe": scene.probe},
-                    0.5,
-                    hidden[branch.point],
-                    *(gate != "G1" or hidden[branch.point] for gate in GATES),
-                    label="correct" if right == 1 else "misplaced",
-                    right=right,
-                    against=twin.twin,
-                )
-            )
+            passed = (True, hidden[branch.point], True, True)
+            conditions = {**scene.conditions, **branch.conditions, "probe": scene.probe}
+            outcome = Outcome("correct" if right == 1 else "misled")
+            which = (scene.seed, scene.twin, scene.targets[0], branch.point, branch.k)
+            trials.append(Trial("model", "P9", *which, conditions, 0.5, passed, outcome, right, twin.twin))
     return trials
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from worldsim.evals.permanence.detector import Detection, detect, difference, expected_areas, shown
-from worldsim.evals.permanence.scene import CONTEXT, LEAST_SEEN, SCORED, Branch, Scene, Thing, View
+from worldsim.evals.permanence.scene import LEAST_SEEN, SCORED, Branch, Scene, Thing, View
 
 WITHIN = 1.5  # radii: farther from where it should be, a target is misplaced
 SEEN = 0.5  # share of a thing that must be visible for it to be looked for
@@ -26,24 +26,52 @@ MOST_OFF = 20.0  # mean difference of a landmark (CIE76)
 
 GATES = ("G0", "G1", "G2", "G3")
 FAILED = {"G0": "not seen", "G1": "not hidden", "G2": "not revealed", "G3": "background lost"}
-LABELS = ("correct", "frozen", "vanished", "duplicated", "recoloured", "misplaced", "appeared", *FAILED.values())
-# What counts as right: there and of the right colour; or that and in the right place and nothing twice; or as many.
-RIGHT = {"P1": "kept", "P3": "kept", "P4": "kept", "P7": "counted"}  # "correct" for all others
+LABELS = (
+    "correct",
+    "frozen",
+    "vanished",
+    "duplicated",
+    "recoloured",
+    "misplaced",
+    "appeared",
+    "misled",
+    *FAILED.values(),
+)
+# What counts as right: there and of the right colour; or that, in the right place and nothing twice (P7: as many).
+RIGHT = {"P1": "kept", "P3": "kept", "P4": "kept"}  # "correct" for all others
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one target in one frame, or by the median of several. What doesn't apply is NaN.
+
+    Attributes:
+        label: one of `OUTCOMES`.
+        exists: something was there for it. identity, shape: of the right colour and shape, NaN if nothing was.
+        error: from where it should be, in radii. frozen_error: the same for a world that took no notice.
+        count_error: objects seen minus objects there. alarm: something was seen that should not be there.
+    """
+
+    label: str
+    exists: float = math.nan
+    identity: float = math.nan
+    shape: float = math.nan
+    error: float = math.nan
+    frozen_error: float = math.nan
+    count_error: float = math.nan
+    alarm: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One target, revealed once. Booleans that don't apply are NaN.
+    """One target, revealed once.
 
     Attributes:
         arm: who answered: "model", "cut", "control", "oracle", "codec", "freeze" or "velocity".
-        target: which one of the scene's. against: for P9 the twin whose reveal was the impossible one.
-        point, k: see `Branch`. chance: see `Scene`.
-        gates: whether all passed; g0 … g3: each.
-        label: one of `LABELS`. right: success by the measure of its probe (see `RIGHT`), gates left aside.
-        exists: something was there for it. identity, shape: of the right colour and shape, NaN if nothing was.
-        error: from where it should be, in radii. frozen_error: the same for a world that took no notice.
-        count_error: objects seen minus objects there. alarm: something was seen that should not be there.
+        target: which one of the scene's. point, k: see `Branch`. chance: see `Scene`.
+        passed: each of `GATES`.
+        outcome: what became of it. right: success by the measure of its probe (see `RIGHT`), gates left aside.
+        against: for P9 the twin whose reveal was the impossible one.
     """
 
     arm: str
@@ -55,48 +83,42 @@ class Trial:
     k: int
     conditions: Mapping[str, object]
     chance: float
-    gates: bool
-    g0: bool
-    g1: bool
-    g2: bool
-    g3: bool
-    label: str
+    passed: tuple[bool, ...]
+    outcome: Outcome
     right: float
-    exists: float = math.nan
-    identity: float = math.nan
-    shape: float = math.nan
-    error: float = math.nan
-    frozen_error: float = math.nan
-    count_error: float = math.nan
-    alarm: float = math.nan
     against: str = ""
 
+    @property
+    def gates(self) -> bool:
+        """Whether all were passed."""
+        return all(self.passed)
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of one target in one frame; the fields are those of `Trial`."""
-
-    label: str
-    exists: float = math.nan
-    identity: float = math.nan
-    shape: float = math.nan
-    error: float = math.nan
-    frozen_error: float = math.nan
-    count_error: float = math.nan
-    alarm: float = math.nan
+    @property
+    def label(self) -> str:
+        """What became of the target; or the first gate that failed."""
+        failed = (FAILED[gate] for gate, ok in zip(GATES, self.passed, strict=True) if not ok)
+        return next(failed, self.outcome.label)
 
 
-def judge(arm: str, scene: Scene, branch: Branch, frames: np.ndarray, hidden: bool) -> list[Trial]:
+def judge(arm: str, scene: Scene, branch: Branch, frames: np.ndarray, found: bool, hidden: bool) -> list[Trial]:
     """The trials of one reveal.
 
     Args:
         frames: uint8 `[n, H, W, 3]`, generated under the branch's actions.
-        hidden: whether G1 was passed (see `stayed_hidden`).
+        found, hidden: whether G0 and G1 were passed (see `found_before`, `stayed_hidden`).
     """
-    passed = (found_before(scene), hidden, came_back(scene, branch, frames), background_kept(branch, frames))
+    passed = (found, hidden, came_back(scene, branch, frames), background_kept(branch, frames))
     scored = frames[branch.gate : branch.gate + SCORED]
     seen = [detect(frame, expected_areas(branch.scored[0].things)) for frame in scored]
     return judge_seen(arm, scene, branch, branch.scored, seen, passed)
+
+
+def judge_control(scene: Scene, branch: Branch, frames: np.ndarray) -> list[Trial]:
+    """The trials of the visible control beside a reveal: frames uint8 `[SCORED, H, W, 3]`. It has no gates to pass."""
+    assert scene.control is not None
+    _, views = scene.control.checks[branch.point]
+    seen = [detect(frame, expected_areas(views[0].things)) for frame in frames]
+    return judge_seen("control", scene, branch, views, seen)
 
 
 def judge_seen(
@@ -111,15 +133,7 @@ def judge_seen(
     targets = scene.targets[:1] if scene.probe == "P7" or not scene.present else scene.targets
     trials = []
     for target in targets:
-        each = [outcome(scene, target, view, found) for view, found in zip(views, seen, strict=True)]
-        middle = {
-            field.name: _median([getattr(one, field.name) for one in each])
-            for field in dataclasses.fields(Outcome)
-            if field.name != "label"
-        }
-        label = Counter(one.label for one in (each[len(each) // 2], *each)).most_common(1)[0][0]
-        right = _right(scene.probe, label, middle) if scene.present else float(label == "correct")
-        first_failed = next((FAILED[gate] for gate, ok in zip(GATES, passed, strict=True) if not ok), None)
+        made = _middle([outcome(scene, target, view, found) for view, found in zip(views, seen, strict=True)])
         trials.append(
             Trial(
                 arm,
@@ -131,11 +145,9 @@ def judge_seen(
                 branch.k,
                 {**scene.conditions, **branch.conditions},
                 scene.chance,
-                all(passed),
-                *passed,
-                first_failed or label,
-                right,
-                **middle,
+                tuple(passed),
+                made,
+                _right(scene.probe, made),
             )
         )
     return trials
@@ -199,7 +211,7 @@ def found_before(scene: Scene) -> bool:
     seen = detect(scene.context[-1], expected_areas(scene.last.things))
     pairs, _ = assign(there, seen)
     now = all(i in pairs and pairs[i].colour == thing.colour for i, thing in enumerate(there))
-    return now and all(shown(scene.context, [thing]).sum() >= min(LEAST_SEEN, CONTEXT) for thing in (*there, *removed))
+    return now and all(shown(scene.context, [thing]).sum() >= LEAST_SEEN for thing in (*there, *removed))
 
 
 def stayed_hidden(scene: Scene, hidden: np.ndarray) -> dict[int, bool]:
@@ -212,23 +224,24 @@ def stayed_hidden(scene: Scene, hidden: np.ndarray) -> dict[int, bool]:
 
 def came_back(scene: Scene, branch: Branch, frames: np.ndarray) -> bool:
     """G2: where the true picture changed by the reveal, objects left out, the generated one did too."""
-    passed = []
-    for view, frame in zip(branch.scored, frames[branch.gate :], strict=False):
-        changed = (difference(view.frame, branch.covered) > CHANGED) & ~_around((*view.things, *scene.before), frame)
-        to_revealed, to_hidden = difference(frame, view.frame), difference(frame, branch.covered)
-        back = (to_revealed < to_hidden)[changed]
-        passed.append(not changed.any() or back.mean() >= LEAST_BACK)
-    return bool(np.median(passed))
+    truth = np.stack([view.frame for view in branch.scored])
+    covered = branch.covered[None]
+    things = {thing for view in branch.scored for thing in view.things}.union(scene.before)
+    changed = (difference(truth, covered) > CHANGED) & ~_around(things, branch.covered)
+    scored = frames[branch.gate : branch.gate + SCORED]
+    back = difference(scored, truth) < difference(scored, covered)
+    shares = [b[c].mean() if c.any() else 1.0 for b, c in zip(back, changed, strict=True)]
+    return bool(np.median(shares) >= LEAST_BACK)
 
 
 def background_kept(branch: Branch, frames: np.ndarray) -> bool:
     """G3: every landmark looks as it should."""
-    pairs = list(zip(branch.scored, frames[branch.gate :], strict=False))
-    off = np.median([difference(frame, view.frame) for view, frame in pairs], axis=0)
+    truth = np.stack([view.frame for view in branch.scored])
+    off = np.median(difference(frames[branch.gate : branch.gate + SCORED], truth), axis=0)
     return all(off[y0:y1, x0:x1].mean() <= MOST_OFF for x0, y0, x1, y1 in branch.landmarks)
 
 
-def _around(things: Sequence[Thing], frame: np.ndarray) -> np.ndarray:
+def _around(things: Iterable[Thing], frame: np.ndarray) -> np.ndarray:
     """Pixels in or near a thing, bool `[H, W]`."""
     y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
     covered = np.zeros(frame.shape[:2], bool)
@@ -237,18 +250,20 @@ def _around(things: Sequence[Thing], frame: np.ndarray) -> np.ndarray:
     return covered
 
 
-def _right(probe: str, label: str, middle: Mapping[str, float]) -> float:
+def _right(probe: str, made: Outcome) -> float:
     measure = RIGHT.get(probe, "correct")
-    if measure == "kept" and not math.isnan(middle["exists"]):
-        return float(middle["exists"] == 1 and middle["identity"] == 1)
-    return float(middle["count_error"] == 0) if measure == "counted" else float(label == "correct")
+    if measure == "kept" and not math.isnan(made.exists):
+        return float(made.exists == 1 and made.identity == 1)
+    return float(made.label == "correct")
 
 
-def _median(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    if 2 * len(known) < len(values):
-        return math.nan
-    return float(np.median(known))
+def _middle(each: Sequence[Outcome]) -> Outcome:
+    """The median of the frames; of labels the commonest, where all differ that of the middle frame."""
+    numbers = np.array([dataclasses.astuple(one)[1:] for one in each], float)  # [frames, fields]
+    enough = 2 * np.isfinite(numbers).sum(0) >= len(each)
+    middle = [float(np.nanmedian(column)) if ok else math.nan for column, ok in zip(numbers.T, enough, strict=True)]
+    label = Counter(one.label for one in (each[len(each) // 2], *each)).most_common(1)[0][0]
+    return Outcome(label, *middle)
 
 
 def _distance(a: Detection | Thing, b: Detection | Thing) -> float:

@@ -1,0 +1,128 @@
+"""Statistics: shares, means and other statistics of trials with 95% intervals. Knows no probe.
+
+The scene, one seed with its twins and targets, is the resampling unit: all in it share their random numbers. So
+each statistic is written as a function of sums over scenes, and the bootstrap draws scenes, within strata.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from worldsim.evals.metrics import wilson
+
+DRAWS = 1000
+
+
+class Estimate(NamedTuple):
+    """A number with its 95% interval, from `n` trials in `scenes` scenes; NaN where there were none."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    scenes: int
+
+
+NONE = Estimate(math.nan, math.nan, math.nan, 0, 0)
+
+
+def scene_sums(values: np.ndarray, scenes: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Sum and count of the finite values `[trials]` of each of the scenes `names [S]`, `[S, 2]`."""
+    rows = np.searchsorted(names, scenes)
+    known = np.isfinite(values)
+    total = np.bincount(rows[known], values[known], len(names))
+    return np.stack([total, np.bincount(rows[known], minlength=len(names))], axis=1)
+
+
+def bootstrap(
+    sums: np.ndarray, statistic: Callable[[np.ndarray], float], strata: np.ndarray | None = None, seed: int = 0
+) -> tuple[float, float]:
+    """95% interval of a statistic, a function of sums over scenes.
+
+    Args:
+        sums: `[S, ...]`, of each scene.
+        statistic: of their total `[...]`.
+        strata: `[S]`, scenes are drawn in place of others of their own stratum.
+        seed: the same draws for the same seed, so that what shares scenes is paired.
+    """
+    strata = np.zeros(len(sums), int) if strata is None else strata
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((DRAWS, len(sums)))
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), DRAWS)
+    totals = np.tensordot(counts, sums, axes=1)
+    values = np.array([statistic(total) for total in totals])
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return math.nan, math.nan
+    low, high = np.quantile(values, [0.025, 0.975], method="inverted_cdf")  # takes infinite values too
+    return float(low), float(high)
+
+
+def mean(values: np.ndarray, scenes: np.ndarray, strata: np.ndarray | None = None) -> Estimate:
+    """Mean of the finite values `[trials]` of some scenes `[trials]`, each in a stratum `[trials]`.
+
+    A share of all or none has no spread to resample: its interval is Wilson's, with scenes for trials.
+    """
+    known = np.isfinite(values)
+    values, scenes = values[known], scenes[known]
+    if len(values) == 0:
+        return NONE
+    names, first = np.unique(scenes, return_index=True)
+    value = float(values.mean())
+    if value in (0.0, 1.0) and np.isin(values, (0.0, 1.0)).all():
+        low, high = wilson(int(value) * len(names), len(names))
+    else:
+        groups = None if strata is None else strata[known][first]
+        low, high = bootstrap(scene_sums(values, scenes, names), ratio, groups)
+    return Estimate(value, low, high, len(values), len(names))
+
+
+def ratio(total: np.ndarray) -> float:
+    """Sum over count."""
+    return float(total[0] / total[1]) if total[1] else math.nan
+
+
+def d_prime(hits: np.ndarray, alarms: np.ndarray, scenes: tuple[np.ndarray, np.ndarray]) -> Estimate:
+    """How well presence is told from absence, z(hits) - z(alarms), with half a trial added to each (Hautus 1995).
+
+    Args:
+        hits, alarms: 0 or 1 for each trial with, and each without, the object.
+        scenes: of each of both.
+    """
+    names = np.unique(np.concatenate(scenes))
+    if not (len(hits) and len(alarms)):
+        return NONE
+    sums = np.stack([scene_sums(v, s, names) for v, s in zip((hits, alarms), scenes, strict=True)], axis=1)
+
+    def statistic(total: np.ndarray) -> float:
+        hit, alarm = (NormalDist().inv_cdf((got + 0.5) / (count + 1)) for got, count in total)
+        return hit - alarm
+
+    return Estimate(statistic(sums.sum(0)), *bootstrap(sums, statistic), len(hits) + len(alarms), len(names))
+
+
+def half_life(right: np.ndarray, scenes: np.ndarray, k: np.ndarray, control: float, chance: float) -> Estimate:
+    """The first hidden time at which survival is halfway between its visible control and chance; inf where it never is.
+
+    Args:
+        right: 0 or 1 for each trial. scenes, k: of each.
+        control, chance: shares right.
+    """
+    times, names = np.unique(k), np.unique(scenes)
+    if not len(times):
+        return NONE
+    sums = np.stack([scene_sums(right[k == t], scenes[k == t], names) for t in times], axis=1)
+    halfway = (control + chance) / 2
+
+    def statistic(total: np.ndarray) -> float:
+        below = [t for t, (got, count) in zip(times, total, strict=True) if count and got / count <= halfway]
+        return float(below[0]) if below else math.inf
+
+    return Estimate(statistic(sums.sum(0)), *bootstrap(sums, statistic), len(right), len(names))
