@@ -26,6 +26,7 @@ REAL = {
     "atari-freeway": RealWorld("worldsim_envs.freeway:FreewayEnv"),
     "doom-maze": RealWorld("worldsim_envs.doom_maze:DoomMazeEnv", episode_frames=1000),
     "toybox": RealWorld("worldsim_envs.toybox:ToyboxEnv", episode_frames=1500),
+    "rooms": RealWorld("worldsim_envs.rooms:RoomsEnv", episode_frames=1500),
 }
 
 

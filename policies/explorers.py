@@ -10,6 +10,7 @@ import numpy as np
 from worldsim.errors import WorldsimError
 from worldsim_policies.doom_maze import MazeExplorer
 from worldsim_policies.freeway import FreewayExplorer
+from worldsim_policies.rooms import RoomsExplorer
 from worldsim_policies.toybox import ToyboxExplorer
 
 
@@ -48,6 +49,7 @@ class StickyExplorer:
 EXPLORERS: dict[str, Callable[[np.random.Generator], Explorer]] = {
     "atari-freeway": FreewayExplorer,
     "doom-maze": MazeExplorer,
+    "rooms": RoomsExplorer,
     "toybox": ToyboxExplorer,
 }
 

@@ -1,0 +1,176 @@
+"""Rooms: a small building drawn anew in every episode, seen from the player's eyes, with coloured things to find.
+
+Flat colours, so that a small model can learn it. A key that turns does so by a fortieth of a circle, so forty frames of
+turning are one whole turn, to the bit. Touching a thing takes it away and pays 1; the last one ends the episode. After
+a reset nothing is left to chance. Knows nothing of recordings, explorers or models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from worldsim.errors import WorldsimError
+from worldsim.spec import Action, WorldSpec
+from worldsim_envs.palette import COLOURS
+from worldsim_envs.rooms_plan import BODY, Thing, draw_place, draw_plan, draw_things
+from worldsim_envs.rooms_view import View
+from worldsim_envs.world_env import WorldEnv
+
+FPS = 15.0
+TURNS = 40  # frames of a whole turn
+STEP = 0.15  # units a frame; a wall is 1 high
+NEAR = 1.0  # units: from here on a wall fills more than half of the view's height
+HEADINGS = [(math.cos(2 * math.pi * i / TURNS), math.sin(2 * math.pi * i / TURNS)) for i in range(TURNS)]
+
+ORIGIN = {
+    "source": "worldsim, rooms: drawn by this project's own code",
+    "licence": "MIT",
+    "shares": {"close to a wall": ["ahead", NEAR]},  # frames with less of that state than so much
+}
+# Fortieths of a left turn and whether to walk, for each action.
+MOVES = {
+    "stand": (0, 0),
+    "forward": (0, 1),
+    "turn-left": (1, 0),
+    "turn-right": (-1, 0),
+    "forward+left": (1, 1),
+    "forward+right": (-1, 1),
+}
+THING_STATE = ("there", "x", "y", "radius", "shape")
+
+
+def rooms_spec(height: int = 64, width: int = 64) -> WorldSpec:
+    """The world of `RoomsEnv`.
+
+    State: x and y of the player, sine and cosine of the angle (counter-clockwise from east), the distance of the wall
+    straight ahead; and for each colour of the palette whether there is a thing of it (1 or 0), its place, radius and
+    shape (an index of `rooms_plan.SHAPES`), all zero if there is none. Lengths are in units of a wall's height.
+    """
+    buttons = {(0, 0): (), (0, 1): ("forward",), (1, 0): ("left",), (-1, 0): ("right",), (1, 1): ("forward", "left")}
+    return WorldSpec(
+        name="rooms",
+        height=height,
+        width=width,
+        fps=FPS,
+        frame_skip=1,
+        actions=tuple(Action(name, buttons.get(move, ("forward", "right"))) for name, move in MOVES.items()),
+        keys={"forward": ("ArrowUp", "KeyW"), "left": ("ArrowLeft", "KeyA"), "right": ("ArrowRight", "KeyD")},
+        state_names=("x", "y", "sin", "cos", "ahead", *(f"{c}_{s}" for c in COLOURS for s in THING_STATE)),
+        title="Rooms",
+    )
+
+
+class RoomsEnv(WorldEnv):
+    """The rooms as a Gymnasium environment.
+
+    Observations are uint8 RGB `[height, width, 3]`; six actions, see `MOVES`; the reward is 1 for every thing touched,
+    and `terminated` the moment the last one is. `info["state"]` is float32 `[35]`, named by `world.state_names`; the
+    info of a reset also has `"walls"`, float32 `[w, 4]`, x1, y1, x2, y2 of every wall; `"rooms"` and `"doors"`,
+    float32 `[n, 4]` and `[m, 4]`, x0, y0, x1, y1 of every room and doorway; and `"joins"`, int64 `[m, 2]`, the two
+    rooms of each doorway.
+
+    Args:
+        height, width: frame size in pixels, any.
+        render_mode: "rgb_array", "human" (a window) or None.
+    """
+
+    def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None):
+        super().__init__(rooms_spec(height, width), ORIGIN, render_mode)
+        self._view = View(height, width)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Another building.
+
+        Args:
+            seed: of the building, its things, the player's place, and those of the resets to come.
+            options: `{"things": [Thing, ...]}` puts these there instead, at most one of a colour;
+                `{"pose": (x, y, heading)}` is where the player begins, the heading in fortieths of a turn from east.
+
+        Raises:
+            WorldsimError: if a pose is in a wall, or two things have one colour.
+        """
+        super().reset(seed=seed)
+        self._draw = int(self.np_random.integers(2**63))
+        rng = np.random.default_rng(self._draw)
+        self._plan = draw_plan(rng)
+        self._things = draw_things(rng, self._plan)
+        self._heading = int(rng.integers(TURNS))
+        self._x, self._y = draw_place(rng, self._plan, 2 * BODY)
+        while any(math.dist((self._x, self._y), (t.x, t.y)) < 2 * BODY + t.radius for t in self._things):
+            self._x, self._y = draw_place(rng, self._plan, 2 * BODY)
+        self._stage(options or {})
+        return self._begin()
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Turn, then walk, then take what is touched."""
+        left, walk = list(MOVES.values())[self._known(action)]
+        self._heading = (self._heading + left) % TURNS
+        cos, sin = HEADINGS[self._heading]
+        if walk:
+            self._x, self._y = self._plan.walk(self._x, self._y, STEP * cos, STEP * sin)
+        kept = tuple(t for t in self._things if math.dist((self._x, self._y), (t.x, t.y)) > BODY + t.radius)
+        taken, self._things = len(self._things) - len(kept), kept
+        observation, info = self._observe()
+        return observation, float(taken), bool(taken and not kept), False, info
+
+    def save(self) -> bytes:
+        """The whole state of the world, as JSON: `restore` goes on from it to the bit, in any environment."""
+        state = {
+            "draw": self._draw,
+            "x": self._x,
+            "y": self._y,
+            "heading": self._heading,
+            "things": [dataclasses.astuple(thing) for thing in self._things],
+            "chance": self.np_random.bit_generator.state,
+        }
+        return json.dumps(state).encode()
+
+    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
+        """Go back to what `save` returned; the frame and info are those of a reset.
+
+        Raises:
+            WorldsimError: if `saved` is nothing that `save` wrote.
+        """
+        try:
+            state = json.loads(saved)
+            draw, pose = int(state["draw"]), (float(state["x"]), float(state["y"]), int(state["heading"]))
+            things = tuple(Thing(*thing) for thing in state["things"])
+            self.np_random.bit_generator.state = state["chance"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorldsimError(f"not a saved state of rooms: {error}") from error
+        self._draw, self._things, (self._x, self._y, self._heading) = draw, things, pose
+        self._plan = draw_plan(np.random.default_rng(draw))
+        return self._begin()
+
+    def _stage(self, options: dict[str, Any]) -> None:
+        self._things = tuple(options.get("things", self._things))
+        if len({thing.colour for thing in self._things}) < len(self._things):
+            raise WorldsimError("two things of one colour can't be in the rooms at once; give each its own")
+        if "pose" in options:
+            x, y, heading = options["pose"]
+            if not self._plan.may_stand(x, y):
+                raise WorldsimError(f"the pose {x:g}, {y:g} is in a wall; the rooms are in the info of a reset")
+            self._x, self._y, self._heading = float(x), float(y), int(heading) % TURNS
+
+    def _begin(self) -> tuple[np.ndarray, dict[str, Any]]:
+        observation, info = self._observe()
+        plan = self._plan
+        known = {"walls": plan.walls(), "rooms": plan.rooms.astype(np.float32), "doors": plan.doors.astype(np.float32)}
+        return observation, {**info, **known, "joins": plan.joins.copy()}
+
+    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
+        cos, sin = HEADINGS[self._heading]
+        frame, ahead = self._view.render(self._plan, self._things, self._x, self._y, cos, sin)
+        state = np.zeros(len(self.world.state_names), np.float32)
+        state[:5] = self._x, self._y, sin, cos, ahead
+        for thing in self._things:
+            first = 5 + len(THING_STATE) * thing.colour
+            state[first : first + len(THING_STATE)] = 1, thing.x, thing.y, thing.radius, thing.shape
+        return self._show(frame), {"state": state}
