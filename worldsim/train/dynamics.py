@@ -18,7 +18,6 @@ from worldsim.errors import WorldsimError
 from worldsim.flow import add_noise, draw_tau, reward_loss
 from worldsim.recording import Recording
 from worldsim.sampler import SCHEDULE
-from worldsim.step import next_tokens
 from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips
@@ -141,8 +140,7 @@ def train_dynamics(
     watch = Watch(recording, tokenizer, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
-    step_alone = torch.compile(next_tokens) if training.compile else next_tokens
-    averaged = Dynamics(config).requires_grad_(False).eval()
+    averaged = Dynamics(config).eval()  # keeps requires_grad, without which autocast casts the weights at every call
     averaged.load_state_dict(loop.average.weights, assign=True)  # moves with the average
 
     def train_step(step: int) -> dict[str, Tensor]:
@@ -164,14 +162,16 @@ def train_dynamics(
         context = add_noise(clean, torch.randn(clean.shape, generator=generator), 1 - level)
         if own:
             first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
-            context = own_past(step_alone, averaged, training.schedule, context, actions, first, generator)
-        clip = slice(lead, None)
-        context, actions, clean, target = (x[:, clip] for x in (context, actions, clean, target))
+            context = own_past(averaged, training.schedule, context, actions, first, generator)
+        # Contiguous, for the compiled graph hangs on strides.
+        context, actions, clean, target, *outcome = (
+            x[:, lead:].contiguous() for x in (context, actions, clean, target, *outcome)
+        )
         noise = torch.randn(target.shape, generator=generator)
         tau = draw_tau(actions.shape, training.at_zero, generator)
         change = (target - clean).square().mean(-1)
         with torch.autocast("cpu", torch.bfloat16):
-            losses = forward(context, actions, target, change, noise, tau, tuple(o[:, clip] for o in outcome))
+            losses = forward(context, actions, target, change, noise, tau, tuple(outcome))
         for optimizer in loop.optimizers:
             optimizer.zero_grad()
         losses["loss"].backward()
@@ -185,4 +185,4 @@ def train_dynamics(
         return watch(averaged, step)
 
     loop.run(train_step, look)
-    return averaged
+    return averaged.requires_grad_(False)

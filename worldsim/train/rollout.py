@@ -5,19 +5,17 @@ B batch, T frames, N tokens a frame, D token width, W window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from worldsim.dynamics import Dynamics, HeadOutput
-
-NextTokens = Callable[..., tuple[Tensor, HeadOutput]]
+from worldsim.dynamics import Dynamics
+from worldsim.step import next_tokens
 
 
 @torch.no_grad()
 def own_past(
-    next_tokens: NextTokens,
     model: Dynamics,
     schedule: Sequence[float],
     clean: Tensor,
@@ -30,7 +28,6 @@ def own_past(
     (Self Forcing, Huang et al. 2025, without a gradient through the rollout.)
 
     Args:
-        next_tokens: `worldsim.step.next_tokens`, compiled or not.
         clean: tokens `[B, T, N, D]`. actions: int64 `[B, T]`.
         first: how many frames stay, at least 1.
 
