@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from worldsim.app.cli import COMMANDS
+from worldsim.app.cli import COMMANDS, split_command
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,6 +47,6 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("line", command_lines())
 def test_commands_parse(line):
-    name, *arguments = shlex.split(line, comments=True)[1:]
+    name, arguments = split_command(shlex.split(line, comments=True)[1:])
     command = COMMANDS[name]
     tyro.cli(getattr(importlib.import_module(command.module), command.config), args=arguments)

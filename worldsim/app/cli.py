@@ -27,11 +27,32 @@ COMMANDS = {
     "record": Command(
         "worldsim.app.record", "record", "RecordConfig", "play a real world headless and write what was seen"
     ),
+    "record permanence": Command(
+        "worldsim.app.record_permanence", "record_permanence", "RecordConfig", "record probes to learn from"
+    ),
     "play": Command("worldsim.app.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.app.inspect", "inspect", "InspectConfig", "show what is in a recording"),
     "train": Command("worldsim.app.train", "train", "TrainConfig", "learn a world from a recording"),
     "export": Command("worldsim.app.export", "export", "ExportConfig", "make a trained world playable"),
     "eval": Command("worldsim.app.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
+    "eval permanence": Command(
+        "worldsim.app.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"
+    ),
+    "eval permanence export": Command(
+        "worldsim.app.permanence", "export", "ExportConfig", "write down what a model is asked, to answer it elsewhere"
+    ),
+    "eval permanence score": Command(
+        "worldsim.app.permanence", "score", "ScoreConfig", "judge the frames that were brought back"
+    ),
+    "eval permanence compare": Command(
+        "worldsim.app.leaderboard", "compare", "CompareConfig", "two models on the same trials, in pairs"
+    ),
+    "eval permanence leaderboard": Command(
+        "worldsim.app.leaderboard", "leaderboard", "LeaderboardConfig", "check a folder of results, and rank them"
+    ),
+    "eval permanence calibrate": Command(
+        "worldsim.app.permanence", "calibrate", "CalibrateConfig", "the detector over its threshold, on its own seeds"
+    ),
     "bench": Command("worldsim.app.bench", "bench", "BenchConfig", "measure how fast a world is"),
     "card": Command("worldsim.app.card", "card", "CardConfig", "write a world's card from what was measured"),
 }
@@ -47,18 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: worldsim COMMAND ...\n")
         for name, command in COMMANDS.items():
-            print(f"  {name:10}{command.help}")
+            print(f"  {name:29}{command.help}")
         print("\nworldsim COMMAND --help lists its options.")
         return 0 if arguments else 2
-    if arguments[0] not in COMMANDS:
-        print(f"worldsim: no command {arguments[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+    name, rest = split_command(arguments)
+    if name not in COMMANDS:
+        print(f"worldsim: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    command = COMMANDS[arguments[0]]
+    command = COMMANDS[name]
     try:
         import tyro
 
         module = importlib.import_module(command.module)
-        config = tyro.cli(getattr(module, command.config), args=arguments[1:], prog=f"worldsim {arguments[0]}")
+        config = tyro.cli(getattr(module, command.config), args=rest, prog=f"worldsim {name}")
         getattr(module, command.function)(config)
     except WorldsimError as error:
         print(f"worldsim: {error}", file=sys.stderr)
@@ -67,6 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("worldsim: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command that arguments begin with, the longest that there is, and the arguments after it."""
+    for words in range(min(3, len(arguments)), 1, -1):
+        if " ".join(arguments[:words]) in COMMANDS:
+            return " ".join(arguments[:words]), list(arguments[words:])
+    return arguments[0], list(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ import collections
 import concurrent.futures.process
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tyro
@@ -61,32 +63,45 @@ def record(config: RecordConfig) -> None:
     """
     if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
         raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
-    options = parse_size(config.size)
-    with contextlib.closing(Performer(config.world, options, config.episode_frames)) as performer:
+    make = functools.partial(Performer, config.world, parse_size(config.size), config.episode_frames)
+    write_recording(make, config.out, config.frames, config.seed, config.workers)
+
+
+def write_recording(make: Callable[[], Performs], out: Path, frames: int, seed: int, workers: int) -> None:
+    """Have performers, one a process, play episodes until there are `frames` frames, and print what was recorded.
+
+    Args:
+        make: a performer; can be sent to another process.
+        workers: processes; 0 for one a core.
+
+    Raises:
+        WorldsimError: as for `record`.
+    """
+    with contextlib.closing(make()) as performer:
         world, origin = performer.world, performer.origin()
-    writer = RecordingWriter(config.out, world, config.seed, origin)
-    if writer.frames < config.frames:
-        workers = config.workers or os.cpu_count() or 1
+    writer = RecordingWriter(out, world, seed, origin)
+    if writer.frames < frames:
+        workers = workers or os.cpu_count() or 1
         with (
-            ProgressBar(f"recording {world.name}", config.frames, writer.frames) as bar,
-            _pool(workers, config, options) as pool,
+            ProgressBar(f"recording {world.name}", frames, writer.frames) as bar,
+            _pool(workers, make) as pool,
         ):
             try:
                 flight: collections.deque[concurrent.futures.Future[Episode]] = collections.deque()
-                while writer.frames < config.frames:
+                while writer.frames < frames:
                     while len(flight) <= workers:
-                        flight.append(pool.submit(_play, config.seed + writer.episodes + len(flight)))
+                        flight.append(pool.submit(_play, seed + writer.episodes + len(flight)))
                     writer.append(flight.popleft().result())
                     bar.update(writer.frames)
             except concurrent.futures.process.BrokenProcessPool as error:
                 raise WorldsimError(
                     f"a recording process was killed (out of memory?); the {writer.episodes} whole episodes in "
-                    f"{config.out} are safe. Run the same command again, with fewer --workers if need be."
+                    f"{out} are safe. Run the same command again, with fewer --workers if need be."
                 ) from error
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-    shares = "".join(f", {share:.1%} {what}" for what, share in state_shares(Recording(config.out)).items())
-    print(f"{config.out}: {writer.frames} frames in {writer.episodes} episodes{shares}")
+    shares = "".join(f", {share:.1%} {what}" for what, share in state_shares(Recording(out)).items())
+    print(f"{out}: {writer.frames} frames in {writer.episodes} episodes{shares}")
 
 
 def state_shares(recording: Recording) -> dict[str, float]:
@@ -112,6 +127,21 @@ def parse_size(size: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
+class Performs(Protocol):
+    """Plays whole episodes of a real world."""
+
+    world: WorldSpec
+
+    def origin(self) -> dict[str, Any]:
+        """Source and licence of the frames, and what recorded them."""
+
+    def close(self) -> None:
+        """End the world, and the processes it may have."""
+
+    def play(self, seed: int) -> Episode:
+        """One episode; the same seed gives the same episode."""
+
+
 class Performer:
     """A real world and its explorer, playing whole episodes."""
 
@@ -125,7 +155,7 @@ class Performer:
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
-        return {**self._env.origin, "recorder": f"worldsim-engine {_version('worldsim-engine')}"}
+        return origin_of(self._env)
 
     def close(self) -> None:
         """End the world, and the processes it may have."""
@@ -137,49 +167,65 @@ class Performer:
 
         explorer = make_explorer(self.world.name, np.random.default_rng([seed, 1]), len(self.world.actions))
         observation, info = self._env.reset(seed=seed)
-        nothing = np.zeros(0, np.float32)
-        frames, states = [observation], [info.get("state", nothing)]
-        actions, rewards, ends = [], [], []
-        done = False
-        while not done and len(frames) < self._longest:
-            action = explorer(observation, info)
-            observation, reward, terminated, truncated, info = self._env.step(np.int64(action))
-            actions.append(action)
-            rewards.append(reward)
-            ends.append(terminated)
-            frames.append(observation)
-            states.append(info.get("state", nothing))
-            done = terminated or truncated
-        return Episode(
-            np.stack(frames),
-            np.array([*actions, -1], np.int16),
-            np.array([*rewards, 0], np.float32),
-            np.array([*ends, False]),
-            np.stack(states).astype(np.float32),
-        )
+        return play_on(self._env, observation, info, explorer, self._longest)
 
 
-def _pool(workers: int, config: RecordConfig, options: dict[str, Any]) -> concurrent.futures.ProcessPoolExecutor:
+def play_on(
+    env: Any,
+    observation: np.ndarray,
+    info: dict[str, Any],
+    choose: Callable[[np.ndarray, dict[str, Any]], int],
+    longest: int,
+) -> Episode:
+    """Play an environment from what is seen now to its end, or to `longest` frames."""
+    nothing = np.zeros(0, np.float32)
+    frames, states = [observation], [info.get("state", nothing)]
+    actions, rewards, ends = [], [], []
+    done = False
+    while not done and len(frames) < longest:
+        action = choose(observation, info)
+        observation, reward, terminated, truncated, info = env.step(np.int64(action))
+        actions.append(action)
+        rewards.append(reward)
+        ends.append(terminated)
+        frames.append(observation)
+        states.append(info.get("state", nothing))
+        done = terminated or truncated
+    return Episode(
+        np.stack(frames),
+        np.array([*actions, -1], np.int16),
+        np.array([*rewards, 0], np.float32),
+        np.array([*ends, False]),
+        np.stack(states).astype(np.float32),
+    )
+
+
+def origin_of(env: Any) -> dict[str, Any]:
+    """Source and licence of a real world's frames, and what records them."""
+    return {**env.origin, "recorder": f"worldsim-engine {_version('worldsim-engine')}"}
+
+
+def _pool(workers: int, make: Callable[[], Performs]) -> concurrent.futures.ProcessPoolExecutor:
     return concurrent.futures.ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(config.world, options, config.episode_frames),
+        initargs=(make,),
     )
 
 
-_performer: Performer | None = None  # a worker's own
+_performer: Performs | None = None  # a worker's own
 
 
-def _start_worker(world: str, options: dict[str, Any], episode_frames: int) -> None:
+def _start_worker(make: Callable[[], Performs]) -> None:
     global _performer
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the recorder alone, which lets the workers finish their episodes
-    _performer = Performer(world, options, episode_frames)
+    _performer = make()
     threading.Thread(target=_die_with_recorder, args=(_performer,), daemon=True).start()
 
 
-def _die_with_recorder(performer: Performer) -> None:
+def _die_with_recorder(performer: Performs) -> None:
     """A killed recorder takes its workers with it, and a worker its game, which may be a process of its own."""
     recorder = multiprocessing.parent_process()
     assert recorder is not None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import io
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,22 @@ from rich.table import Table as RichTable
 
 from worldsim.errors import WorldsimError, require
 from worldsim.evals.probes import Target
-from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
+from worldsim.evals.section import Curves, Figure, Section, Stack, Strip, Table, number
 
 FORMAT = 1
+PARTS = (
+    "#4dab9a",
+    "#529cca",
+    "#b9b7b2",
+    "#9a6dd7",
+    "#e255a1",
+    "#ffa344",
+    "#e03e3e",
+    "#64473a",
+    "#37352f",
+    "#787774",
+    "#c9b458",
+)
 COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#9a6dd7", "#787774", "#e03e3e")
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
@@ -49,7 +63,8 @@ PAGE = """<!doctype html>
 <tr>{% for c in t.columns %}<th>{{ c }}</th>{% endfor %}</tr>
 {% for row in t.rows %}<tr>{% for v in row %}<td>{{ number(v) }}</td>{% endfor %}</tr>{% endfor %}</table>{% endfor %}
 <div class="plots">{% for c in s.curves %}
-<img alt="{{ c.title }}" src="data:image/png;base64,{{ plot(c) }}">{% endfor %}</div>
+<img alt="{{ c.title }}" src="data:image/png;base64,{{ plot(c) }}">{% endfor %}{% for c in s.stacks %}
+<img alt="{{ c.title }}" src="data:image/png;base64,{{ stacked(c) }}">{% endfor %}</div>
 {% for strip in s.strips %}<p>{{ strip.title }}
 <span class="note">{{ strip.rows | join(' / ') }}; frames {{ strip.captions | join(' ') }}</span></p>
 <img class="strip" alt="{{ strip.title }}" src="data:image/png;base64,{{ film(strip) }}">{% endfor %}
@@ -142,21 +157,24 @@ def write(report: Report, folder: Path) -> list[Path]:
     Raises:
         WorldsimError: if they can't be written, or a package is missing.
     """
-    try:
+    page, data = write_page(report, folder), folder / f"{report.kind}.json"
+    with _writing(folder):
+        _replace(data, json.dumps(to_json(report), indent=1).encode())
+    return [data, page]
+
+
+def write_page(report: Report, folder: Path) -> Path:
+    """The same without the JSON."""
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        page, data = folder / f"{report.kind}.html", folder / f"{report.kind}.json"
+        page = folder / f"{report.kind}.html"
         _replace(page, _page(report).encode())
         strips = folder / f"{report.kind}-strips"
         strips.mkdir(exist_ok=True)
         for section in report.sections:
             for i, strip in enumerate(section.strips):
                 _replace(strips / f"{section.name}-{i}.png", film(strip))
-        _replace(data, json.dumps(to_json(report), indent=1).encode())
-    except OSError as error:
-        raise WorldsimError(
-            f"can't write the report to {folder}: {error.strerror or error}. Give another --out."
-        ) from error
-    return [data, page]
+    return page
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -177,6 +195,7 @@ def to_json(report: Report) -> dict[str, Any]:
                     "figures": [dataclasses.asdict(f) for f in s.figures],
                     "tables": [dataclasses.asdict(t) for t in s.tables],
                     "curves": [dataclasses.asdict(c) for c in s.curves],
+                    "stacks": [dataclasses.asdict(c) for c in s.stacks],
                     "strips": [
                         {"title": strip.title, "file": f"{report.kind}-strips/{s.name}-{i}.png"}
                         for i, strip in enumerate(s.strips)
@@ -201,22 +220,48 @@ def film(strip: Strip, gap: int = 2) -> bytes:
 
 def plot(curves: Curves) -> bytes:
     """Curves as PNG, with bands where there are intervals."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(5.2, 3.2), dpi=100, layout="constrained")
-    axes = canvas.subplots()
+    canvas, axes = _canvas()
     for i, (name, line) in enumerate(curves.lines.items()):
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(line[0], line[1], label=name, color=colour, marker="o" if len(line[0]) < 12 else None, markersize=3)
         if len(line) == 4:
             axes.fill_between(line[0], line[2], line[3], color=colour, alpha=0.15, linewidth=0)
+    for i, (name, place) in enumerate(curves.marks.items()):
+        axes.axvline(place, color="#787774", linestyle=(0, (4, 3)), linewidth=1)
+        axes.annotate(name, (place, 0.03 + 0.08 * i), xycoords=("data", "axes fraction"), fontsize=7, color="#787774")
     if curves.log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(title=curves.title, xlabel=curves.x, ylabel=curves.y)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
+    return _png(canvas)
+
+
+def stacked(stack: Stack) -> bytes:
+    """Shares as PNG, one bar beside the other; the first part is green, the others are not."""
+    canvas, axes = _canvas()
+    below = np.zeros(len(stack.bars))
+    for (name, shares), colour in zip(stack.parts.items(), PARTS, strict=False):
+        axes.bar(stack.bars, shares, bottom=below, label=name, color=colour, width=0.8)
+        below = below + shares
+    axes.set(title=stack.title, ylim=(0, 1))
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.tick_params(axis="x", labelsize=7)
+    return _png(canvas)
+
+
+def _canvas() -> tuple[Any, Any]:
+    """An empty plot: the canvas and its axes."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(5.2, 3.2), dpi=100, layout="constrained")
+    return canvas, canvas.subplots()
+
+
+def _png(canvas: Any) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     picture = io.BytesIO()
     FigureCanvasAgg(canvas).print_png(picture)
     return picture.getvalue()
@@ -237,6 +282,7 @@ def _page(report: Report) -> str:
         targets=report.verdicts(),
         number=number,
         plot=lambda curves: encode(plot(curves)),
+        stacked=lambda stack: encode(stacked(stack)),
         film=lambda strip: encode(film(strip)),
     )
 
@@ -281,6 +327,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns what the disk says into the user's error."""
+    try:
+        yield
+    except OSError as error:
+        raise WorldsimError(
+            f"can't write the report to {folder}: {error.strerror or error}. Give another --out."
+        ) from error
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -20,6 +20,7 @@ class Figure:
         value: the number; NaN where it could not be measured.
         unit: "" for a count, "%" for a share (stored as 0 … 1).
         interval: 95% interval. reference: what to hold it against, in words, as in "ceiling 31.2 dB".
+        shown: what people read in place of the number, as in ">256".
     """
 
     key: str
@@ -28,10 +29,11 @@ class Figure:
     unit: str = ""
     interval: tuple[float, float] | None = None
     reference: str = ""
+    shown: str = ""
 
     def text(self) -> str:
         """The number for people, with its interval."""
-        shown = number(self.value, self.unit)
+        shown = self.shown or number(self.value, self.unit)
         if self.interval is None or not all(map(math.isfinite, self.interval)):
             return shown
         low, high = (number(v, self.unit, bare=True) for v in self.interval)
@@ -49,13 +51,23 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """Lines in one plot: name -> (x, y) or (x, y, low, high), each `[n]`."""
+    """Lines in one plot: name -> (x, y) or (x, y, low, high), each `[n]`; `marks` are places on the x axis, named."""
 
     title: str
     x: str
     y: str
     lines: Mapping[str, tuple[np.ndarray, ...]]
     log_x: bool = False
+    marks: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Shares that make up a whole, one bar beside the other: part -> `[n]`, its share of each of the `bars`."""
+
+    title: str
+    bars: tuple[str, ...]
+    parts: Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +94,7 @@ class Section:
     figures: list[Figure] = dataclasses.field(default_factory=list)
     tables: list[Table] = dataclasses.field(default_factory=list)
     curves: list[Curves] = dataclasses.field(default_factory=list)
+    stacks: list[Stack] = dataclasses.field(default_factory=list)
     strips: list[Strip] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 

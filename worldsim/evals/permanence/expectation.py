@@ -32,7 +32,9 @@ def expectation(scene: Scene, twins: Sequence[Scene], answer: Answer, hidden: Ma
             conditions = {**scene.conditions, **branch.conditions, "probe": scene.probe}
             outcome = Outcome("correct" if right == 1 else "misled")
             which = (scene.seed, scene.twin, scene.targets[0], branch.point, branch.k)
-            trials.append(Trial("model", "P9", *which, conditions, 0.5, passed, outcome, right, twin.twin))
+            trials.append(
+                Trial("model", "P9", *which, conditions, 0.5, passed, outcome, right, f"{scene.probe} {twin.twin}")
+            )
     return trials
 
 

@@ -18,6 +18,7 @@ from worldsim.evals.permanence.detector import Detection, detect, difference, ex
 from worldsim.evals.permanence.scene import LEAST_SEEN, SCORED, Branch, Scene, Thing, View
 
 WITHIN = 1.5  # radii: farther from where it should be, a target is misplaced
+LAGGING = 0.4  # of the way from where it was: what got no farther is frozen
 SEEN = 0.5  # share of a thing that must be visible for it to be looked for
 MOST_SHOWN = 0.02  # of the hidden frames may show a target
 CHANGED = 15.0  # a pixel shows that the screen came back if it changed by this much (CIE76)
@@ -26,17 +27,8 @@ MOST_OFF = 20.0  # mean difference of a landmark (CIE76)
 
 GATES = ("G0", "G1", "G2", "G3")
 FAILED = {"G0": "not seen", "G1": "not hidden", "G2": "not revealed", "G3": "background lost"}
-LABELS = (
-    "correct",
-    "frozen",
-    "vanished",
-    "duplicated",
-    "recoloured",
-    "misplaced",
-    "appeared",
-    "misled",
-    *FAILED.values(),
-)
+OUTCOMES = ("correct", "frozen", "vanished", "duplicated", "recoloured", "misplaced", "appeared", "misled")
+LABELS = (*OUTCOMES, *FAILED.values())
 # What counts as right: there and of the right colour; or that, in the right place and nothing twice (P7: as many).
 RIGHT = {"P1": "kept", "P3": "kept", "P4": "kept"}  # "correct" for all others
 
@@ -71,7 +63,7 @@ class Trial:
         target: which one of the scene's. point, k: see `Branch`. chance: see `Scene`.
         passed: each of `GATES`.
         outcome: what became of it. right: success by the measure of its probe (see `RIGHT`), gates left aside.
-        against: for P9 the twin whose reveal was the impossible one.
+        against: for P9 the probe and the twin whose reveal was the impossible one, as in "P1 colour".
     """
 
     arm: str
@@ -178,7 +170,7 @@ def outcome(scene: Scene, target: int, view: View, seen: Sequence[Detection]) ->
     elif _near(found, thing):
         label = "correct"
     else:
-        label = "frozen" if stale is not None and _near(found, stale) else "misplaced"
+        label = "frozen" if stale is not None and _lags(found, thing, stale) else "misplaced"
     if found is None:
         return Outcome(label, 0.0, frozen_error=frozen_error, count_error=count_error, alarm=alarm)
     return Outcome(
@@ -264,6 +256,11 @@ def _middle(each: Sequence[Outcome]) -> Outcome:
     middle = [float(np.nanmedian(column)) if ok else math.nan for column, ok in zip(numbers.T, enough, strict=True)]
     label = Counter(one.label for one in (each[len(each) // 2], *each)).most_common(1)[0][0]
     return Outcome(label, *middle)
+
+
+def _lags(found: Detection, thing: Thing, stale: Thing) -> bool:
+    """Whether a misplaced thing is where it was, or hardly under way."""
+    return _near(found, stale) or _distance(found, stale) < LAGGING * _distance(thing, stale)
 
 
 def _distance(a: Detection | Thing, b: Detection | Thing) -> float:

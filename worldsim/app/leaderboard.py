@@ -1,0 +1,101 @@
+"""`worldsim eval permanence leaderboard` and `compare`: results beside each other, checked first. Judges nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from worldsim.errors import WorldsimError
+from worldsim.evals import report
+from worldsim.evals.permanence.results import RESULTS, compare_trials, read_results, read_trials
+from worldsim.evals.permanence.tiers import TIERS
+from worldsim.evals.section import Section, Table, number
+
+SHOWN = (("P1", 64), ("P1", 1024), ("P2", 32), ("P3", 64), ("P3", 1024), ("P4", 64), ("P5", 2), ("P6", 64), ("P7", 64))
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaderboardConfig:
+    """Check a folder of results, and rank them: worldsim eval permanence leaderboard leaderboard
+
+    Attributes:
+        folder: of folders, each with a results.json.
+    """
+
+    folder: tyro.conf.Positional[Path] = Path("leaderboard")
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """Two models on the same trials, in pairs: worldsim eval permanence compare reports/one reports/other
+
+    Attributes:
+        one, other: folders with results.json and trials.parquet.
+    """
+
+    one: tyro.conf.Positional[Path]
+    other: tyro.conf.Positional[Path]
+
+
+def leaderboard(config: LeaderboardConfig) -> None:
+    """Print all results, best first; failed gates count as wrong.
+
+    Raises:
+        WorldsimError: for the first results.json that does not hold.
+    """
+    paths = sorted(config.folder.glob(f"**/{RESULTS}"))
+    if not paths:
+        raise WorldsimError(f"there is no {RESULTS} in or below {config.folder}")
+    entries = [read_results(path) for path in paths]
+    seen: dict[tuple[Any, ...], Path] = {}
+    for entry, path in zip(entries, paths, strict=True):
+        key = tuple(entry[name] for name in ("model", "digest", "world", "width", "height", "tier", "split"))
+        if key in seen:
+            raise WorldsimError(f"{path} is of the same model, world and tier as {seen[key]}. Keep one of them.")
+        seen[key] = path
+    section = Section("leaderboard", "Permanence", "Share right, failed gates counted as wrong.")
+    for world, tier in sorted(
+        {(e["world"], e["tier"]) for e in entries}, key=lambda w: (w[0], list(TIERS).index(w[1]))
+    ):
+        these = [entry for entry in entries if (entry["world"], entry["tier"]) == (world, tier)]
+        rows = sorted((_row(entry) for entry in these), key=lambda row: -row[1])
+        columns = ("model", "mean", *(f"{p} at {k}" for p, k in SHOWN), "appeared", "valid", "seeds")
+        shown = [(row[0], *(v if isinstance(v, str) else number(v, "%") for v in row[1:])) for row in rows]
+        section.tables.append(Table(f"{world}, {tier}", columns, shown))
+    report.show(report.Report("leaderboard", "Leaderboard", {}, [section]), report.wide_console())
+
+
+def compare(config: CompareConfig) -> None:
+    """Print how much more often one is right than the other, by probe and point.
+
+    Raises:
+        WorldsimError: if one of them can't be read, or they share no trial.
+    """
+    names = [read_results(folder / RESULTS)["model"] for folder in (config.one, config.other)]
+    found = compare_trials(read_trials(config.one), read_trials(config.other))
+    if not found:
+        raise WorldsimError(f"{config.one} and {config.other} share no trial: compare the same world and split")
+    rows = [(f"{probe} at {point}", _interval(e), e.n, e.scenes) for probe, point, e in found]
+    table = Table("", ("probe", "difference", "trials", "scenes"), rows)
+    method = "Share right of the first minus that of the second on the same trials; failed gates count as wrong."
+    section = Section("compare", f"{names[0]} against {names[1]}", method, tables=[table])
+    report.show(report.Report("compare", "Comparison", {}, [section]), report.wide_console())
+
+
+def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
+    cells = {(c["probe"], c["point"], c["metric"]): c["value"] for c in entry["cells"] if c["arm"] == "model"}
+    right = {key: value for key, value in cells.items() if key[2] == "right_strict"}
+    mean = sum(value for (_, point, _), value in right.items() if point is None)
+    probes = sum(point is None for _, point, _ in right)
+    points = [right.get((probe, point, "right_strict"), float("nan")) for probe, point in SHOWN]
+    appeared = cells.get(("P8", None, "hallucination"), float("nan"))
+    valid = "yes" if entry["valid"] else "NO"
+    return entry["model"], mean / probes, *points, appeared, valid, entry["split"]
+
+
+def _interval(estimate: Any) -> str:
+    low, high = (number(v, "%", bare=True) for v in (estimate.low, estimate.high))
+    return f"{number(estimate.value, '%')} ({low} … {high})"

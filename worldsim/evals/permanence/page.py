@@ -1,0 +1,300 @@
+"""The page: what was found, as the sections of a report, and the targets of our own worlds. Measures nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from worldsim.evals.permanence.calibration import LEAST_RECALL, MOST_FALSE, Check, is_valid
+from worldsim.evals.permanence.judge import GATES, LABELS, RIGHT
+from worldsim.evals.permanence.results import Judged
+from worldsim.evals.permanence.stats import NONE, Estimate
+from worldsim.evals.permanence.summary import STAGED, Cell, Trials, conditions, label_shares
+from worldsim.evals.probes import Target
+from worldsim.evals.section import Curves, Figure, Section, Stack, Strip, Table, number
+
+PROBES = {  # title, what is done, what it defeats
+    "P1": ("Behind a screen", "The screen comes down for k frames, then goes up.", "no memory"),
+    "P2": ("Moving behind a screen", "The same, and the target moves at constant speed.", "freezing"),
+    "P3": ("Look away and back", "The camera turns or pans away for k frames, then back.", "a context window"),
+    "P4": ("In a container", "A lid closes for k frames, then opens.", "copying visible cues"),
+    "P4b": ("In a container that is carried", "The closed container is moved, then opened.", "copying visible cues"),
+    "P5": ("Shell game", "Cups are swapped so many times, then lifted.", "a prior over places"),
+    "P6": ("What was done stays done", "A toy is moved, painted or taken away, then out of sight for k frames.",
+           "a reset to the original"),
+    "P7": ("How many", "One to six objects are hidden for k frames.", "a mean image"),
+}  # fmt: skip
+ARM_NAMES = {
+    "model": "the model",
+    "cut": "memory cut",
+    "control": "never hidden",
+    "codec": "true, through the codec",
+    "oracle": "the true simulator",
+    "freeze": "last seen, copied",
+    "velocity": "constant velocity",
+}
+MEASURES = {"kept": "there, and of the right colour", "correct": "right colour, right place, nothing twice"}
+TARGETS: dict[str, tuple[Target, ...]] = {
+    "toybox": (
+        Target("detector.codec_recall", least=LEAST_RECALL),
+        Target("detector.codec_false", most=MOST_FALSE),
+        *(
+            Target(f"{probe}.{figure}", least=least)
+            for probe in ("P1", "P3")
+            for figure, least in (("right_64", 0.95), ("right_256", 0.9), ("right_1024", 0.75), ("half_life", 1025.0))
+        ),
+        Target("P1.cut", most=0.3),
+        Target("P2.within_32", least=0.8),
+        Target("P2.skill_32", least=0.5),
+        Target("P4.right_64", least=0.9),
+        Target("P4b.above_64", least=0.2),
+        Target("P5.above_1", least=0.2),
+        Target("P5.above_2", least=0.2),
+        Target("P6.right_64", least=0.9),
+        Target("P7.off_64", most=0.2),
+        Target("P8.hallucination", most=0.02),
+        Target("P9.right", least=0.9),
+    ),
+    "rooms": (
+        Target("detector.codec_recall", least=LEAST_RECALL),
+        Target("detector.codec_false", most=MOST_FALSE),
+        Target("P3.right_128", least=0.8),
+        Target("P8.hallucination", most=0.02),
+    ),
+}
+
+Cells = Mapping[tuple[str, str, int | None, str], Estimate]
+
+
+def sections(
+    judged: Judged, checks: Sequence[Check], cells: Sequence[Cell], trials: Trials, strips: Mapping[str, Strip]
+) -> list[Section]:
+    """All sections, the overview first."""
+    known: Cells = {(c.arm, c.probe, c.point, c.metric): c.estimate for c in cells}
+    probes = [probe for probe in STAGED if ("model", probe, None, "right") in known]
+    found = [_overview(judged, checks, known, trials, probes)]
+    found += [_probe(probe, judged, known, trials.where(probe=probe), strips.get(probe)) for probe in probes]
+    return [*found, *_absent_and_impossible(known, trials, probes), _detector(checks)]
+
+
+def targets(judged: Judged, found: Sequence[Section]) -> tuple[Target, ...]:
+    """Those of a world of ours; of a tier that does not ask everything, those that it asks."""
+    figures = {figure.key for section in found for figure in section.figures}
+    wanted = TARGETS.get(judged.world, ())
+    return wanted if judged.tier != "smoke" else tuple(t for t in wanted if t.figure in figures)
+
+
+def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Trials, probes: list[str]) -> Section:
+    columns = ("probe", "shortest", "longest", "right", "cut", "chance", "half-life", "half-life / L", "gates passed")
+    rows = []
+    for probe in probes:
+        points = _points(known, probe)
+        life, right = known.get(("model", probe, None, "half_life"), NONE), _at(known, probe, points[-1], "right")
+        passed = float(trials.where(arm="model", probe=probe)["gates"].mean())
+        rows.append(
+            (
+                f"{probe} {PROBES[probe][0]}",
+                f"{number(_at(known, probe, points[0], 'right').value, '%')} at {points[0]}",
+                f"{number(right.value, '%')} at {points[-1]}",
+                number(known["model", probe, None, "right"].value, "%"),
+                number(known.get(("cut", probe, None, "right"), NONE).value, "%"),
+                number(known["model", probe, None, "chance"].value, "%"),
+                _life(life, trials.where(probe=probe)),
+                number(life.value / judged.context) if judged.context and math.isfinite(life.value) else "-",
+                number(passed, "%"),
+            )
+        )
+    lines = {probe: _line(known, "model", probe) for probe in probes if probe != "P5"}
+    survival = Curves("Right after k hidden frames", "k", "share right", lines, log_x=True, marks=_context(judged))
+    valid = "The detector is valid." if is_valid(checks) else "THE SUITE IS INVALID HERE: see the detector at the end."
+    method = (
+        "32 real frames, then k generated ones in which the targets are hidden by an action, then a reveal, by an "
+        "action too; the first 3 frames after it are judged, by their median, with no neural judge. Shares are of the "
+        "trials that passed all gates. "
+    )
+    notes = [f"{valid} L, the context the model sees: {judged.context or 'not said'}; 95% intervals over scenes."]
+    return Section("overview", "At a glance", method, [], [Table("Probes", columns, rows)], [survival], notes=notes)
+
+
+def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Strip | None) -> Section:
+    title, what, defeats = PROBES[probe]
+    points, mine = _points(known, probe), trials.where(arm="model")
+    unit = "swaps" if probe == "P5" else "k"
+    measure = "as many as there were" if probe == "P7" else MEASURES[RIGHT.get(probe, "correct")]
+    section = Section(
+        probe,
+        f"{probe} {title}",
+        f"{what} It defeats {defeats}. Right is: {measure}. {len(mine)} trials in {len(np.unique(mine['seed']))} "
+        "scenes, each with its twins.",
+    )
+    for point in points:
+        right = _at(known, probe, point, "right")
+        beside = ", ".join(
+            f"{ARM_NAMES[arm]} {number(known[arm, probe, point, 'right'].value, '%')}"
+            for arm in ARM_NAMES
+            if arm != "model" and (arm, probe, point, "right") in known
+        )
+        strict = number(_at(known, probe, point, "right_strict").value, "%")
+        reference = f"failed gates as wrong {strict}; {beside}"
+        section.figures.append(_figure(f"{probe}.right_{point}", f"right, {unit} = {point}", right, "%", reference))
+    chance = known["model", probe, None, "chance"].value
+    for point in points:
+        if probe == "P2":
+            within, skill = (_at(known, probe, point, metric) for metric in ("within", "skill"))
+            section.figures.append(_figure(f"P2.within_{point}", f"within one radius, k = {point}", within, "%"))
+            section.figures.append(_figure(f"P2.skill_{point}", f"skill over freezing, k = {point}", skill))
+        if probe in ("P4b", "P5"):
+            right = _at(known, probe, point, "right")
+            above = Estimate(right.value - chance, right.low - chance, right.high - chance, right.n, right.scenes)
+            label = f"above chance ({number(chance, '%')}), {unit} = {point}"
+            section.figures.append(_figure(f"{probe}.above_{point}", label, above, "%"))
+        if probe == "P7":
+            error = _at(known, probe, point, "count_error")
+            section.figures.append(_figure(f"P7.count_{point}", f"signed count error, k = {point}", error))
+            off = Figure(f"P7.off_{point}", f"its size, k = {point}", abs(error.value))
+            section.figures.append(off)
+    section.figures.extend(_lasting(probe, known, trials))
+    lines = {name: _line(known, arm, probe) for arm, name in ARM_NAMES.items() if (arm, probe, None, "right") in known}
+    xs = lines["the model"][0]
+    lines["chance"] = (xs, np.full(len(xs), chance))
+    marks = {} if probe == "P5" else _context(judged)
+    section.curves.append(Curves(f"{probe}: right", unit, "share right", lines, log_x=probe != "P5", marks=marks))
+    section.stacks.append(_stack(f"{probe}: what became of them", mine, points))
+    section.tables.append(_gates(known, probe))
+    section.tables.extend(_by_condition(mine.present().gated()))
+    if strip is not None:
+        section.strips.append(strip)
+    return section
+
+
+def _lasting(probe: str, known: Cells, trials: Trials) -> list[Figure]:
+    life = known.get(("model", probe, None, "half_life"), NONE)
+    loss = known.get(("model", probe, None, "memory_loss"), NONE)
+    cut = known.get(("cut", probe, None, "right"), NONE)
+    identity = known.get(("model", probe, None, "identity"), NONE)
+    shown = _life(life, trials)
+    low, high = (_life(life._replace(value=v), trials) for v in (life.low, life.high))
+    figures = [
+        Figure(f"{probe}.half_life", "half-life", life.value, "", None, f"interval {low} … {high}", shown),
+        _figure(f"{probe}.exists", "something there", known.get(("model", probe, None, "exists"), NONE), "%"),
+        _figure(f"{probe}.identity", "of the right colour, given it is there", identity, "%"),
+        _figure(f"{probe}.shape", "of the right shape", known.get(("model", probe, None, "shape"), NONE), "%"),
+        _figure(f"{probe}.d_prime", "d-prime, present from absent", known.get(("model", probe, None, "d_prime"), NONE)),
+        _figure(f"{probe}.memory_loss", "lost by being hidden", loss, "%", "the same, never hidden, minus hidden"),
+        _figure(f"{probe}.cut", "right with the memory cut", cut, "%"),
+    ]
+    return [figure for figure in figures if not math.isnan(figure.value)]
+
+
+def _absent_and_impossible(known: Cells, trials: Trials, probes: Sequence[str]) -> list[Section]:
+    absent = Section(
+        "P8",
+        "P8 Spontaneous appearance",
+        "The twin of every trial in which the target never was. It defeats drawing objects always.",
+    )
+    for arm in ("model", "cut", "codec"):
+        if (arm, "P8", None, "hallucination") in known:
+            key = "P8.hallucination" if arm == "model" else f"P8.{arm}"
+            label = f"something appeared, {ARM_NAMES[arm]}"
+            absent.figures.append(_figure(key, label, known[arm, "P8", None, "hallucination"], "%"))
+    rows = [(f"{p} {PROBES[p][0]}", *_text(known.get(("model", p, None, "hallucination"), NONE))) for p in probes]
+    absent.tables.append(Table("By probe", ("probe", "something appeared", "trials"), rows))
+    found = [absent]
+    if ("model", "P9", None, "right") in known:
+        points = _points(known, "P9")
+        surprise = Section(
+            "P9",
+            "P9 Violation of expectation",
+            "Two true reveals of equal content: one possible here, the other in the scene's twin. Right is a larger "
+            "denoising loss for the impossible one, or, for a model that offers none, a continuation nearer to the "
+            "possible one. Chance is a half.",
+            [_figure("P9.right", "right, at all k", known["model", "P9", None, "right"], "%")],
+        )
+        for point in points:
+            right = _at(known, "P9", point, "right")
+            surprise.figures.append(_figure(f"P9.right_{point}", f"right, k = {point}", right, "%"))
+        rows = []
+        mine = trials.where(arm="model", probe="P9").gated()
+        for against in np.unique(mine["against"]):
+            rows.append((str(against), *_text(mine.where(against=against).mean("right"))))
+        surprise.tables.append(Table("By what differs", ("probe and twin", "right", "trials"), rows))
+        found.append(surprise)
+    return found
+
+
+def _detector(checks: Sequence[Check]) -> Section:
+    valid = "valid" if is_valid(checks) else "INVALID"
+    section = Section(
+        "detector",
+        f"The detector is {valid}",
+        "Nearest palette colour in Lab, connected components, 0.3 to 3 times the expected area, sub-pixel centroid. "
+        "Its threshold was set on other seeds and is frozen. Valid: at least 98% of whole objects found through the "
+        "model's encoder and decoder (on real frames, where there is none), at most one false one in 100 frames.",
+    )
+    for check in checks:
+        key = check.frames.replace(" ", "_")
+        label = {"real": "real frames", "codec": "encoded and decoded", "one step": "first generated frame"}[
+            check.frames
+        ]
+        section.figures.append(_figure(f"detector.{key}_recall", f"found, {label}", check.recall, "%"))
+        section.figures.append(_figure(f"detector.{key}_false", f"false a frame, {label}", check.false))
+    return section
+
+
+def _gates(known: Cells, probe: str) -> Table:
+    rows = []
+    for arm, name in ARM_NAMES.items():
+        rates = [known.get((arm, probe, None, gate), NONE).value for gate in GATES]
+        if arm in ("model", "cut", "codec") and not math.isnan(rates[0]):
+            rows.append((name, *(number(rate, "%") for rate in rates)))
+    columns = ("gates passed", "G0 seen before", "G1 stayed hidden", "G2 came back", "G3 background kept")
+    return Table("", columns, rows)
+
+
+def _by_condition(trials: Trials) -> list[Table]:
+    tables = []
+    for name, column in conditions(trials).items() if len(trials) else ():
+        rows = [(value, *_text(trials.keep(column == value).mean("right"))) for value in np.unique(column)]
+        if name not in ("k", "swaps") and len(rows) <= 8:
+            tables.append(Table(f"By {name}", (name, "right", "trials"), rows))
+    return tables
+
+
+def _stack(title: str, trials: Trials, points: Sequence[int]) -> Stack:
+    shares = [label_shares(trials.where(point=point)) for point in points]
+    parts = {label: np.array([share.get(label, 0.0) for share in shares]) for label in LABELS}
+    return Stack(title, tuple(map(str, points)), {label: part for label, part in parts.items() if part.any()})
+
+
+def _line(known: Cells, arm: str, probe: str) -> tuple[np.ndarray, ...]:
+    points = [point for point in _points(known, probe) if (arm, probe, point, "right") in known]
+    estimates = [known[arm, probe, point, "right"] for point in points]
+    columns = [np.array([getattr(e, name) for e in estimates]) for name in ("value", "low", "high")]
+    return np.array(points), *(columns if arm == "model" else columns[:1])
+
+
+def _points(known: Cells, probe: str) -> list[int]:
+    return sorted({point for arm, p, point, _ in known if (arm, p) == ("model", probe) and point is not None})
+
+
+def _at(known: Cells, probe: str, point: int, metric: str) -> Estimate:
+    return known.get(("model", probe, point, metric), NONE)
+
+
+def _life(life: Estimate, trials: Trials) -> str:
+    """A half-life for people: never reached is longer than the longest time tried."""
+    return f">{trials['k'].max()}" if math.isinf(life.value) else number(life.value)
+
+
+def _context(judged: Judged) -> dict[str, float]:
+    return {"L": float(judged.context)} if judged.context else {}
+
+
+def _figure(key: str, label: str, estimate: Estimate, unit: str = "", reference: str = "") -> Figure:
+    return Figure(key, label, estimate.value, unit, (estimate.low, estimate.high), reference)
+
+
+def _text(estimate: Estimate) -> tuple[str, int]:
+    return _figure("", "", estimate, "%").text(), estimate.n
