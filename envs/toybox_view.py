@@ -61,8 +61,7 @@ class View:
     def render(self, room: Room) -> np.ndarray:
         """The frame of a room whose view is `self.units` wide: uint8 RGB `[height, width, 3]`."""
         look = LOOKS[room.look]
-        offset = round(room.camera * self.scale)
-        frame = self._wall(room)[:, offset : offset + self.width].copy()
+        offset, frame = round(room.camera * self.scale), self.background(room)
         held = room.held
         boxed: list[Toy] = []
         loose: list[Toy] = []
@@ -97,6 +96,11 @@ class View:
         closed = held != NOWHERE
         self._put(frame, 0, ("hand", room.look, closed), hand_parts(look, closed), room.hand_x, room.hand_top)
         return frame
+
+    def background(self, room: Room) -> np.ndarray:
+        """The frame of a room with nothing before the wall: uint8 RGB `[height, width, 3]`."""
+        offset = round(room.camera * self.scale)
+        return self._wall(room)[:, offset : offset + self.width].copy()
 
     def pixels(self, room: Room, toy: Toy) -> tuple[float, float]:
         """Where the middle of a toy's silhouette is in the frame: x, y; 0, 0 is the middle of the top left pixel."""
