@@ -11,6 +11,7 @@ from worldsim.app.cli import main
 from worldsim.app.train import ALLOCATOR
 from worldsim.dataset import Windows
 from worldsim.errors import WorldsimError
+from worldsim.memory import Reach
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import Action, WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
@@ -63,14 +64,16 @@ def test_tokenizer_resumed_equals_uninterrupted(recording: Recording, tmp_path: 
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
 
 
+@pytest.mark.parametrize("memory", [(), ((4, 1), (16, 2))])
 def test_dynamics_resumed_equals_uninterrupted(
-    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Reach
 ) -> None:
     for name in ("whole", "parts"):
         train_tokenizer(recording, tmp_path / name, TOKENIZER, TOKENIZER_TRAINING)
     tokenizer, _ = load_tokenizer(tmp_path / "whole" / "tokenizer.safetensors")
-    config = SIZE.config(recording, TOKENIZER)
-    train_dynamics(recording, tokenizer, tmp_path / "whole", config, TRAINING)
+    config = dataclasses.replace(SIZE.config(recording, TOKENIZER), memory=memory, recall=(0,))
+    training = dataclasses.replace(TRAINING, eventful=0.5 if memory else 0.0)
+    train_dynamics(recording, tokenizer, tmp_path / "whole", config, training)
 
     from worldsim.train import loop
 
@@ -84,9 +87,9 @@ def test_dynamics_resumed_equals_uninterrupted(
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop.Average, "update", killed_at_five)
-        train_dynamics(recording, tokenizer, tmp_path / "parts", config, TRAINING)
+        train_dynamics(recording, tokenizer, tmp_path / "parts", config, training)
     assert read(tmp_path / "parts" / "dynamics.checkpoint")[1]["step"] == 5
-    train_dynamics(recording, tokenizer, tmp_path / "parts", config, TRAINING)
+    train_dynamics(recording, tokenizer, tmp_path / "parts", config, training)
     whole, parts = (weights(tmp_path / name / "dynamics.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
     model, spec = load_dynamics(tmp_path / "parts" / "dynamics.safetensors")

@@ -13,6 +13,7 @@ from worldsim.errors import WorldsimError
 from worldsim.recording import Recording
 
 SLAB = 32  # frames read in a row
+LAST = 8  # frames of a window by which it is drawn
 
 
 def draw_rng(seed: int, step: int) -> np.random.Generator:
@@ -54,19 +55,28 @@ class Windows:
     Args:
         spans: (start, end) of the episodes.
         length: frames of a window.
+        change: how much happens in each frame of the recording, for draws by it.
     """
 
-    def __init__(self, spans: list[tuple[int, int]], length: int):
+    def __init__(self, spans: list[tuple[int, int]], length: int, change: np.ndarray | None = None):
         starts = [np.arange(a, b - length + 1) for a, b in spans if b - a >= length]
         if not starts:
             longest = max((b - a for a, b in spans), default=0)
             raise WorldsimError(f"no episode is as long as a window of {length} frames (the longest has {longest})")
         self.starts = np.concatenate(starts)
         self.length = length
+        if change is not None:
+            total = np.cumsum(np.concatenate([[0.0], change.astype(np.float64)]))
+            end = self.starts + length
+            self.happens = np.cumsum(total[end] - total[end - min(LAST, length)])
 
-    def draw(self, count: int, seed: int, step: int) -> np.ndarray:
-        """Frame indices `[count, length]` of `count` random windows."""
-        start = draw_rng(seed, step).choice(self.starts, count)
+    def draw(self, count: int, seed: int, step: int, eventful: float = 0.0) -> np.ndarray:
+        """Frame indices `[count, length]` of `count` random windows; a share `eventful` of them by what happens in the
+        last frames."""
+        rng = draw_rng(seed, step)
+        start = rng.choice(self.starts, count)
+        if some := round(eventful * count):
+            start[:some] = self.starts[np.searchsorted(self.happens, rng.random(some) * self.happens[-1])]
         return start[:, None] + np.arange(self.length)
 
     def spread(self, count: int) -> np.ndarray:

@@ -8,13 +8,14 @@ Knows nothing of pixels, samplers or losses.
 (An autoregressive trunk with a diffusion head: MAR, Li et al. 2024.)
 
 B batch, T frames, P past frames in the cache, N tokens of a frame, R registers before them, D width, M = R + N,
-C x h x w latents, A actions, L trunk blocks that look back, G key/value heads, E head width.
+C x h x w latents, A actions, L trunk blocks that look back, G key/value heads, E head width, S frames in the log, K
+blocks that look it up.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -23,6 +24,8 @@ from torch import Tensor, nn
 from worldsim.errors import WorldsimError
 from worldsim.flow import REWARD_BINS
 from worldsim.layers import Block, FourierFeatures, axis_angles, rotate
+from worldsim.memory import Reach, check_reach
+from worldsim.recall import Recall, Remember
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,8 @@ class DynamicsConfig:
         depth: trunk blocks. look_back: which of them look back in time. head_depth: head blocks.
         registers: R tokens of a frame that stand for no place (Darcet et al. 2023).
         window: past frames a frame can see.
+        memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
+        recall: trunk blocks after which the log is looked up. recall_heads: query heads there.
     """
 
     latent_shape: tuple[int, int, int]
@@ -52,8 +57,12 @@ class DynamicsConfig:
     head_depth: int = 2
     registers: int = 1
     window: int = 16
+    memory: Reach = ()
+    recall: tuple[int, ...] = (2, 5)
+    recall_heads: int = 2
 
     def __post_init__(self) -> None:
+        check_reach(self.memory)
         _, h, w = self.latent_shape
         if h % self.pack[0] or w % self.pack[1]:
             raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {self.pack[0]}x{self.pack[1]}")
@@ -73,6 +82,19 @@ class DynamicsConfig:
         """Cache entry of one frame: (L, M, 2 G E), keys and values before rotation."""
         rows, columns = self.token_grid
         return len(self.look_back), self.registers + rows * columns, 2 * self.kv_heads * self.width // self.heads
+
+    @property
+    def log_shape(self) -> tuple[int, int, int] | None:
+        """What one frame leaves in the log: (K, N, 2 E), or None without memory."""
+        rows, columns = self.token_grid
+        return (len(self.recall), rows * columns, 2 * self.width // self.heads) if self.memory else None
+
+
+def as_tuples(config: Any) -> Any:
+    """A config as JSON gives it back, with tuples for its lists."""
+    if isinstance(config, dict):
+        return {key: as_tuples(value) for key, value in config.items()}
+    return tuple(map(as_tuples, config)) if isinstance(config, list) else config
 
 
 class HeadOutput(NamedTuple):
@@ -104,6 +126,10 @@ class Dynamics(nn.Module):
         self.action_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.trunk = nn.ModuleList(Block(width, config.heads, config.kv_heads) for _ in range(config.depth))
         self.trunk_norm = nn.RMSNorm(width, eps=1e-6)
+        if config.memory:
+            head_width = width // config.heads
+            self.write = Remember(config.token_width, config.actions, width, head_width, len(config.recall))
+            self.recall = nn.ModuleList(Recall(width, config.recall_heads, head_width) for _ in config.recall)
 
         self.noisy_in = nn.Linear(config.token_width, width)
         self.tau = FourierFeatures(width)
@@ -136,7 +162,13 @@ class Dynamics(nn.Module):
         return rearrange(tokens, "... (h w) (c p q) -> ... c (h p) (w q)", p=p, q=q, h=h)
 
     def look(
-        self, tokens: Tensor, actions: Tensor, past: Tensor | None = None, length: Tensor | None = None
+        self,
+        tokens: Tensor,
+        actions: Tensor,
+        past: Tensor | None = None,
+        length: Tensor | None = None,
+        log: Tensor | None = None,
+        age: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the trunk over T frames.
 
@@ -145,6 +177,8 @@ class Dynamics(nn.Module):
             actions: int64 `[B, T]`, the action taken on seeing each of them; A is the null action.
             past: cache entries of the P frames before, oldest first, `[B, P, L, M, 2 G E]`.
             length: int64 `[B]`, how many of the newest entries are real.
+            log: what frames before the first of the T left in the log, `[B, S, K, N, 2 E]`.
+            age: int64 `[B, S]`, how many frames before the first of the T; 0 for nothing.
 
         Returns:
             features of the frames to come `[B, T, M, D]`, and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
@@ -154,9 +188,13 @@ class Dynamics(nn.Module):
         m = x.shape[2]
         shared = self.action_modulation(self.action(actions))[:, :, None]  # [B, T, 1, 6 D]
         here, mask = self._frame_positions(t, past, length)
-        place = self._angles(torch.zeros(1, device=x.device))
+        place = self._here()
+        log, age = self._whole_log(tokens, actions, log, age)
         entries = []
         for index, block in enumerate(self.trunk):
+            if log is not None and index in self.config.recall:
+                layer = self.config.recall.index(index)
+                x = x + self.recall[layer](x, log[:, :, layer], age, place)
             if index not in self.config.look_back:
                 x = block.within(x.flatten(0, 1), shared.flatten(0, 1), place).unflatten(0, (b, t))
                 continue
@@ -173,6 +211,42 @@ class Dynamics(nn.Module):
             x = block.finish(x, attended.unflatten(1, (t, m)), modulation)
         return self.trunk_norm(x), torch.stack(entries, dim=2)
 
+    def remember(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
+        """What frames leave in the log, once it is known what became of them.
+
+        Args:
+            before, after: tokens `[..., N, token_width]`. actions: int64 `[...]`, those between them.
+
+        Returns:
+            `[..., K, N, 2 E]`.
+        """
+        return self.write(before, after, actions, self._here()[self.config.registers :])
+
+    def _whole_log(
+        self, tokens: Tensor, actions: Tensor, log: Tensor | None, age: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The log of the frames before, and what each of the T frames leaves to those after it.
+
+        Returns:
+            `[B, S + T - 1, K, N, 2 E]`, and the age of each as seen from each of the T, `[B, T, S + T - 1]`.
+        """
+        b, t = actions.shape
+        if not self.config.memory or (log is None and t == 1):
+            return None, None
+        now = torch.arange(t, device=tokens.device)
+        logs, ages = [], []
+        if log is not None and age is not None:
+            logs.append(log)
+            ages.append(torch.where(age[:, None] > 0, age[:, None] + now[:, None], 0))
+        if t > 1:
+            logs.append(
+                self.remember(tokens[:, :-1], tokens[:, 1:], actions[:, :-1]).to(
+                    log.dtype if log is not None else tokens.dtype
+                )
+            )
+            ages.append((now[:, None] - now[:-1]).expand(b, -1, -1))
+        return torch.cat(logs, dim=1), torch.cat(ages, dim=2)
+
     def denoise(self, features: Tensor, previous: Tensor, noisy: Tensor, tau: Tensor) -> HeadOutput:
         """Run the head once.
 
@@ -185,7 +259,7 @@ class Dynamics(nn.Module):
         r = self.config.registers
         x = torch.cat([features[:, :r], features[:, r:] + self.noisy_in(noisy)], dim=1)
         shared = self.tau_modulation(self.tau(tau))[:, None]  # [B, 1, 6 D]
-        angles = self._angles(torch.zeros(1, device=x.device))
+        angles = self._here()
         for block in self.head:
             x = block.within(x, shared, angles)
         x = self.head_norm(x)
@@ -200,6 +274,10 @@ class Dynamics(nn.Module):
         m = self.place_angles.shape[0]
         time = axis_angles(frames, self.time_pairs, longest=64.0)[:, None].expand(-1, m, -1)
         return torch.cat([self.place_angles.expand(frames.shape[0], -1, -1), time], dim=-1).flatten(0, 1)
+
+    def _here(self) -> Tensor:
+        """Rotary angles of the tokens of one frame `[M, E / 2]`."""
+        return self._angles(torch.zeros(1, device=self.place_angles.device))
 
     def _frame_positions(self, t: int, past: Tensor | None, length: Tensor | None) -> tuple[Tensor, Tensor]:
         """Positions of the P past and T new frames `[P + T]`, and which tokens see which `[B or 1, 1, T M, (P + T) M]`.

@@ -29,6 +29,8 @@ def next_tokens(
     previous: Tensor,
     actions: Tensor,
     noise: Tensor,
+    log: Tensor | None = None,
+    age: Tensor | None = None,
 ) -> tuple[Tensor, HeadOutput]:
     """The next frame in tokens `[B, N, D]`, from the frame before it and noise of the same shape; the rest as in
     `WorldStep.forward`.
@@ -36,7 +38,7 @@ def next_tokens(
     Returns:
         the cache entry of the frame before, float16 `[B, L, M, F]`, and the head's output.
     """
-    features, entries = model.look(previous[:, None], actions[:, None], cache, length)
+    features, entries = model.look(previous[:, None], actions[:, None], cache, length, log, age)
     output = euler(lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau), noise, schedule)
     return entries[:, 0].half(), output
 

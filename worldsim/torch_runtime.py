@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from worldsim.bundle import Bundle, Starts
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics, DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
 from worldsim.runtime import Device, StepOutput
 from worldsim.spec import WorldSpec
@@ -88,8 +88,8 @@ class TorchRuntime:
 
 def world_step(bundle: Bundle) -> WorldStep:
     """The networks of a bundle as modules, in float32 and evaluation mode."""
-    tokenizer = Tokenizer(TokenizerConfig(**_tuples(bundle.configs["tokenizer"])))
-    dynamics = Dynamics(DynamicsConfig(**_tuples(bundle.configs["dynamics"])))
+    tokenizer = Tokenizer(TokenizerConfig(**as_tuples(bundle.configs["tokenizer"])))
+    dynamics = Dynamics(DynamicsConfig(**as_tuples(bundle.configs["dynamics"])))
     step = WorldStep(tokenizer, dynamics, bundle.configs["schedule"])
     step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
     return step.eval()
@@ -101,8 +101,3 @@ def weights_digest(step: WorldStep) -> str:
     for name, weight in step.state_dict().items():
         digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _tuples(config: dict) -> dict:
-    """JSON's lists back to the tuples that configs have."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics, DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
@@ -81,8 +81,7 @@ def _load(path: Path, model_type: type, config_type: type) -> tuple[Any, WorldSp
     weights, header = read(path)
     if header.get("kind") != model_type.__name__:
         raise WorldsimError(f"{path} holds {header.get('kind')}, not {model_type.__name__}")
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items()}
-    model = model_type(config_type(**config))
+    model = model_type(config_type(**as_tuples(header["config"])))
     model.load_state_dict(weights)
     return model.eval().requires_grad_(False), WorldSpec.from_json(header["spec"])
 

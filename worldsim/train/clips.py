@@ -1,6 +1,6 @@
-"""Clips of latents for the dynamics: a recording, encoded once. Knows no dynamics and no loss.
+"""Clips of latents for the dynamics: a recording, encoded once. Knows no loss.
 
-B clips, T frames, C x h x w latents, S components of the state.
+B clips, T frames, C x h x w latents, S components of the state or frames in the log.
 """
 
 from __future__ import annotations
@@ -8,15 +8,57 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.dataset import frame_batches
+from worldsim.dynamics import Dynamics
+from worldsim.memory import Reach, capacity, remembered
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
+
+
+class Log(NamedTuple):
+    """What clips are to remember, before it is written.
+
+    Attributes:
+        before, after: S frames and those that followed them, latents `[B, S, C, h, w]` or tokens `[B, S, N, D]`.
+        actions: int64 `[B, S]`, those between them.
+        age: int64 `[B, S]`, how many frames before the clip; 0 for nothing.
+    """
+
+    before: Tensor
+    after: Tensor
+    actions: Tensor
+    age: Tensor
+
+    def to_tokens(self, model: Dynamics) -> Log:
+        """The same in tokens."""
+        return self._replace(before=model.to_tokens(self.before), after=model.to_tokens(self.after))
+
+    def entries(self, model: Dynamics) -> Tensor:
+        """What `model` writes of it."""
+        return model.remember(self.before, self.after, self.actions)
+
+    def followed_by(self, tokens: Tensor, actions: Tensor, lead: int, room: int) -> Log:
+        """With the first `lead` frames of a clip `[B, T, N, D]` after it, as seen from the next one; padded to `room`
+        frames, so that its size does not hang on `lead`."""
+        pad = room - lead
+        parts = (
+            (self.before, F.pad(tokens[:, :lead], (0, 0, 0, 0, 0, pad))),
+            (self.after, F.pad(tokens[:, 1 : lead + 1], (0, 0, 0, 0, 0, pad))),
+            (self.actions, F.pad(actions[:, :lead], (0, pad))),
+            (
+                torch.where(self.age > 0, self.age + lead, 0),
+                F.pad(torch.arange(lead, 0, -1), (0, pad)).expand(len(actions), -1),
+            ),
+        )
+        return Log(*(torch.cat(pair, dim=1) for pair in parts))
 
 
 class LatentClips:
@@ -30,6 +72,9 @@ class LatentClips:
         self.actions = np.asarray(recording.actions[: len(recording)]).astype(np.int64)
         self.rewards = np.asarray(recording.rewards[: len(recording)])
         self.cont = 1.0 - np.asarray(recording.terminated[: len(recording)]).astype(np.float32)
+        self.begins = np.zeros(len(recording), np.int64)  # first frame of each frame's episode
+        for begin, end in (*recording.episodes("train"), *recording.episodes("held-out")):
+            self.begins[begin:end] = begin
         state = np.asarray(recording.state[: len(recording)])
         self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
 
@@ -48,6 +93,26 @@ class LatentClips:
             self.state[following],
         )
         return tuple(torch.from_numpy(a) for a in arrays)
+
+    def change(self) -> np.ndarray:
+        """Mean squared change of the latents to each frame from the one before: float32 `[frames]`, 0 for the first."""
+        change = np.zeros(len(self.latents), np.float32)
+        for start in range(0, len(change) - 1, 4096):
+            part = self.latents[start : start + 4097].astype(np.float32)
+            change[start + 1 : start + len(part)] = np.square(np.diff(part, axis=0)).mean((1, 2, 3))
+        return change
+
+    def log(self, now: np.ndarray, reach: Reach) -> Log:
+        """What is remembered at the frames `now` `[B]` of those before them, in latents `[B, S, C, h, w]`."""
+        begin = self.begins[now][:, None]
+        index = now[:, None] - np.arange(reach[-1][0], 0, -1)
+        kept = (index >= begin) & remembered(index - begin, now[:, None] - index, reach)
+        index = np.take_along_axis(index, np.argsort(~kept, axis=1, kind="stable")[:, : capacity(reach)], axis=1)
+        real = np.arange(index.shape[1]) < kept.sum(1)[:, None]
+        index = np.where(real, index, now[:, None] - 1)
+        before, after = (torch.from_numpy(self.latents[i].astype(np.float32)) for i in (index, index + 1))
+        age = torch.from_numpy(np.where(real, now[:, None] - index, 0))
+        return Log(before, after, torch.from_numpy(self.actions[index]), age)
 
 
 @torch.no_grad()

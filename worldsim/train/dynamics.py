@@ -20,7 +20,7 @@ from worldsim.recording import Recording
 from worldsim.sampler import SCHEDULE
 from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
-from worldsim.train.clips import LatentClips
+from worldsim.train.clips import LatentClips, Log
 from worldsim.train.loop import Loop, step_generator, with_peaks
 from worldsim.train.rollout import own_past
 from worldsim.train.watch import Watch
@@ -39,6 +39,7 @@ class DynamicsTraining:
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins.
         schedule: signal levels that the sampler visits, there and in play.
+        eventful: share of clips drawn by how much changes in their last frames, the others at random.
         null_action: share of clips whose actions are hidden.
         state: weight of naming the exact state, where the recording has one.
     """
@@ -53,6 +54,7 @@ class DynamicsTraining:
     own_from: float = 0.6
     own_lead: int = 48
     schedule: tuple[float, ...] = SCHEDULE
+    eventful: float = 0.0
     null_action: float = 0.1
     state: float = 0.1
     seed: int = 0
@@ -90,14 +92,15 @@ class ClipLoss(nn.Module):
         noise: Tensor,
         tau: Tensor,
         outcome: tuple[Tensor, ...],
+        log: Log | None,
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
         `change` `[B, T, N]` is how much each token truly changes; `outcome` is reward and cont `[B, T]`, and state
-        `[B, T, S]`.
+        `[B, T, S]`; `log` is what was before the clip, if there is memory.
         """
         reward, cont, state = outcome
-        features, _ = self.model.look(context, actions)
+        features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
         noisy = add_noise(target, noise, tau[..., None].expand(target.shape[:-1]))
         output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
         error = (output.clean - target.flatten(0, 1)).square().mean(-1)  # [B T, N]
@@ -136,7 +139,8 @@ def train_dynamics(
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     clips = LatentClips(recording, tokenizer, out)
-    windows = Windows(recording.episodes("train"), training.length + training.own_lead)
+    change = clips.change() if training.eventful else None
+    windows = Windows(recording.episodes("train"), training.length + training.own_lead, change)
     watch = Watch(recording, tokenizer, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
@@ -151,7 +155,7 @@ def train_dynamics(
 
         own = step >= training.own_from * training.steps and step % 4 > 0
         lead = int(torch.randint(training.own_lead + 1, (), generator=generator)) if own else 0
-        index = windows.draw(training.batch, training.seed, step)[:, -training.length - lead :]
+        index = windows.draw(training.batch, training.seed, step, training.eventful)[:, -training.length - lead :]
         latents, actions, *outcome = clips[index]
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
@@ -160,9 +164,11 @@ def train_dynamics(
         # A quarter of the clips stays clean.
         level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
         context = add_noise(clean, torch.randn(clean.shape, generator=generator), 1 - level)
+        log = clips.log(index[:, 0], config.memory).to_tokens(model) if config.memory else None
         if own:
             first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
-            context = own_past(averaged, training.schedule, context, actions, first, generator)
+            context = own_past(averaged, training.schedule, context, actions, first, generator, log)
+        log = log and log.followed_by(context, actions, lead, training.own_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, *outcome)
@@ -171,7 +177,7 @@ def train_dynamics(
         tau = draw_tau(actions.shape, training.at_zero, generator)
         change = (target - clean).square().mean(-1)
         with torch.autocast("cpu", torch.bfloat16):
-            losses = forward(context, actions, target, change, noise, tau, tuple(outcome))
+            losses = forward(context, actions, target, change, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:
             optimizer.zero_grad()
         losses["loss"].backward()

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from worldsim.dynamics import DynamicsConfig
+from worldsim.memory import Reach
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
@@ -23,6 +24,8 @@ class DynamicsSize:
     look_back: tuple[int, ...] = (1, 4)
     head_depth: int = 2
     window: int = 16
+    memory: Reach = ()
+    recall: tuple[int, ...] = (2, 5)
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldsim.dynamics import Dynamics
 from worldsim.step import next_tokens
+from worldsim.train.clips import Log
 
 
 @torch.no_grad()
@@ -22,6 +23,7 @@ def own_past(
     actions: Tensor,
     first: int,
     generator: torch.Generator,
+    log: Log | None = None,
 ) -> Tensor:
     """Replace what follows the first frames of a clip by what the model generates there, frame by frame, as in play.
 
@@ -30,6 +32,7 @@ def own_past(
     Args:
         clean: tokens `[B, T, N, D]`. actions: int64 `[B, T]`.
         first: how many frames stay, at least 1.
+        log: what is remembered of the frames before, if there is memory.
 
     Returns:
         `[B, T, N, D]`.
@@ -38,12 +41,21 @@ def own_past(
     cache = torch.zeros(rows, window + clean.shape[1], *model.config.entry_shape, dtype=torch.float16)
     frames = list(clean[:, :first].unbind(1))
     with torch.autocast("cpu", torch.bfloat16):
-        cache[:, window : window + first] = model.look(clean[:, :first], actions[:, :first])[1]
+        known = clean[:, :first], actions[:, :first]
+        cache[:, window : window + first] = model.look(*known, log=log and log.entries(model), age=log and log.age)[1]
+        if log:
+            seen = log.followed_by(*known, first - 1, first - 1)
+            entries, age = seen.entries(model), seen.age
         for t in range(first - 1, clean.shape[1] - 1):
             length = torch.full((rows,), min(t, window))
             noise = torch.randn(frames[-1].shape, generator=generator)
             past = cache[:, t : t + window]
-            entry, output = next_tokens(model, schedule, past, length, frames[-1], actions[:, t], noise)
+            memory = (entries, age) if log else ()
+            entry, output = next_tokens(model, schedule, past, length, frames[-1], actions[:, t], noise, *memory)
             cache[:, window + t] = entry
+            if log:
+                new = model.remember(frames[-1], output.clean, actions[:, t])
+                entries = torch.cat([entries, new[:, None]], dim=1)
+                age = torch.cat([torch.where(age > 0, age + 1, 0), age.new_ones(rows, 1)], dim=1)
             frames.append(output.clean)
     return torch.stack(frames, dim=1)

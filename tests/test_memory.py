@@ -1,0 +1,91 @@
+"""Long memory: what is kept, frame by frame is the whole clip at once, and a hidden thing is found again."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_networks
+
+from worldsim.dynamics import Dynamics
+from worldsim.errors import WorldsimError
+from worldsim.memory import capacity, check_reach, remembered
+
+REACH = ((4, 1), (12, 3), (40, 6))
+FRAMES = 8
+
+
+@pytest.mark.parametrize("reach", [REACH, ((32, 1), (128, 4), (1024, 16), (2048, 32))])
+def test_what_is_forgotten_stays_forgotten(reach):
+    number = np.arange(200)[:, None]
+    kept = remembered(number, np.arange(1, 3000), reach)
+    assert (kept[:, 1:] <= kept[:, :-1]).all()
+    assert kept[:, : reach[0][0]].all() and not kept[:, reach[-1][0] :].any()
+    now = np.arange(1, 3000)[:, None]
+    past = np.arange(3000)
+    counts = (remembered(past, now - past, reach) & (past < now)).sum(1)
+    assert counts.max() <= capacity(reach) <= counts.max() + len(reach)
+
+
+def test_reaches_that_would_bring_frames_back_are_refused():
+    for reach in (((4, 1), (4, 2)), ((4, 2), (8, 3))):
+        with pytest.raises(WorldsimError, match="ages must rise"):
+            check_reach(reach)
+
+
+@pytest.fixture(scope="module")
+def model() -> Dynamics:
+    torch.manual_seed(0)
+    model = Dynamics(dataclasses.replace(tiny_networks()[1].config, memory=REACH, recall=(0, 1)))
+    for weight in model.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.2)
+    return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(2, FRAMES, *model.config.latent_shape, generator=generator)
+    return model.to_tokens(latents), torch.randint(0, 3, (2, FRAMES), generator=generator)
+
+
+def test_frame_by_frame_with_a_log_is_the_whole_clip_at_once(model, clip):
+    tokens, actions = clip
+    features, _ = model.look(tokens, actions)
+    window = model.config.window
+    cache = torch.zeros(2, window, *model.config.entry_shape)
+    log = torch.zeros(2, 0, *model.config.log_shape)
+    for t in range(FRAMES):
+        age = torch.arange(t, 0, -1).expand(2, -1)
+        now, entry = model.look(
+            tokens[:, t : t + 1], actions[:, t : t + 1], cache, torch.full((2,), min(t, window)), log, age
+        )
+        torch.testing.assert_close(now[:, 0], features[:, t], atol=1e-5, rtol=1e-4)
+        cache = torch.cat([cache[:, 1:], entry], dim=1)
+        if t + 1 < FRAMES:
+            log = torch.cat([log, model.remember(tokens[:, t], tokens[:, t + 1], actions[:, t])[:, None]], dim=1)
+
+
+def test_frames_beyond_the_window_are_seen_through_the_log_alone(model, clip):
+    tokens, actions = clip
+    other = tokens.clone()
+    other[:, 0] += 1
+    cut = dataclasses.replace(model.config, memory=())
+    without = Dynamics(cut)
+    without.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith(("write", "recall"))})
+    looks_back = len(model.config.look_back) * model.config.window
+    assert looks_back < FRAMES - 1
+    for network, sees in ((model, True), (without, False)):
+        moved = (network.look(other, actions)[0] - network.look(tokens, actions)[0])[:, -1].abs().max()
+        assert (moved > 1e-4) == sees
+
+
+def test_nothing_in_the_log_is_nothing_found(model, clip):
+    tokens, actions = clip
+    log = torch.randn(2, 3, *model.config.log_shape, generator=torch.Generator().manual_seed(1))
+    alone, _ = model.look(tokens[:, :1], actions[:, :1])
+    unseen, _ = model.look(tokens[:, :1], actions[:, :1], log=log, age=torch.zeros(2, 3, dtype=torch.int64))
+    torch.testing.assert_close(alone, unseen, atol=1e-6, rtol=1e-5)
