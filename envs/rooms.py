@@ -17,7 +17,7 @@ import numpy as np
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 from worldsim_envs.palette import COLOURS
-from worldsim_envs.rooms_plan import BODY, Thing, draw_place, draw_plan, draw_things
+from worldsim_envs.rooms_plan import BODY, Plan, Thing, draw_place, draw_plan, draw_things
 from worldsim_envs.rooms_view import View
 from worldsim_envs.world_env import WorldEnv
 
@@ -41,6 +41,7 @@ MOVES = {
     "forward+left": (1, 1),
     "forward+right": (-1, 1),
 }
+Pose = tuple[float, float, int]  # x, y, and the heading in fortieths of a turn from east
 THING_STATE = ("there", "x", "y", "radius", "shape")
 
 
@@ -65,6 +66,15 @@ def rooms_spec(height: int = 64, width: int = 64) -> WorldSpec:
     )
 
 
+def move(plan: Plan, pose: Pose, action: int) -> Pose:
+    """Where an action leads: turn, then walk."""
+    x, y, heading = pose
+    left, walk = list(MOVES.values())[action]
+    heading = (heading + left) % TURNS
+    cos, sin = HEADINGS[heading]
+    return (*plan.walk(x, y, STEP * cos, STEP * sin), heading) if walk else (x, y, heading)
+
+
 class RoomsEnv(WorldEnv):
     """The rooms as a Gymnasium environment.
 
@@ -77,6 +87,9 @@ class RoomsEnv(WorldEnv):
     Args:
         height, width: frame size in pixels, any.
         render_mode: "rgb_array", "human" (a window) or None.
+
+    Attributes:
+        plan: the building of this episode.
     """
 
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None):
@@ -99,23 +112,19 @@ class RoomsEnv(WorldEnv):
         super().reset(seed=seed)
         self._draw = int(self.np_random.integers(2**63))
         rng = np.random.default_rng(self._draw)
-        self._plan = draw_plan(rng)
-        self._things = draw_things(rng, self._plan)
-        self._heading = int(rng.integers(TURNS))
-        self._x, self._y = draw_place(rng, self._plan, 2 * BODY)
-        while any(math.dist((self._x, self._y), (t.x, t.y)) < 2 * BODY + t.radius for t in self._things):
-            self._x, self._y = draw_place(rng, self._plan, 2 * BODY)
+        self.plan = draw_plan(rng)
+        self._things = draw_things(rng, self.plan)
+        heading, place = int(rng.integers(TURNS)), draw_place(rng, self.plan, 2 * BODY)
+        while any(math.dist(place, (t.x, t.y)) < 2 * BODY + t.radius for t in self._things):
+            place = draw_place(rng, self.plan, 2 * BODY)
+        self._pose = (*place, heading)
         self._stage(options or {})
         return self._begin()
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Turn, then walk, then take what is touched."""
-        left, walk = list(MOVES.values())[self._known(action)]
-        self._heading = (self._heading + left) % TURNS
-        cos, sin = HEADINGS[self._heading]
-        if walk:
-            self._x, self._y = self._plan.walk(self._x, self._y, STEP * cos, STEP * sin)
-        kept = tuple(t for t in self._things if math.dist((self._x, self._y), (t.x, t.y)) > BODY + t.radius)
+        self._pose = move(self.plan, self._pose, self._known(action))
+        kept = tuple(t for t in self._things if math.dist(self._pose[:2], (t.x, t.y)) > BODY + t.radius)
         taken, self._things = len(self._things) - len(kept), kept
         observation, info = self._observe()
         return observation, float(taken), bool(taken and not kept), False, info
@@ -124,9 +133,7 @@ class RoomsEnv(WorldEnv):
         """The whole state of the world, as JSON: `restore` goes on from it to the bit, in any environment."""
         state = {
             "draw": self._draw,
-            "x": self._x,
-            "y": self._y,
-            "heading": self._heading,
+            "pose": self._pose,
             "things": [dataclasses.astuple(thing) for thing in self._things],
             "chance": self.np_random.bit_generator.state,
         }
@@ -140,13 +147,14 @@ class RoomsEnv(WorldEnv):
         """
         try:
             state = json.loads(saved)
-            draw, pose = int(state["draw"]), (float(state["x"]), float(state["y"]), int(state["heading"]))
+            draw, (x, y, heading) = int(state["draw"]), state["pose"]
+            pose = float(x), float(y), int(heading)
             things = tuple(Thing(*thing) for thing in state["things"])
             self.np_random.bit_generator.state = state["chance"]
         except (ValueError, KeyError, TypeError) as error:
             raise WorldsimError(f"not a saved state of rooms: {error}") from error
-        self._draw, self._things, (self._x, self._y, self._heading) = draw, things, pose
-        self._plan = draw_plan(np.random.default_rng(draw))
+        self._draw, self._things, self._pose = draw, things, pose
+        self.plan = draw_plan(np.random.default_rng(draw))
         return self._begin()
 
     def _stage(self, options: dict[str, Any]) -> None:
@@ -155,21 +163,22 @@ class RoomsEnv(WorldEnv):
             raise WorldsimError("two things of one colour can't be in the rooms at once; give each its own")
         if "pose" in options:
             x, y, heading = options["pose"]
-            if not self._plan.may_stand(x, y):
+            if not self.plan.may_stand(x, y):
                 raise WorldsimError(f"the pose {x:g}, {y:g} is in a wall; the rooms are in the info of a reset")
-            self._x, self._y, self._heading = float(x), float(y), int(heading) % TURNS
+            self._pose = float(x), float(y), int(heading) % TURNS
 
     def _begin(self) -> tuple[np.ndarray, dict[str, Any]]:
         observation, info = self._observe()
-        plan = self._plan
+        plan = self.plan
         known = {"walls": plan.walls(), "rooms": plan.rooms.astype(np.float32), "doors": plan.doors.astype(np.float32)}
         return observation, {**info, **known, "joins": plan.joins.copy()}
 
     def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
-        cos, sin = HEADINGS[self._heading]
-        frame, ahead = self._view.render(self._plan, self._things, self._x, self._y, cos, sin)
+        x, y, heading = self._pose
+        cos, sin = HEADINGS[heading]
+        frame, ahead = self._view.render(self.plan, self._things, x, y, cos, sin)
         state = np.zeros(len(self.world.state_names), np.float32)
-        state[:5] = self._x, self._y, sin, cos, ahead
+        state[:5] = x, y, sin, cos, ahead
         for thing in self._things:
             first = 5 + len(THING_STATE) * thing.colour
             state[first : first + len(THING_STATE)] = 1, thing.x, thing.y, thing.radius, thing.shape

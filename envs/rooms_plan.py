@@ -69,7 +69,7 @@ class Plan:
         axis: int64 `[w]`, 0 for walls along x = at, 1 for walls along y = at.
         facing: int64 `[w]`, 1 for walls seen from above `at`, -1 for those seen from below.
         at, low, high: float64 `[w]`, a wall's line and its two ends on it.
-        paint: float32 RGB `[w, 3]`, a wall's colour under its light.
+        paint: float32 RGB `[3, w]`, a wall's colour under its light.
         floor, ceiling: float32 RGB `[3]`.
     """
 
@@ -139,7 +139,7 @@ def draw_plan(rng: np.random.Generator) -> Plan:
         np.array(at),
         np.array(low),
         np.array(high),
-        np.array(paint) * light[:, None],
+        np.array(paint).T * light,
         FLOORS[rng.integers(len(FLOORS))],
         CEILINGS[rng.integers(len(CEILINGS))],
     )

@@ -17,7 +17,8 @@ from worldsim_envs.rooms_plan import Plan, Thing
 
 EYE = 0.5  # height of the eyes; a wall's is 1
 HALF_VIEW = math.radians(40)  # half the angle seen from top to bottom
-SKIRTING, PANEL = 0.12, 1.0  # height of the darker foot of walls, width of their alternating panels
+SKIRTING = 0.12  # height of the darker foot of walls
+PANELS = 2  # of walls, each 1 wide: every other is darker
 DIM_SKIRTING, DIM_PANEL, DIM_SHADOW = 0.75, 0.93, 0.6  # their shares of the light
 HAZE, FOG = 0.07, np.array((60, 56, 52), np.float32)  # share of the fog in a unit of depth, about
 RAYS = 2  # a column: pixels are their mean
@@ -54,10 +55,11 @@ class View:
         slopes = self._slopes.ravel()
         dx, dy = cos + slopes * sin, sin - slopes * cos  # right of (cos, sin) is (sin, -cos)
         depth, wall, along = _cast(plan, x, y, dx, dy)
-        panels = np.where(np.floor(along / PANEL) % 2, DIM_PANEL, 1.0)
-        paint = FOG + (plan.paint[wall] * panels[:, None] - FOG) * _clarity(depth)[:, None]
+        clear = _clarity(depth)
+        bright = clear * np.where(along.astype(np.int64) % PANELS, DIM_PANEL, 1.0)
+        paint = plan.paint[:, wall] * bright.astype(np.float32) + FOG[:, None] * (1 - clear).astype(np.float32)
         depth = depth.reshape(self._slopes.shape)
-        picture = self._paint_walls(plan, depth, paint.astype(np.float32).T.reshape(3, *depth.shape))
+        picture = self._paint_walls(plan, depth, paint.reshape(3, *depth.shape))
         self._paint_things(picture, plan, things, depth, (x, y, cos, sin))
         frame = np.ascontiguousarray((picture + 0.5).astype(np.uint8).transpose(1, 2, 0))
         middle = self.width // 2
@@ -65,10 +67,10 @@ class View:
 
     def _paint_walls(self, plan: Plan, depth: np.ndarray, paint: np.ndarray) -> np.ndarray:
         """Floor and ceiling, and walls of depth `[R, W]` and paint `[3, R, W]` before them: float32 `[3, H, W]`."""
-        under = FOG + (np.where(self._upper, plan.ceiling, plan.floor) - FOG) * self._clarity
+        ground = np.where(self._upper, plan.ceiling, plan.floor) * self._clarity + FOG * (1 - self._clarity)
         foot = self._row(0, depth)
         cover = self._cover(self._row(1, depth), foot)
-        picture = under.T[:, :, None] * (1 - cover.mean(0))
+        picture = ground.T[:, :, None] * (1 - cover.sum(0) / RAYS)
         half = self.height // 2
         cover[:, half:] -= (1 - DIM_SKIRTING) * self._cover(self._row(SKIRTING, depth), foot)[:, half:]
         for ray in range(RAYS):
@@ -93,8 +95,8 @@ class View:
             reach = SHADOW * thing.radius
             sides = ((aside - 1.2 * reach) / ahead, (aside + 1.2 * reach) / ahead)
             first, last = (min(max(round(self.width / 2 + self.focal * side), 0), self.width) for side in sides)
-            if first < last:
-                part, slopes, walls = (each[..., first:last] for each in (picture, self._slopes, depth))
+            part, slopes, walls = (each[..., first:last] for each in (picture, self._slopes, depth))
+            if first < last and ahead - reach < walls.max():
                 self._paint_shadow(part, plan, slopes, walls, ahead, aside, reach)
                 self._paint_thing(part, thing, slopes, walls, ahead, aside)
 
@@ -137,7 +139,7 @@ class View:
 
 def _lay(picture: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> None:
     """Lay a colour `[3]` over a picture `[3, H, n]` where it covers the rays `[R, H, n]`."""
-    picture += cover.mean(0) * (colour[:, None, None] - picture)
+    picture += cover.sum(0) / RAYS * (colour[:, None, None] - picture)
 
 
 def _outline(shape: str, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,9 +162,9 @@ def _cast(plan: Plan, x: float, y: float, dx: np.ndarray, dy: np.ndarray) -> tup
     upright, to = (plan.axis[seen] == 0)[:, None], to[seen][:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = to / np.where(upright, dx, dy)
-        along = np.where(upright, y + depth * dy, x + depth * dx)
-    hit = (depth > 0) & (along >= plan.low[seen][:, None] - SLACK) & (along <= plan.high[seen][:, None] + SLACK)
-    depth[~hit] = np.inf
+        along = np.where(upright, y, x) + depth * np.where(upright, dy, dx)
+    hit = (depth > 0) & (along >= plan.low[seen, None] - SLACK) & (along <= plan.high[seen, None] + SLACK)
+    depth = np.where(hit, depth, np.inf)
     wall, rays = depth.argmin(0), np.arange(len(dx))
     return depth[wall, rays], seen[wall], along[wall, rays]
 
