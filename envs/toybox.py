@@ -18,6 +18,7 @@ from worldsim_envs.toybox_layout import draw_room
 from worldsim_envs.toybox_looks import LOOKS
 from worldsim_envs.toybox_room import ACTIONS, CUPS, TOYS, Cover, Room, Toy
 from worldsim_envs.toybox_view import View
+from worldsim_envs.toybox_words import caption
 from worldsim_envs.world_env import WorldEnv
 
 FPS = 15.0
@@ -125,6 +126,10 @@ class ToyboxEnv(WorldEnv):
         """Go on in another room, which is from now on this environment's own; observation and info, as of a reset."""
         self._room = room
         return self._observe()
+
+    def caption(self, length: str = "medium", phrasing: int = 0) -> str:
+        """The room as it is now, in plain words; see `toybox_words.caption`."""
+        return caption(self.room, length, phrasing)
 
     def save(self) -> bytes:
         """Everything there is now; JSON. The frame size is not part of it, but the width of what is seen is."""

@@ -124,10 +124,9 @@ def _mover(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
         toy = _toy(rng, colours[i], low + int(rng.integers(int(share - 2 * radius) + 1)), [radius])
         toy.vx = radii_a_frame * radius * int(rng.choice([-1, 1]))
         room.toys.append(toy)
-    low, high = middle - pen / 2 + radius, middle - pen / 2 + share - radius
-    place = high - (room.toys[0].x - low)
-    if abs(place - room.toys[0].x) < 2 * radius:
-        place = low if room.toys[0].x > (low + high) / 2 else high
+    times = [0, TAKEN, *(TAKEN + 2 * SCREEN_STEPS + k for k in points)]
+    low, least = int(middle - pen / 2 + radius), int(share - 2 * radius)
+    place = max((float(low + i) for i in rng.integers(least + 1, size=12)), key=lambda x: _apart(room, x, times))
     rooms = _twins(room, view, rng, colours[count], place)
     return _behind_screen(rng, rooms, points, {"objects": count, "speed": radii_a_frame})
 
@@ -392,10 +391,26 @@ def _twins(
 
 
 def _landmarks_in_view(room: Room, view: View) -> bool:
-    """Whether two of them are there, above the toys and beside the card."""
+    """Whether there is enough of them, above the toys and beside the card."""
     boxes = view.landmarks(room) / view.scale
     card = CARD_AT + CARD
-    return sum(bottom <= 36 and (left > card or top > card) for left, top, _, bottom in boxes) >= 2
+    return sum(bottom <= 36 and (left > card or top > card) for left, top, _, bottom in boxes) >= 4
+
+
+def _apart(room: Room, place: float, times: Sequence[int]) -> tuple[float, float]:
+    """How far the target, if it began at a place, would be from where it is: when last seen, and whenever looked for.
+
+    The first counts up to two radii; `times` are steps from the start, the second of them when it is last seen.
+    """
+    one, other = room.copy(), room.copy()
+    other.toys[0].x = place
+    distances = []
+    for step in range(max(times) + 1):
+        if step in times:
+            distances.append(abs(one.toys[0].x - other.toys[0].x))
+        one.step(STAND)
+        other.step(STAND)
+    return min(distances[1], 2 * room.toys[0].radius), min(distances)
 
 
 def _stroll(rng: np.random.Generator, frames: int) -> list[int]:

@@ -9,6 +9,7 @@ Knows no model and no score.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from worldsim.evals.permanence.scene import REVEALED, SCORED, SHAPES, Branch, Co
 from worldsim.evals.permanence.scene import View as Truth
 from worldsim_envs.palette import HUES
 from worldsim_envs.toybox_plans import PLANS, Plan, plan
-from worldsim_envs.toybox_room import BOX, FIRST_CUP, LID_STEPS, STAND, Room
+from worldsim_envs.toybox_room import BOX, FIRST_CUP, LID_STEPS, STAND, Room, Toy
 from worldsim_envs.toybox_view import View
 
 PROBES = tuple(PLANS)
@@ -129,27 +130,43 @@ class _Performance:
 
     def _truth(self) -> Truth:
         frame = self._view.render(self._room)
-        things = [self._thing(self._room, i, frame) for i in range(len(self._room.toys))]
+        shares = self._visible(frame)
+        things = [self._thing(toy, share) for toy, share in zip(self._room.toys, shares, strict=True)]
         if self._twin == "absent":
-            things.insert(0, self._thing(self._beside, 0, None))
+            things.insert(0, self._thing(self._beside.toys[0], 0.0))
         return Truth(frame, tuple(things))
 
-    def _thing(self, room: Room, number: int, frame: np.ndarray | None) -> Thing:
-        """A toy in pixels; without a frame it is not there."""
-        toy, scale = room.toys[number], self._view.scale
-        area = AREAS[SHAPES[toy.shape]] * (toy.radius * scale) ** 2
-        visible = 0.0 if frame is None else self._visible(room, number, frame) / area
-        x, y = self._view.pixels(room, toy)
-        return Thing(toy.colour, toy.shape, x, y, toy.radius * scale, area, min(visible, 1.0))
+    def _thing(self, toy: Toy, visible: float) -> Thing:
+        scale = self._view.scale
+        x, y = self._view.pixels(self._room, toy)
+        return Thing(toy.colour, toy.shape, x, y, toy.radius * scale, _area(toy) * scale**2, visible)
 
-    def _visible(self, room: Room, number: int, frame: np.ndarray) -> float:
-        """Pixels of a toy that can be seen: what changes if it has another colour."""
-        toy = room.toys[number]
+    def _visible(self, frame: np.ndarray) -> list[float]:
+        """The share of each toy that can be seen: what changes where it is if it has another colour."""
+        room, view, shares = self._room, self._view, [0.0] * len(self._room.toys)
+        order = sorted((i for i in range(len(room.toys)) if self._may_be_seen(i)), key=lambda i: room.toys[i].x)
+        pairs = [(room.toys[i], room.toys[j]) for i, j in itertools.pairwise(order)]
+        apart = all(b.x - a.x >= a.radius + b.radius + 2 for a, b in pairs)
+        for group in [order] if apart else [[i] for i in order]:
+            other = room.copy()
+            for i in group:
+                other.toys[i].colour = (room.toys[i].colour + 3) % len(HUES)
+            changed = np.abs(frame.astype(np.int16) - view.render(other)).sum(-1)
+            for i in group:
+                toy, middle = room.toys[i], (room.toys[i].x - room.camera) * view.scale
+                reach = (toy.radius + 1) * view.scale
+                columns = slice(max(math.floor(middle - reach), 0), max(math.ceil(middle + reach), 0))
+                hues = np.abs(HUES[toy.colour].astype(int) - HUES[other.toys[i].colour]).sum()
+                share = changed[:, columns].sum() / hues / (_area(toy) * view.scale**2)
+                shares[i] = min(float(share), 1.0)
+        return shares
+
+    def _may_be_seen(self, number: int) -> bool:
+        room, toy = self._room, self._room.toys[number]
         shut = toy.inside >= FIRST_CUP or (toy.inside == BOX and room.lid == LID_STEPS)
-        aside = not -toy.radius < toy.x - room.camera < room.view + toy.radius
-        if (shut and room.held != number) or aside:
-            return 0.0
-        other = room.copy()
-        other.toys[number].colour = (toy.colour + 3) % len(HUES)
-        hues = np.abs(HUES[toy.colour].astype(int) - HUES[other.toys[number].colour]).sum()
-        return float(np.abs(frame.astype(np.int16) - self._view.render(other)).sum() / hues)
+        return not shut and -toy.radius < toy.x - room.camera < room.view + toy.radius
+
+
+def _area(toy: Toy) -> float:
+    """Of its whole silhouette, in square units."""
+    return AREAS[SHAPES[toy.shape]] * toy.radius**2

@@ -6,6 +6,7 @@ over what is behind it. The wall with all that hangs on it is drawn once an epis
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
 
 import numpy as np
@@ -109,15 +110,15 @@ class View:
         return x - 0.5, (GROUND - toy.height - up) * self.scale - 0.5
 
     def landmarks(self, room: Room) -> np.ndarray:
-        """Boxes of what hangs on the wall, int64 `[m, 4]`: left, top, right, bottom in pixels of the view, exclusive
-        ends; those that are wholly in view."""
+        """Boxes around both halves of what hangs on the wall, int64 `[m, 4]`: left, top, right, bottom in pixels of the
+        view, exclusive ends; those that are wholly in view."""
         offset = round(room.camera * self.scale)
         boxes = []
         for _, x, low, wide, high in decoration(room):
-            left, right = (x - wide / 2) * self.scale - offset, (x + wide / 2) * self.scale - offset
-            top, bottom = (GROUND - low - high) * self.scale, (GROUND - low) * self.scale
-            if left >= 0 and right <= self.width:
-                boxes.append([round(left), round(top), round(right), round(bottom)])
+            edges = [round((x + side * wide / 2) * self.scale - offset) for side in (-1, 0, 1)]
+            top, bottom = round((GROUND - low - high) * self.scale), round((GROUND - low) * self.scale)
+            pairs = itertools.pairwise(edges)
+            boxes += [[left, top, right, bottom] for left, right in pairs if left >= 0 and right <= self.width]
         return np.array(boxes, np.int64).reshape(-1, 4)
 
     def _toy(self, frame: np.ndarray, offset: int, room: Room, toy: Toy) -> None:
