@@ -7,19 +7,16 @@ and the size of the view alone. Knows no pixels but where the wall's landmarks a
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim.evals.permanence.scene import COLOURS, CONTEXT, SHAPES
+from worldsim.evals.permanence.scene import COLOURS
 from worldsim_envs.toybox_layout import RADII, SLOT
 from worldsim_envs.toybox_moves import Moves, Pilot
 from worldsim_envs.toybox_room import (
-    BESIDES,
     BOX,
     BOX_HEIGHT,
     BOX_WALL,
@@ -46,40 +43,26 @@ from worldsim_envs.toybox_room import (
     UP,
     Cover,
     Room,
-    Toy,
 )
-from worldsim_envs.toybox_view import CARD, CARD_AT, View
+from worldsim_envs.toybox_sets import (
+    TAKEN,
+    Actor,
+    Plan,
+    a_toy,
+    apart,
+    empty_room,
+    hang_screen,
+    slots_of,
+    stroll,
+    twins_of,
+    way_out,
+)
+from worldsim_envs.toybox_view import View
 
-TAKEN = CONTEXT - 1  # actions between the context's frames
 SCREEN = 62.0  # units of its width where all is hidden behind it
-FARTHEST = 116.0  # units of the view that one can look away from: a room is only so wide
 PREVIEW = 20  # pans of the context that show what one will look at
 COVERING, SWAPPING, UNCOVERING = 48, 80, 34  # frames: cups over toys, two cups exchanged, a cup taken away
 OVER = 28.0  # fingertips' height at which a cup passes over a toy
-
-
-@dataclasses.dataclass
-class Plan:
-    """One seeded situation.
-
-    Attributes:
-        rooms: by twin, at the first context frame. The target is toy 0 of all but "absent", which lacks it.
-        targets: numbers of the toys that are hidden.
-        context, hide, hold: actions.
-        reveals: by point: k, the actions up to the gate, and what is special about it.
-        conditions, chance: as in `Scene`.
-        visible: the actions that hide, and that the visible control leaves out; empty: there is no control.
-    """
-
-    rooms: dict[str, Room]
-    targets: tuple[int, ...]
-    context: list[int]
-    hide: list[int]
-    hold: list[int]
-    reveals: dict[int, tuple[int, list[int], Mapping[str, Any]]]
-    conditions: dict[str, Any]
-    chance: float
-    visible: tuple[int, ...] = ()
 
 
 def plan(probe: str, seed: int, points: Sequence[int], view: View) -> Plan:
@@ -100,20 +83,20 @@ def _screen(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan
     """P1: toys behind the screen."""
     count = int(rng.integers(1, 6))
     width = SCREEN if count > 2 else float(rng.integers(23, 32) * 2)
-    room = _empty(rng, view)
-    middle = _hang_screen(room, width)
-    colours, places = rng.permutation(len(COLOURS)), rng.permutation(_slots(middle, width - 2, count + 1))
+    room = empty_room(rng, view)
+    middle = hang_screen(room, width)
+    colours, places = rng.permutation(len(COLOURS)), rng.permutation(slots_of(middle, width - 2, count + 1))
     radii = [r for r in RADII if r <= (width - 2) / (count + 1) / 2 - 0.75]
-    room.toys = [_toy(rng, colours[i], places[i], radii) for i in range(count)]
-    rooms = _twins(room, view, rng, colours[count], places[count])
+    room.toys = [a_toy(rng, colours[i], places[i], radii) for i in range(count)]
+    rooms = twins_of(room, view, rng, colours[count], places[count])
     return _behind_screen(rng, rooms, points, {"objects": count, "speed": 0.0})
 
 
 def _mover(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
-    """P2: one or two toys that go to and fro between two fences behind the screen."""
+    """P2: one or two toys that go back and forth between two fences behind the screen."""
     count = int(rng.choice([1, 1, 1, 2]))
-    room = _empty(rng, view)
-    middle = _hang_screen(room, SCREEN)
+    room = empty_room(rng, view)
+    middle = hang_screen(room, SCREEN)
     pen = float(rng.integers(20, 29) * 2)
     room.fences = [middle - pen / 2 - 1, middle + pen / 2 + 1]
     colours, radius = rng.permutation(len(COLOURS)), RADII[0]
@@ -121,43 +104,43 @@ def _mover(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
     radii_a_frame = float(rng.choice([0.5, 1.0, 2.0]))
     for i in range(count):
         low = middle - pen / 2 + share * i + radius
-        toy = _toy(rng, colours[i], low + int(rng.integers(int(share - 2 * radius) + 1)), [radius])
+        toy = a_toy(rng, colours[i], low + int(rng.integers(int(share - 2 * radius) + 1)), [radius])
         toy.vx = radii_a_frame * radius * int(rng.choice([-1, 1]))
         room.toys.append(toy)
     times = [0, TAKEN, *(TAKEN + 2 * SCREEN_STEPS + k for k in points)]
     low, least = int(middle - pen / 2 + radius), int(share - 2 * radius)
-    place = max((float(low + i) for i in rng.integers(least + 1, size=12)), key=lambda x: _apart(room, x, times))
-    rooms = _twins(room, view, rng, colours[count], place)
+    place = max((float(low + i) for i in rng.integers(least + 1, size=12)), key=lambda x: apart(room, x, times))
+    rooms = twins_of(room, view, rng, colours[count], place)
     return _behind_screen(rng, rooms, points, {"objects": count, "speed": radii_a_frame})
 
 
 def _count(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
     """P7: one to six toys behind the screen."""
     count = int(rng.integers(1, 7))
-    room = _empty(rng, view)
-    middle = _hang_screen(room, SCREEN)
-    colours, places = rng.permutation(len(COLOURS)), rng.permutation(_slots(middle, SCREEN - 2, max(count, 4)))
+    room = empty_room(rng, view)
+    middle = hang_screen(room, SCREEN)
+    colours, places = rng.permutation(len(COLOURS)), rng.permutation(slots_of(middle, SCREEN - 2, max(count, 4)))
     radii = [r for r in RADII if r <= (SCREEN - 2) / max(count, 4) / 2 - 0.75]
-    room.toys = [_toy(rng, colours[i], places[i], radii) for i in range(count)]
-    rooms = _twins(room, view, rng)
+    room.toys = [a_toy(rng, colours[i], places[i], radii) for i in range(count)]
+    rooms = twins_of(room, view, rng)
     return _behind_screen(rng, rooms, points, {"objects": count, "speed": 0.0})
 
 
 def _look_away(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
     """P3: come from aside, see the toys, look away from them and back."""
     count, beside = int(rng.integers(1, 5)), int(rng.integers(2))
-    reach, steps, right = _way_out(rng, view)
-    room = _empty(rng, view, away=steps if right else -steps)
+    reach, steps, right = way_out(rng, view)
+    room = empty_room(rng, view, away=steps if right else -steps)
     home = room.camera
     colours = rng.permutation(len(COLOURS))
     first = home + (0 if right else view.units - reach)
-    places = rng.permutation(_slots(first + reach / 2, reach - 4, count + 1))
+    places = rng.permutation(slots_of(first + reach / 2, reach - 4, count + 1))
     radii = [r for r in RADII if r <= (reach - 4) / (count + 1) / 2 - 1]
-    room.toys = [_toy(rng, colours[i], places[i], radii) for i in range(count)]
+    room.toys = [a_toy(rng, colours[i], places[i], radii) for i in range(count)]
     if beside:
         away = home + PAN * (steps if right else -steps) + view.units / 2
-        room.toys.append(_toy(rng, colours[4], away + int(rng.integers(-10, 11)), RADII))
-    rooms = _twins(room, view, rng, colours[5], places[count])
+        room.toys.append(a_toy(rng, colours[4], away + int(rng.integers(-10, 11)), RADII))
+    rooms = twins_of(room, view, rng, colours[5], places[count])
     out, back = (PAN_RIGHT, PAN_LEFT) if right else (PAN_LEFT, PAN_RIGHT)
     preview = min(steps, PREVIEW)
     for one in rooms.values():
@@ -165,20 +148,20 @@ def _look_away(rng: np.random.Generator, points: Sequence[int], view: View) -> P
     return Plan(
         rooms,
         tuple(range(count)),
-        [STAND] * 2 + [back] * preview + _stroll(rng, TAKEN - 2 - preview),
+        [STAND] * 2 + [back] * preview + stroll(rng, TAKEN - 2 - preview),
         [out] * steps,
-        _stroll(rng, max(points)),
+        stroll(rng, max(points)),
         {k: (k, [back] * steps, {}) for k in points},
         {"objects": count, "speed": 0.0, "camera": "pan"},
         1 / len(COLOURS),
-        visible=(PAN_LEFT, PAN_RIGHT),
+        hiding=(PAN_LEFT, PAN_RIGHT),
     )
 
 
 def _container(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
     """P4: a toy in the box, whose lid closes; other toys lie beside it."""
     rooms, others = _boxed(rng, view, int(rng.integers(0, 3)))
-    return _behind_lid(rng, rooms, _stroll(rng, max(points)), points, {"objects": 1 + others, "carried": False})
+    return _behind_lid(rng, rooms, stroll(rng, max(points)), points, {"objects": 1 + others, "carried": False})
 
 
 def _carried(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
@@ -204,22 +187,22 @@ def _carried(rng: np.random.Generator, points: Sequence[int], view: View) -> Pla
 def _shells(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
     """P5: cups come down over a toy, and are swapped; all are taken away again, from left to right."""
     cups = int(rng.choice([2, 3, 3, 3]))
-    room = _empty(rng, view)
+    room = empty_room(rng, view)
     slots = [room.camera + view.units / 2 + SLOT * (i - 1.5) for i in rng.permutation(4)]
     under, other, full, free = slots  # one of the first two has the toy, the third a cup, the fourth the second cup
     room.cups = [Cover(under, HIGH - CUP_HEIGHT), Cover(free), Cover(full)][:cups]
     colours = rng.permutation(len(COLOURS))
-    room.toys = [_toy(rng, colours[0], under, RADII[:2])]
+    room.toys = [a_toy(rng, colours[0], under, RADII[:2])]
     room.held, room.hand_x, room.hand_height = FIRST_CUP, under - room.camera, HIGH
     steps = int(rng.integers(1, 4)) * int(rng.choice([-1, 1]))
     if not 8 <= room.hand_x + steps * HAND <= view.units - 8:
         steps = -steps
     room.hand_x += steps * HAND
     room.cups[0].x += steps * HAND
-    rooms = _twins(room, view, rng, colours[1], other)
+    rooms = twins_of(room, view, rng, colours[1], other)
     context = [STAND] * 3 + [LEFT if steps > 0 else RIGHT] * abs(steps)
     context += [STAND] * (TAKEN - len(context))
-    actor = _Actor(room, context)
+    actor = Actor(room, context)
     hide = [DOWN] * int((HIGH - CUP_HEIGHT) / HAND) + [GRAB]
     actor.play(hide)
     hide += actor.act(lambda pilot: pilot.carry(FIRST_CUP + 1, other, OVER), COVERING - len(hide))
@@ -232,7 +215,7 @@ def _shells(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan
             hold += actor.act(lambda pilot, a=one, b=two: pilot.swap(a, b, free), SWAPPING)  # type: ignore[misc]
         if swaps in points:
             uncover: list[int] = []
-            revealer = _Actor(actor.room, [])
+            revealer = Actor(actor.room, [])
             for cup in np.argsort([c.x for c in actor.room.cups]):
                 uncover += revealer.act(lambda pilot, cup=cup: _uncover(pilot, FIRST_CUP + int(cup), free), UNCOVERING)  # type: ignore[misc]
             reveals[swaps] = (len(hold), uncover + [STAND] * (UNCOVERING * (3 - cups) + 8), {"swaps": swaps})
@@ -243,25 +226,25 @@ def _shells(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan
 def _interaction(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
     """P6: a toy is moved, painted, or put into the box, which closes; then one looks away and back."""
     kind, count = str(rng.choice(["move", "paint", "remove"])), int(rng.integers(1, 4))
-    reach, steps, right = _way_out(rng, view)
-    room = _empty(rng, view, away=steps if right else -steps)
+    reach, steps, right = way_out(rng, view)
+    room = empty_room(rng, view, away=steps if right else -steps)
     first = room.camera + (0 if right else view.units - reach)
-    slots = _slots(first + reach / 2, reach - 4, 5)
+    slots = slots_of(first + reach / 2, reach - 4, 5)
     at, side = int(rng.integers(1, 4)), int(rng.choice([-1, 1]))
     base = int(rng.integers(len(COLOURS)))
     colours = [(base + i) % len(COLOURS) for i in (0, 4, 5)]  # paint makes the target's the next; its twin's is 2 on
     free = [i for i in range(5) if i not in (at, at + side)]
     others = rng.permutation(free)[: count - 1]
-    room.toys = [_toy(rng, colours[0], slots[at], RADII[:2])]
-    room.toys += [_toy(rng, colours[i + 1], slots[o], RADII[:2]) for i, o in enumerate(others)]
+    room.toys = [a_toy(rng, colours[0], slots[at], RADII[:2])]
+    room.toys += [a_toy(rng, colours[i + 1], slots[o], RADII[:2]) for i, o in enumerate(others)]
     if kind == "remove":
         room.box = Cover(slots[at] + side * 20.0)
         room.toys = [t for t in room.toys if abs(t.x - room.box.x) > BOX_WIDTH / 2 + t.radius]
     target = room.toys[0]
     room.hand_x, room.hand_height = target.x - room.camera + HAND * int(rng.integers(-2, 3)), 20.0
-    rooms = _twins(room, view, rng, base + 2)
+    rooms = twins_of(room, view, rng, base + 2)
     context = [STAND] * 2
-    actor = _Actor(room, context)
+    actor = Actor(room, context)
     if kind == "paint":
         context += actor.act(lambda pilot: _paint(pilot, 0))
     elif kind == "move":
@@ -277,11 +260,11 @@ def _interaction(rng: np.random.Generator, points: Sequence[int], view: View) ->
         (0,),
         context,
         [out] * steps,
-        _stroll(rng, max(points)),
+        stroll(rng, max(points)),
         {k: (k, [back] * steps, {}) for k in points},
         conditions,
         1 / len(COLOURS) if kind == "paint" else 1 / 2,
-        visible=(PAN_LEFT, PAN_RIGHT),
+        hiding=(PAN_LEFT, PAN_RIGHT),
     )
 
 
@@ -297,132 +280,6 @@ PLANS: dict[str, Callable[[np.random.Generator, Sequence[int], View], Plan]] = {
 }
 
 
-class _Actor:
-    """Plays a copy of a room, and writes down what was done."""
-
-    def __init__(self, room: Room, actions: Sequence[int]):
-        self.room = room.copy()
-        self.play(actions)
-
-    def play(self, actions: Sequence[int]) -> None:
-        for action in actions:
-            self.room.step(action)
-
-    def act(self, way: Callable[[Pilot], Moves], frames: int = 0) -> list[int]:
-        """The actions of a way through it, followed by nothing up to so many frames."""
-        pilot = Pilot()
-        pilot.room = self.room
-        done = []
-        for action in way(pilot):
-            self.room.step(action)
-            done.append(action)
-        assert not frames or len(done) <= frames, (len(done), frames)
-        rest = [STAND] * (frames - len(done))
-        self.play(rest)
-        return done + rest
-
-
-def _empty(rng: np.random.Generator, view: View, away: int = 0) -> Room:
-    """A room without toys and cups, its box out of the way; `away`: pans to be made to the right (< 0: left)."""
-    least, most = max(-away, 0), int(BESIDES / PAN) - max(away, 0)
-    camera = PAN * int(rng.integers(least, most + 1))
-    left = camera - BOX_WIDTH / 2 - 4
-    box = left if left >= BOX_WIDTH / 2 else camera + view.units + BOX_WIDTH / 2 + 4
-    shape = int(rng.integers(len(SHAPES)))
-    hand = HAND * int(rng.integers(3, int(view.units / HAND) - 2))
-    return Room(
-        view=view.units,
-        look="day",
-        decor=int(rng.integers(2**31)),
-        toys=[],
-        box=Cover(box),
-        cups=[],
-        fences=[],
-        screen_x=float(rng.integers(int(view.units + BESIDES - 40))),
-        screen_width=40.0,
-        camera=camera,
-        hand_x=hand,
-        hand_height=float(rng.choice([32.0, 36.0, 40.0])),
-        goal=shape,
-    )
-
-
-def _way_out(rng: np.random.Generator, view: View) -> tuple[float, int, bool]:
-    """How many units of the view are left behind, by how many pans, and whether to the right."""
-    reach = min(view.units, FARTHEST)
-    return reach, math.ceil((reach + 8) / PAN), bool(rng.integers(2))
-
-
-def _hang_screen(room: Room, width: float) -> float:
-    """Hang the screen in the middle of the view; returns its middle."""
-    middle = room.camera + room.view / 2
-    room.screen_x, room.screen_width = middle - width / 2, width
-    return middle
-
-
-def _slots(middle: float, width: float, count: int) -> list[float]:
-    return [round((middle + width * ((i + 0.5) / count - 0.5)) * 4) / 4 for i in range(count)]
-
-
-def _toy(rng: np.random.Generator, colour: int, x: float, radii: Sequence[float]) -> Toy:
-    radius = float(rng.choice(list(radii)))
-    shape = int(rng.integers(len(SHAPES) if radius > RADII[0] else len(SHAPES) - 1))
-    return Toy(shape, int(colour), radius, float(x))
-
-
-def _twins(
-    room: Room, view: View, rng: np.random.Generator, colour: int | None = None, place: float | None = None
-) -> dict[str, Room]:
-    """The room, with landmarks in view, and what it is with another target: of that colour, there, or not at all."""
-    if room.toys and room.toys[0].shape == room.goal:
-        room.goal = (room.goal + 1) % len(SHAPES)  # nothing done to the target is to change the card
-    while not _landmarks_in_view(room, view):
-        room.decor = int(rng.integers(2**31))
-    twins = {"a": room}
-    if colour is not None:
-        twins["colour"] = room.copy()
-        twins["colour"].toys[0].colour = int(colour) % len(COLOURS)
-    if place is not None:
-        twins["place"] = room.copy()
-        twins["place"].toys[0].x = float(place)
-    twins["absent"] = room.copy()
-    del twins["absent"].toys[0]
-    return twins
-
-
-def _landmarks_in_view(room: Room, view: View) -> bool:
-    """Whether there is enough of them, above the toys and beside the card."""
-    boxes = view.landmarks(room) / view.scale
-    card = CARD_AT + CARD
-    return sum(bottom <= 36 and (left > card or top > card) for left, top, _, bottom in boxes) >= 4
-
-
-def _apart(room: Room, place: float, times: Sequence[int]) -> tuple[float, float]:
-    """How far the target, if it began at a place, would be from where it is: when last seen, and whenever looked for.
-
-    The first counts up to two radii; `times` are steps from the start, the second of them when it is last seen.
-    """
-    one, other = room.copy(), room.copy()
-    other.toys[0].x = place
-    distances = []
-    for step in range(max(times) + 1):
-        if step in times:
-            distances.append(abs(one.toys[0].x - other.toys[0].x))
-        one.step(STAND)
-        other.step(STAND)
-    return min(distances[1], 2 * room.toys[0].radius), min(distances)
-
-
-def _stroll(rng: np.random.Generator, frames: int) -> list[int]:
-    """The hand goes left and right and stands, for so many frames; half of the time it stands throughout."""
-    actions: list[int] = []
-    while len(actions) < frames and rng.random() < 0.97:
-        actions += [STAND] * int(rng.integers(1, 24))
-        actions += [int(rng.choice([LEFT, RIGHT]))] * int(rng.integers(1, 6))
-    actions = actions[:frames] if rng.random() < 0.5 else []
-    return actions + [STAND] * (frames - len(actions))
-
-
 def _behind_screen(
     rng: np.random.Generator, rooms: dict[str, Room], points: Sequence[int], conditions: dict[str, Any]
 ) -> Plan:
@@ -430,28 +287,28 @@ def _behind_screen(
     return Plan(
         rooms,
         tuple(range(len(rooms["a"].toys))),
-        _stroll(rng, TAKEN),
+        stroll(rng, TAKEN),
         [SCREEN_DOWN] * SCREEN_STEPS,
-        _stroll(rng, max(points)),
+        stroll(rng, max(points)),
         {k: (k, [SCREEN_UP] * SCREEN_STEPS, {}) for k in points},
         {**conditions, "camera": "still"},
         1 / len(COLOURS),
-        visible=(SCREEN_DOWN, SCREEN_UP),
+        hiding=(SCREEN_DOWN, SCREEN_UP),
     )
 
 
 def _boxed(rng: np.random.Generator, view: View, others: int) -> tuple[dict[str, Room], int]:
     """A toy in the open box in the middle of the view, and others beside it."""
-    room = _empty(rng, view)
+    room = empty_room(rng, view)
     room.box = Cover(room.camera + view.units / 2 + int(rng.integers(-6, 7)))
     colours, radius = rng.permutation(len(COLOURS)), RADII[0]
     off = float(rng.integers(4, 7)) * int(rng.choice([-1, 1]))
-    target = _toy(rng, colours[0], room.box.x + off, [radius])
+    target = a_toy(rng, colours[0], room.box.x + off, [radius])
     target.inside, target.height = BOX, BOX_WALL
     room.toys = [target]
     for i, side in enumerate(rng.permutation([-1, 1])[:others]):
-        room.toys.append(_toy(rng, colours[i + 1], room.box.x + side * int(rng.integers(19, 21)), RADII[:2]))
-    return _twins(room, view, rng, colours[5], room.box.x - off), others
+        room.toys.append(a_toy(rng, colours[i + 1], room.box.x + side * int(rng.integers(19, 21)), RADII[:2]))
+    return twins_of(room, view, rng, colours[5], room.box.x - off), others
 
 
 def _behind_lid(
@@ -466,13 +323,13 @@ def _behind_lid(
     return Plan(
         rooms,
         (0,),
-        _stroll(rng, TAKEN),
+        stroll(rng, TAKEN),
         turn,
         hold,
         {k: (k, turn, {}) for k in points},
         {**conditions, "speed": 0.0, "camera": "still"},
         1 / len(COLOURS),
-        visible=(LID,),
+        hiding=(LID,),
     )
 
 

@@ -18,8 +18,9 @@ import numpy as np
 from worldsim.evals.permanence.scene import REVEALED, SCORED, SHAPES, Branch, Control, Scene, Thing
 from worldsim.evals.permanence.scene import View as Truth
 from worldsim_envs.palette import HUES
-from worldsim_envs.toybox_plans import PLANS, Plan, plan
+from worldsim_envs.toybox_plans import PLANS, plan
 from worldsim_envs.toybox_room import BOX, FIRST_CUP, LID_STEPS, STAND, Room, Toy
+from worldsim_envs.toybox_sets import Plan
 from worldsim_envs.toybox_view import View
 
 PROBES = tuple(PLANS)
@@ -87,7 +88,7 @@ class _Performance:
             branches=tuple(branches),
             chance=planned.chance,
             start=start,
-            control=self._control() if self._twin == "a" and planned.visible else None,
+            control=self._control() if self._twin == "a" and planned.hiding else None,
         )
 
     def _branch(self, point: int, k: int, reveal: list[int], conditions: object) -> Branch:
@@ -110,7 +111,7 @@ class _Performance:
         after = max(k + len(reveal) for k, reveal, _ in planned.reveals.values()) + SCORED
         actions = [*planned.hide, *planned.hold]
         actions += [STAND] * (len(planned.hide) + after - len(actions))
-        actions = [STAND if action in planned.visible else action for action in actions]
+        actions = [STAND if action in planned.hiding else action for action in actions]
         starts = {p: len(planned.hide) + k + len(reveal) - 1 for p, (k, reveal, _) in planned.reveals.items()}
         wanted = {start + i for start in starts.values() for i in range(SCORED)}
         views = {}
