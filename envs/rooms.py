@@ -17,7 +17,7 @@ import numpy as np
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 from worldsim_envs.palette import COLOURS
-from worldsim_envs.rooms_plan import BODY, Plan, Thing, draw_place, draw_plan, draw_things
+from worldsim_envs.rooms_plan import BODY, Plan, Thing, draw_plan, draw_start, draw_things
 from worldsim_envs.rooms_view import View
 from worldsim_envs.world_env import WorldEnv
 
@@ -114,10 +114,7 @@ class RoomsEnv(WorldEnv):
         rng = np.random.default_rng(self._draw)
         self.plan = draw_plan(rng)
         self._things = draw_things(rng, self.plan)
-        heading, place = int(rng.integers(TURNS)), draw_place(rng, self.plan, 2 * BODY)
-        while any(math.dist(place, (t.x, t.y)) < 2 * BODY + t.radius for t in self._things):
-            place = draw_place(rng, self.plan, 2 * BODY)
-        self._pose = (*place, heading)
+        self._pose = (*draw_start(rng, self.plan, self._things), int(rng.integers(TURNS)))
         self._stage(options or {})
         return self._begin()
 

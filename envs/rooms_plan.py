@@ -164,6 +164,16 @@ def draw_place(rng: np.random.Generator, plan: Plan, margin: float) -> tuple[flo
     return float(rng.uniform(x0 + margin, x1 - margin)), float(rng.uniform(y0 + margin, y1 - margin))
 
 
+def draw_start(rng: np.random.Generator, plan: Plan, things: tuple[Thing, ...]) -> tuple[float, float]:
+    """A place for the player, clear of walls, and of things if one of some tries is."""
+
+    def room(place: tuple[float, float]) -> float:
+        return min((math.dist(place, (t.x, t.y)) - t.radius for t in things), default=math.inf)
+
+    places = [draw_place(rng, plan, 1.5 * BODY) for _ in range(30)]
+    return next((place for place in places if room(place) > 2 * BODY), max(places, key=room))
+
+
 def clear(plan: Plan, things: tuple[Thing, ...] | list[Thing], x: float, y: float, radius: float) -> bool:
     """Whether a thing at a place leaves the player room to pass between it, other things and doorways."""
     middles = (plan.doors[:, :2] + plan.doors[:, 2:]) / 2
