@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim.evals.permanence.scene import COLOURS
+from worldsim.evals.permanence.scene import COLOURS, SCORED
 from worldsim_envs.toybox_layout import RADII, SLOT
 from worldsim_envs.toybox_moves import Moves, Pilot
 from worldsim_envs.toybox_room import (
@@ -107,9 +107,10 @@ def _mover(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
         toy = a_toy(rng, colours[i], low + int(rng.integers(int(share - 2 * radius) + 1)), [radius])
         toy.vx = radii_a_frame * radius * int(rng.choice([-1, 1]))
         room.toys.append(toy)
-    times = [0, TAKEN, *(TAKEN + 2 * SCREEN_STEPS + k for k in points)]
+    gates = [TAKEN + 2 * SCREEN_STEPS + k for k in points]
+    times = [TAKEN, *(gate + i for gate in gates for i in range(SCORED))]
     low, least = int(middle - pen / 2 + radius), int(share - 2 * radius)
-    place = max((float(low + i) for i in rng.integers(least + 1, size=12)), key=lambda x: apart(room, x, times))
+    place = max((float(low + i) for i in rng.integers(least + 1, size=24)), key=lambda x: apart(room, x, times))
     rooms = twins_of(room, view, rng, colours[count], place)
     return _behind_screen(rng, rooms, points, {"objects": count, "speed": radii_a_frame})
 

@@ -149,20 +149,21 @@ def _landmarks_in_view(room: Room, view: View) -> bool:
     return sum(bottom <= 36 and (left > card or top > card) for left, top, _, bottom in boxes) >= 4
 
 
-def apart(room: Room, place: float, times: Sequence[int]) -> tuple[float, float]:
-    """How far the target, if it began at a place, would be from where it is: when last seen, and whenever looked for.
+def apart(room: Room, place: float, times: Sequence[int]) -> float:
+    """How far the target would be from where it is, had it begun at a place: mean and least, of which two radii count.
 
-    The first counts up to two radii; `times` are steps from the start, the second of them when it is last seen.
+    Args:
+        times: steps from the start, at which that matters.
     """
     one, other = room.copy(), room.copy()
     other.toys[0].x = place
-    distances = []
+    most, distances = 2 * room.toys[0].radius, []
     for step in range(max(times) + 1):
         if step in times:
-            distances.append(abs(one.toys[0].x - other.toys[0].x))
+            distances.append(min(abs(one.toys[0].x - other.toys[0].x), most))
         one.step(STAND)
         other.step(STAND)
-    return min(distances[1], 2 * room.toys[0].radius), min(distances)
+    return sum(distances) / len(distances) + min(distances)
 
 
 def stroll(rng: np.random.Generator, frames: int) -> list[int]:
