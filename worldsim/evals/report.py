@@ -234,7 +234,8 @@ def plot(curves: Curves) -> bytes:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(title=curves.title, xlabel=curves.x, ylabel=curves.y)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    if curves.lines:
+        axes.legend(fontsize=7)
     return _png(canvas)
 
 

@@ -18,7 +18,7 @@ from worldsim.evals.permanence.detector import Detection, detect, difference, ex
 from worldsim.evals.permanence.scene import LEAST_SEEN, SCORED, Branch, Scene, Thing, View
 
 WITHIN = 1.5  # radii: farther from where it should be, a target is misplaced
-LAGGING = 0.4  # of the way from where it was: what got no farther is frozen
+LAGGING = 0.45  # of the way from where it was: what got no farther is frozen
 SEEN = 0.5  # share of a thing that must be visible for it to be looked for
 MOST_SHOWN = 0.02  # of the hidden frames may show a target
 CHANGED = 15.0  # a pixel shows that the screen came back if it changed by this much (CIE76)
@@ -29,7 +29,7 @@ GATES = ("G0", "G1", "G2", "G3")
 FAILED = {"G0": "not seen", "G1": "not hidden", "G2": "not revealed", "G3": "background lost"}
 OUTCOMES = ("correct", "frozen", "vanished", "duplicated", "recoloured", "misplaced", "appeared", "misled")
 LABELS = (*OUTCOMES, *FAILED.values())
-# What counts as right: there and of the right colour; or that, in the right place and nothing twice (P7: as many).
+# What counts as right: there, of the right colour, and once; or that in the right place (P7: as many as there were).
 RIGHT = {"P1": "kept", "P3": "kept", "P4": "kept"}  # "correct" for all others
 
 
@@ -207,22 +207,28 @@ def found_before(scene: Scene) -> bool:
 
 
 def stayed_hidden(scene: Scene, hidden: np.ndarray) -> dict[int, bool]:
-    """G1 by point: hardly a hidden frame shows a target. `hidden`: uint8 `[h + k_max, H, W, 3]`, see `Answer`."""
+    """G1 by point: hardly a hidden frame shows a target, and the last one is not the view that will be revealed.
+
+    Args:
+        hidden: uint8 `[h + k_max, H, W, 3]`, see `Answer`.
+    """
     out_of_sight = hidden[len(scene.hide) - 1 :]
-    things = [scene.last.things[i] for i in scene.targets]
-    seen = shown(out_of_sight, things)
-    return {branch.point: bool(seen[: branch.k + 1].mean() <= MOST_SHOWN) for branch in scene.branches}
+    seen = shown(out_of_sight, [scene.last.things[i] for i in scene.targets])
+    passed = {}
+    for branch in scene.branches:
+        same = difference(out_of_sight[branch.k], branch.scored[0].frame) < CHANGED
+        still_there = same[_changed(scene, branch)[0]]
+        away = not len(still_there) or still_there.mean() < LEAST_BACK
+        passed[branch.point] = bool(away and seen[: branch.k + 1].mean() <= MOST_SHOWN)
+    return passed
 
 
 def came_back(scene: Scene, branch: Branch, frames: np.ndarray) -> bool:
     """G2: where the true picture changed by the reveal, objects left out, the generated one did too."""
     truth = np.stack([view.frame for view in branch.scored])
-    covered = branch.covered[None]
-    things = {thing for view in branch.scored for thing in view.things}.union(scene.before)
-    changed = (difference(truth, covered) > CHANGED) & ~_around(things, branch.covered)
     scored = frames[branch.gate : branch.gate + SCORED]
-    back = difference(scored, truth) < difference(scored, covered)
-    shares = [b[c].mean() if c.any() else 1.0 for b, c in zip(back, changed, strict=True)]
+    back = difference(scored, truth) < difference(scored, branch.covered[None])
+    shares = [b[c].mean() if c.any() else 1.0 for b, c in zip(back, _changed(scene, branch), strict=True)]
     return bool(np.median(shares) >= LEAST_BACK)
 
 
@@ -231,6 +237,13 @@ def background_kept(branch: Branch, frames: np.ndarray) -> bool:
     truth = np.stack([view.frame for view in branch.scored])
     off = np.median(difference(frames[branch.gate : branch.gate + SCORED], truth), axis=0)
     return all(off[y0:y1, x0:x1].mean() <= MOST_OFF for x0, y0, x1, y1 in branch.landmarks)
+
+
+def _changed(scene: Scene, branch: Branch) -> np.ndarray:
+    """Pixels that the reveal changes for real, objects left out, bool `[SCORED, H, W]`."""
+    truth = np.stack([view.frame for view in branch.scored])
+    things = {thing for view in branch.scored for thing in view.things}.union(scene.before)
+    return (difference(truth, branch.covered[None]) > CHANGED) & ~_around(things, branch.covered)
 
 
 def _around(things: Iterable[Thing], frame: np.ndarray) -> np.ndarray:
@@ -245,7 +258,7 @@ def _around(things: Iterable[Thing], frame: np.ndarray) -> np.ndarray:
 def _right(probe: str, made: Outcome) -> float:
     measure = RIGHT.get(probe, "correct")
     if measure == "kept" and not math.isnan(made.exists):
-        return float(made.exists == 1 and made.identity == 1)
+        return float(made.exists == 1 and made.identity == 1 and made.label != "duplicated")
     return float(made.label == "correct")
 
 

@@ -35,7 +35,7 @@ ARM_NAMES = {
     "freeze": "last seen, copied",
     "velocity": "constant velocity",
 }
-MEASURES = {"kept": "there, and of the right colour", "correct": "right colour, right place, nothing twice"}
+MEASURES = {"kept": "there once, and of the right colour", "correct": "there once, of the right colour, in its place"}
 TARGETS: dict[str, tuple[Target, ...]] = {
     "toybox": (
         Target("detector.codec_recall", least=LEAST_RECALL),
@@ -73,7 +73,7 @@ def sections(
 ) -> list[Section]:
     """All sections, the overview first."""
     known: Cells = {(c.arm, c.probe, c.point, c.metric): c.estimate for c in cells}
-    probes = [probe for probe in STAGED if ("model", probe, None, "right") in known]
+    probes = [probe for probe in STAGED if ("model", probe, None, "right_strict") in known]
     found = [_overview(judged, checks, known, trials, probes)]
     found += [_probe(probe, judged, known, trials.where(probe=probe), strips.get(probe)) for probe in probes]
     return [*found, *_absent_and_impossible(known, trials, probes), _detector(checks)]
@@ -98,7 +98,7 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
                 f"{probe} {PROBES[probe][0]}",
                 f"{number(_at(known, probe, points[0], 'right').value, '%')} at {points[0]}",
                 f"{number(right.value, '%')} at {points[-1]}",
-                number(known["model", probe, None, "right"].value, "%"),
+                number(known.get(("model", probe, None, "right"), NONE).value, "%"),
                 number(known.get(("cut", probe, None, "right"), NONE).value, "%"),
                 number(known["model", probe, None, "chance"].value, "%"),
                 _life(life, trials.where(probe=probe)),
@@ -106,7 +106,7 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
                 number(passed, "%"),
             )
         )
-    lines = {probe: _line(known, "model", probe) for probe in probes if probe != "P5"}
+    lines = {p: _line(known, "model", p) for p in probes if p != "P5" and ("model", p, None, "right") in known}
     survival = Curves("Right after k hidden frames", "k", "share right", lines, log_x=True, marks=_context(judged))
     valid = "The detector is valid." if is_valid(checks) else "THE SUITE IS INVALID HERE: see the detector at the end."
     method = (
@@ -157,8 +157,7 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
             section.figures.append(off)
     section.figures.extend(_lasting(probe, known, trials))
     lines = {name: _line(known, arm, probe) for arm, name in ARM_NAMES.items() if (arm, probe, None, "right") in known}
-    xs = lines["the model"][0]
-    lines["chance"] = (xs, np.full(len(xs), chance))
+    lines["chance"] = (np.array(points), np.full(len(points), chance))
     marks = {} if probe == "P5" else _context(judged)
     section.curves.append(Curves(f"{probe}: right", unit, "share right", lines, log_x=probe != "P5", marks=marks))
     section.stacks.append(_stack(f"{probe}: what became of them", mine, points))
