@@ -98,7 +98,7 @@ def _situation(env: RoomsEnv, seed: int, view: View) -> _Situation:
         places = _places(rng, env.plan, pose, view, count + 1)
         if places is None:
             continue
-        beside = _places(rng, env.plan, (x, y, away), view, int(rng.integers(2))) if way != "out" else None
+        beside = _places(rng, env.plan, (x, y, away), view, 1) if way != "out" else None
         colours = [int(colour) for colour in rng.permutation(len(COLOURS))]
         shapes = [int(shape) for shape in rng.integers(len(SHAPES), size=len(COLOURS))]
         placed = zip(colours, shapes, places[:count] + (beside or []), strict=False)

@@ -91,37 +91,38 @@ class RoomsExplorer:
         if kind == "turn":
             plans.append(("do", [side] * int(rng.choice([TURNS, TURNS, 2 * TURNS]))))
         elif kind == "away":
-            turns = int(rng.integers(AWAY[0], AWAY[1] + 1))
+            turns = int(rng.integers(AWAY[0] + 1, AWAY[1] + 1))
             back = [LEFT + RIGHT - side] * turns if rng.random() < 0.7 else [side] * (TURNS - turns)
             plans += [("do", [side] * turns), ("do", self._wait(turns)), ("do", back)]
             plans.append(("do", [STAND] * int(rng.integers(3, 12))))
         elif kind == "out":
-            plans += [("go", self._place(beside=True)), ("do", self._wait(AWAY[0])), ("go", here)]
+            plans += [("go", self._place(beside=True)), ("do", self._wait(AWAY[1])), ("go", here)]
             plans += [("face", (thing[1], thing[2]))] if thing is not None else []
             plans.append(("do", [STAND] * int(rng.integers(3, 12))))
         elif kind == "still":
-            plans.append(("do", [STAND] * self._while(4)))
+            plans.append(("do", [STAND] * self._while(4, 128)))
         elif kind == "keys":
             keys = rng.choice(6, size=int(rng.integers(3, 9)), p=[0.1, 0.2, 0.2, 0.2, 0.15, 0.15])
             plans.append(("do", [int(key) for key in keys for _ in range(rng.integers(1, 9))]))
+            plans.append(("do", [FORWARD] * int(rng.integers(0, 40))))  # into a wall, as like as not
         elif thing is not None and len(self._things) > 1:
             plans.append(("do", [FORWARD] * math.ceil(math.dist(here, (thing[1], thing[2])) / STEP)))
         plans.append(("go", self._place(beside=bool(rng.random() < 0.5))))
         self._plans = plans[::-1]
         self._sweep = int(rng.integers(2, 7))  # frames of turning it does while walking on
 
-    def _while(self, shortest: int) -> int:
-        return int(shortest * (LONGEST / shortest) ** self._rng.random())
+    def _while(self, shortest: int, longest: int) -> int:
+        return int(shortest * (longest / shortest) ** self._rng.random())
 
-    def _wait(self, room: int) -> list[int]:
-        """A while of standing, sometimes of looking about; `room`: turns either way that keep hidden what is hidden."""
-        left, reach = self._while(1), min(room - AWAY[0], 4)
+    def _wait(self, turns: int) -> list[int]:
+        """A while of standing and looking about, after so many turns away from what shall stay hidden."""
+        left, reach = self._while(1, LONGEST), min(turns - AWAY[0], 4)
         actions: list[int] = []
         while len(actions) < left:
-            actions += [STAND] * int(self._rng.integers(1, 1 + left))
-            if reach > 0 and self._rng.random() < 0.5:
-                side, turns = int(self._rng.integers(LEFT, RIGHT + 1)), int(self._rng.integers(1, reach + 1))
-                actions += [side] * turns + [LEFT + RIGHT - side] * turns
+            actions += [STAND] * min(left, int(self._rng.integers(1, 13)))
+            if left > 8 and self._rng.random() < 0.8:
+                side, glance = int(self._rng.integers(LEFT, RIGHT + 1)), int(self._rng.integers(1, reach + 1))
+                actions += [side] * glance + [LEFT + RIGHT - side] * glance
         return actions
 
     def _room(self, x: float, y: float) -> int:
