@@ -93,12 +93,20 @@ class View:
                 seen.append((ahead, aside, thing))
         for ahead, aside, thing in sorted(seen, key=lambda item: -item[0]):
             reach = SHADOW * thing.radius
-            sides = ((aside - 1.2 * reach) / ahead, (aside + 1.2 * reach) / ahead)
-            first, last = (min(max(round(self.width / 2 + self.focal * side), 0), self.width) for side in sides)
+            first, last = self._columns(ahead, aside, reach)
             part, slopes, walls = (each[..., first:last] for each in (picture, self._slopes, depth))
             if first < last and ahead - reach < walls.max():
                 self._paint_shadow(part, plan, slopes, walls, ahead, aside, reach)
                 self._paint_thing(part, thing, slopes, walls, ahead, aside)
+
+    def _columns(self, ahead: float, aside: float, radius: float) -> tuple[int, int]:
+        """First and last (exclusive) column in which a disc on the floor may be seen: between its tangents."""
+        if ahead <= radius:
+            return 0, self.width
+        reach = radius * math.sqrt(ahead**2 + aside**2 - radius**2)
+        left, right = ((ahead * aside + side) / (ahead**2 - radius**2) for side in (-reach, reach))
+        columns = math.floor(self.width / 2 + self.focal * left), math.ceil(self.width / 2 + self.focal * right)
+        return min(max(columns[0], 0), self.width), min(max(columns[1], 0), self.width)
 
     def _paint_shadow(
         self,
