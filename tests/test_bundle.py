@@ -20,7 +20,7 @@ from worldsim.errors import WorldsimError
 
 FILES = [
     "model.safetensors",
-    *(f"{graph}.onnx" for graph in GRAPHS),
+    *(f"{graph}.onnx" for graph in (*GRAPHS, "remember")),
     "starts/starts.safetensors",
     "starts/start-00.png",
     "preview.png",

@@ -16,7 +16,7 @@ FRAMES = 8  # more than twice the window
 
 @pytest.fixture(scope="module")
 def model() -> Dynamics:
-    return tiny_networks()[1].requires_grad_(False)
+    return tiny_networks(memory=())[1].requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_changed_future_changes_no_past_frame(model, clip):
 
 
 def test_a_frame_sees_its_window_and_nothing_before(clip):
-    config = dataclasses.replace(tiny_networks()[1].config, look_back=(0,))
+    config = dataclasses.replace(tiny_networks(memory=())[1].config, look_back=(0,))
     torch.manual_seed(1)
     model = Dynamics(config).requires_grad_(False)
     tokens, actions = clip

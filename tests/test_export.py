@@ -36,7 +36,7 @@ def test_weights_are_stored_once_in_half_precision(tiny_world):
     assert stored.keys() - handed == {"tokenizer.standardise.num_batches_tracked"}
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", (*GRAPHS, "remember"))
 def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
     path = tiny_world / f"{graph}.onnx"
     model = onnx.load(path, load_external_data=False)
@@ -52,7 +52,7 @@ def test_the_parity_report_measures_every_output(tiny_world):
     step = world_step(world)
     runtime = TorchRuntime(step, world.spec)
     parity = measure_parity(runtime, OnnxRuntime(world, "cpu", threads=1), step, tiny_world)
-    assert len(parity.differences) == 7
+    assert len(parity.differences) == 9
     for name in parity.differences:
         assert name in str(parity)
     assert max(parity.differences["step: latents"], parity.differences["encoder: latents"]) < 1e-4
@@ -120,7 +120,7 @@ def test_export_from_the_command_line(run, capsys, monkeypatch):
 
 def graphs_of(world: Bundle) -> dict[str, tuple[bytes, list[str]]]:
     """Graphs exported before."""
-    return {name: ((world.path / f"{name}.onnx").read_bytes(), world.graph_weights[name]) for name in GRAPHS}
+    return {name: ((world.path / f"{name}.onnx").read_bytes(), used) for name, used in world.graph_weights.items()}
 
 
 def test_what_does_not_fit_is_refused(run, capsys, small_recording):

@@ -37,12 +37,7 @@ def test_reaches_that_would_bring_frames_back_are_refused():
 
 @pytest.fixture(scope="module")
 def model() -> Dynamics:
-    torch.manual_seed(0)
-    model = Dynamics(dataclasses.replace(tiny_networks()[1].config, memory=REACH, recall=(0, 1)))
-    for weight in model.parameters():
-        if not weight.any():
-            torch.nn.init.normal_(weight, std=0.2)
-    return model.requires_grad_(False)
+    return tiny_networks(memory=REACH)[1].requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

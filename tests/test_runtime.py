@@ -44,10 +44,10 @@ def inputs(tiny_world: Path) -> tuple[np.ndarray, ...]:
 
 
 def assert_same(a: StepOutput, b: StepOutput) -> None:
-    for name in ("entry", "latents", "reward", "cont"):
+    for name in ("entry", "latents", "reward", "cont", "left"):
         x, y = getattr(a, name), getattr(b, name)
         assert x.shape == y.shape and x.dtype == y.dtype, name
-        close = HALF if name == "entry" else CLOSE
+        close = HALF if name in ("entry", "left") else CLOSE
         np.testing.assert_allclose(x.astype(np.float32), y.astype(np.float32), **close, err_msg=name)
     assert a.frame.dtype == b.frame.dtype == np.uint8
     assert np.abs(a.frame.astype(int) - b.frame).max() <= LEVELS

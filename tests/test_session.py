@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,20 @@ from tiny import WINDOW, tiny_clips, tiny_networks, tiny_spec
 
 from worldsim.bundle import open_world
 from worldsim.errors import WorldsimError
+from worldsim.memory import capacity
 from worldsim.runtime import load_runtime
-from worldsim.session import Session, State
+from worldsim.session import ROWS, Session, State
 from worldsim.step import WorldStep
 from worldsim.torch_runtime import TorchRuntime
 
 ACTIONS = (1, 2, 0, 2, 1, 1, 0)  # more than twice the window
 
 
-@pytest.fixture(scope="module", params=["onnx", "torch"])
+@pytest.fixture(scope="module", params=["onnx", "torch", "without memory"])
 def session(request: pytest.FixtureRequest, tiny_world: Path) -> Session:
+    if request.param == "without memory":
+        starts = open_world(tiny_world).starts
+        return Session(TorchRuntime(WorldStep(*tiny_networks(memory=())), tiny_spec(), starts=starts))
     return Session(load_runtime(open_world(tiny_world), request.param, "cpu"))
 
 
@@ -34,13 +37,13 @@ def play(session: Session, state: State, actions: tuple[int, ...] = ACTIONS) -> 
 
 
 def assert_equal(a: State, b: State) -> None:
-    assert len(a.entries) == len(b.entries)
-    for x, y in zip(a.entries, b.entries, strict=True):
-        np.testing.assert_array_equal(x, y)
-    for field in dataclasses.fields(State)[1:]:
-        x, y = getattr(a, field.name), getattr(b, field.name)
+    for name in ("entries", "log"):
+        for x, y in zip(getattr(a, name), getattr(b, name), strict=True):
+            np.testing.assert_array_equal(x, y)
+    for name in (*ROWS, "logged"):
+        x, y = getattr(a, name), getattr(b, name)
         assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y, err_msg=field.name)
+        np.testing.assert_array_equal(x, y, err_msg=name)
 
 
 def test_the_first_frame_is_the_real_one_and_time_counts_from_it(session):
@@ -150,8 +153,9 @@ def test_a_snapshot_without_memory(session):
 
 def test_snapshots_are_small(session):
     state, _ = play(session, session.start([0], [7]))
-    row = sum(array.nbytes for array in (*state.entries, state.latents, state.frame))
+    row = sum(array.nbytes for array in (*state.entries, *state.log, state.latents, state.frame))
     assert len(session.snapshot(state)) < row + 1024
+    assert len(state.log) <= capacity(session.runtime.reach)
 
 
 def test_a_snapshot_of_another_world_or_cut_is_refused(session):

@@ -12,10 +12,12 @@ import torch
 import worldsim
 from worldsim.dynamics import Dynamics, DynamicsConfig
 from worldsim.export import Parity, export_bundle
+from worldsim.memory import Reach
 from worldsim.spec import Action, WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
 
 HEIGHT, WIDTH, WINDOW, STARTS = 32, 48, 3, 5
+MEMORY = ((4, 1), (16, 3))
 SCHEDULE = (0.0, 0.5)
 ORIGIN = {"source": "random numbers", "licence": "MIT"}
 
@@ -34,12 +36,14 @@ def tiny_spec() -> WorldSpec:
     )
 
 
-def tiny_networks(seed: int = 0) -> tuple[Tokenizer, Dynamics]:
+def tiny_networks(seed: int = 0, memory: Reach = MEMORY) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = TokenizerConfig(channels=4, widths=(16, 24), blocks=1)
         tokenizer = Tokenizer(config)
+        _fill(tokenizer)
+        tokenizer.standardise(tokenizer.encoder(torch.randn(8, 3, HEIGHT, WIDTH)))  # gathers statistics
         dynamics = Dynamics(
             DynamicsConfig(
                 config.latent_shape(HEIGHT, WIDTH),
@@ -50,13 +54,18 @@ def tiny_networks(seed: int = 0) -> tuple[Tokenizer, Dynamics]:
                 look_back=(0, 1),
                 head_depth=1,
                 window=WINDOW,
+                memory=memory,
+                recall=(0, 1),
             )
         )
-        for weight in (*tokenizer.parameters(), *dynamics.parameters()):
-            if not weight.any():
-                torch.nn.init.normal_(weight, std=0.2)
-        tokenizer.standardise(tokenizer.encoder(torch.randn(8, 3, HEIGHT, WIDTH)))  # gathers statistics
+        _fill(dynamics)
     return tokenizer.eval(), dynamics.eval()
+
+
+def _fill(network: torch.nn.Module) -> None:
+    for weight in network.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.2)
 
 
 def tiny_clips(count: int, length: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +86,19 @@ def tiny_key() -> str:
     """Names all that decides what the bundle is: the sources it is made by and the versions of what it is made with."""
     digest = hashlib.sha256(f"{torch.__version__} {onnxruntime.__version__}".encode())
     engine = Path(worldsim.__file__).parent
-    made_by = ("spec", "layers", "flow", "tokenizer", "dynamics", "sampler", "step", "bundle", "export")
+    made_by = (
+        "spec",
+        "layers",
+        "flow",
+        "tokenizer",
+        "dynamics",
+        "memory",
+        "recall",
+        "sampler",
+        "step",
+        "bundle",
+        "export",
+    )
     for path in (Path(__file__), *(engine / f"{name}.py" for name in made_by)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -2,7 +2,7 @@
 
 world.json          format, spec, configs, sizes, origin and licence of the data, size and sha256 of every file
 model.safetensors   all weights once, float16
-step.onnx prefill.onnx encoder.onnx decoder.onnx    graphs without weights
+step.onnx prefill.onnx encoder.onnx decoder.onnx    graphs without weights; with memory, remember.onnx too
 starts/             places to begin: start-00.png (frames, top to bottom), starts.safetensors (actions, latents)
 preview.png         for the gallery
 card.md             what was measured; the one file that may change
@@ -28,6 +28,7 @@ import safetensors
 import safetensors.numpy
 
 from worldsim.errors import WorldsimError
+from worldsim.memory import Reach
 from worldsim.spec import WorldSpec
 
 FORMAT = 1
@@ -63,7 +64,7 @@ class Bundle:
         spec: the world.
         digest: names it: sha256 over everything in it but the card.
         configs: {"tokenizer", "dynamics": fields of their configs, "schedule": the sampler's signal levels}.
-        window, draws, latent_shape, entry_shape: see `worldsim.runtime.Runtime`.
+        window, draws, latent_shape, entry_shape, reach, log_shape: see `worldsim.runtime.Runtime`.
         graph_weights: for each graph the names of the weights it is handed.
         origin: source and licence of the frames it learned from.
 
@@ -84,7 +85,11 @@ class Bundle:
             self.latent_shape: tuple[int, int, int] = (c, h, w)
             looks, tokens, numbers = sizes["entry"]
             self.entry_shape: tuple[int, int, int] = (looks, tokens, numbers)
-            self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in GRAPHS}
+            log, memory = sizes.get("log"), sizes.get("memory", [])
+            self.log_shape: tuple[int, int, int] | None = (log[0], log[1], log[2]) if log else None
+            self.reach: Reach = tuple((int(age), int(every)) for age, every in memory)
+            graphs = (*GRAPHS, *(["remember"] if log else []))
+            self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in graphs}
             self.origin: dict[str, Any] = manifest["origin"]
             files = dict(manifest["files"])
         except (KeyError, TypeError, ValueError) as error:
@@ -188,7 +193,8 @@ def write_bundle(
     Args:
         folder: an empty one.
         spec: the world.
-        configs, sizes, origin: as `Bundle` has them; sizes are {"window", "draws", "latents", "entry"}.
+        configs, sizes, origin: as `Bundle` has them; sizes are {"window", "draws", "latents", "entry"} and, with memory,
+            {"memory", "log"}.
         weights: as they are stored, float16 where that is enough.
         graphs: for each of `GRAPHS` its ONNX bytes and the names of the weights it is handed.
         starts: at least one.

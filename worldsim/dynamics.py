@@ -228,24 +228,22 @@ class Dynamics(nn.Module):
         """The log of the frames before, and what each of the T frames leaves to those after it.
 
         Returns:
-            `[B, S + T - 1, K, N, 2 E]`, and the age of each as seen from each of the T, `[B, T, S + T - 1]`.
+            `[B, S + T, K, N, 2 E]`, and the age of each as seen from each of the T, `[B, T, S + T]`; less than 1 is not
+            looked at.
         """
-        b, t = actions.shape
-        if not self.config.memory or (log is None and t == 1):
+        if not self.config.memory:
             return None, None
+        b, t = actions.shape
+        if log is not None and age is not None and t == 1:
+            return log, age[:, None]
         now = torch.arange(t, device=tokens.device)
-        logs, ages = [], []
-        if log is not None and age is not None:
-            logs.append(log)
-            ages.append(torch.where(age[:, None] > 0, age[:, None] + now[:, None], 0))
-        if t > 1:
-            logs.append(
-                self.remember(tokens[:, :-1], tokens[:, 1:], actions[:, :-1]).to(
-                    log.dtype if log is not None else tokens.dtype
-                )
-            )
-            ages.append((now[:, None] - now[:-1]).expand(b, -1, -1))
-        return torch.cat(logs, dim=1), torch.cat(ages, dim=2)
+        following = tokens.roll(-1, dims=1)  # what follows the last one is not known, and not looked at
+        own = self.remember(tokens, following, actions)
+        own_age = (now[:, None] - now).expand(b, -1, -1)
+        if log is None or age is None:
+            return own, own_age
+        older = torch.where(age[:, None] > 0, age[:, None] + now[:, None], 0)
+        return torch.cat([log, own.to(log.dtype)], dim=1), torch.cat([older, own_age], dim=2)
 
     def denoise(self, features: Tensor, previous: Tensor, noisy: Tensor, tau: Tensor) -> HeadOutput:
         """Run the head once.

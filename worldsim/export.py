@@ -29,13 +29,13 @@ from worldsim.errors import WorldsimError
 from worldsim.runtime import OnnxRuntime
 from worldsim.sampler import SCHEDULE
 from worldsim.spec import WorldSpec
-from worldsim.step import DRAWS, Decode, Encode, Prefill, WorldStep, example_inputs
+from worldsim.step import DRAWS, Decode, Encode, Prefill, Remember, WorldStep, example_inputs
 from worldsim.tokenizer import Tokenizer
 from worldsim.torch_runtime import TorchRuntime
 
 # Largest difference allowed between ONNX Runtime and torch: of float32 numbers of the order of 1, of float16 cache
 # entries (one rounding at 4), and of pixels in levels of 255.
-TOLERANCE = {"latents": 1e-3, "outcome": 1e-3, "entries": 4e-3, "frames": 1.0}
+TOLERANCE = {"latents": 1e-3, "outcome": 1e-3, "entries": 4e-3, "log": 4e-3, "frames": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +115,7 @@ def export_bundle(
                 "draws": DRAWS,
                 "latents": config.latent_shape,
                 "entry": config.entry_shape,
+                **({"memory": config.memory, "log": config.log_shape} if config.memory else {}),
             },
             origin=origin,
             weights=weights,
@@ -143,7 +144,7 @@ def stored_weights(step: WorldStep) -> dict[str, np.ndarray]:
 
 
 def export_graphs(step: WorldStep, spec: WorldSpec) -> dict[str, tuple[bytes, list[str]]]:
-    """ONNX bytes of the four graphs, and the names of the weights that each must be handed."""
+    """ONNX bytes of the graphs, and the names of the weights that each must be handed."""
     generator = torch.Generator().manual_seed(0)
     config = step.dynamics.config
     frames = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
@@ -154,8 +155,17 @@ def export_graphs(step: WorldStep, spec: WorldSpec) -> dict[str, tuple[bytes, li
     outputs = ["entry", "next_latents", "frame", "reward", "cont"]
     inputs = ["cache", "length", "latents", "actions", "noise"]
     known = step.state_dict().keys()
+    dynamic: tuple[dict[int, Any], ...] = (one,) * 5
+    graphs = {}
+    if config.memory:
+        log = {0: batch, 1: torch.export.Dim("log", min=1, max=4096)}
+        inputs, outputs, dynamic = [*inputs, "log", "age"], [*outputs, "left"], (*dynamic, log, log)
+        names = ["before", "after", "actions"]
+        example = latents, latents.clone(), actions  # the same tensor twice would be one input
+        graphs["remember"] = _graph(Remember(step.dynamics), example, (two,) * 3, names, ["left"], known)
     return {
-        "step": _graph(step, example_inputs(step, 2, generator), (one,) * 5, inputs, outputs, known),
+        **graphs,
+        "step": _graph(step, example_inputs(step, 2, generator), dynamic, inputs, outputs, known),
         "prefill": _graph(
             Prefill(step.dynamics), (latents, actions), (two, two), ["latents", "actions"], ["entries"], known
         ),
@@ -231,6 +241,10 @@ def measure_parity(reference: TorchRuntime, onnx: OnnxRuntime, step: WorldStep, 
         "encoder: latents": _difference(reference.encode(frames), onnx.encode(frames)),
         "decoder: frames": _difference(reference.decode(latents), onnx.decode(latents)),
     }
+    if a.left is not None and b.left is not None:
+        differences["step: log"] = _difference(a.left, b.left)
+        known = latents, latents[:, ::-1].copy(), actions
+        differences["remember: log"] = _difference(reference.remember(*known), onnx.remember(*known))
     single, one = tuple(array[:1] for array in example), latents[:1, :1]
     threads = torch.get_num_threads()
     torch.set_num_threads(onnx.threads)

@@ -5,7 +5,8 @@
 
 Knows nothing of rollouts: what to keep from step to step is the session's business.
 
-B batch, T frames, W window, L x M x F one frame's cache entry, C x h x w latents, H x W pixels.
+B batch, T frames, W window, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, S frames
+in the log, K x N x Q what each of them left there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import onnxruntime
 
 from worldsim.bundle import Bundle, Starts
 from worldsim.errors import WorldsimError, require
+from worldsim.memory import Reach
 from worldsim.spec import WorldSpec
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -36,6 +38,7 @@ class StepOutput(NamedTuple):
         frame: uint8 `[B, H, W, 3]`, the new frame.
         reward: float32 `[B]`, expected.
         cont: float32 `[B]`, probability that play goes on.
+        left: float16 `[B, K, N, Q]`, what the frame that was on screen leaves in the log; None without memory.
     """
 
     entry: np.ndarray
@@ -43,6 +46,7 @@ class StepOutput(NamedTuple):
     frame: np.ndarray
     reward: np.ndarray
     cont: np.ndarray
+    left: np.ndarray | None = None
 
 
 class Runtime(Protocol):
@@ -53,6 +57,8 @@ class Runtime(Protocol):
         window: W, how many past frames a step can see.
         latent_shape: (C, h, w).
         entry_shape: (L, M, F).
+        reach: which older frames are remembered; () without memory.
+        log_shape: (K, N, Q), what each of them leaves in the log; None without memory.
         draws: arrays of noise a frame.
         digest: names these weights; a snapshot of one world does not fit another.
         starts: where play can begin; None if the runtime was made in memory, without a bundle.
@@ -62,6 +68,8 @@ class Runtime(Protocol):
     window: int
     latent_shape: tuple[int, int, int]
     entry_shape: tuple[int, int, int]
+    reach: Reach
+    log_shape: tuple[int, int, int] | None
     draws: int
     digest: str
     starts: Starts | None
@@ -76,8 +84,18 @@ class Runtime(Protocol):
         """Latents float32 `[B, T, C, h, w]` and the actions taken on seeing them, int64 `[B, T]` -> cache entries
         float16 `[B, T, L, M, F]`."""
 
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Latents and those of the frames that followed, two of float32 `[B, T, C, h, w]`, and the actions between
+        them, int64 `[B, T]` -> what the frames leave in the log, float16 `[B, T, K, N, Q]`. Only with memory."""
+
     def step(
-        self, cache: np.ndarray, length: np.ndarray, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray
+        self,
+        cache: np.ndarray,
+        length: np.ndarray,
+        latents: np.ndarray,
+        actions: np.ndarray,
+        noise: np.ndarray,
+        *memory: np.ndarray,
     ) -> StepOutput:
         """Generate the next frame.
 
@@ -87,6 +105,8 @@ class Runtime(Protocol):
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it.
             noise: float32 `[B, draws, C, h, w]`, standard normal.
+            memory: with memory, the log float16 `[B, S, K, N, Q]`, S at least 1, and how many frames before the one on
+                screen each of it is, int64 `[B, S]`, 0 for nothing.
         """
 
 
@@ -130,6 +150,7 @@ class OnnxRuntime:
         self.starts: Starts | None = bundle.starts
         self.window, self.draws = bundle.window, bundle.draws
         self.latent_shape, self.entry_shape = bundle.latent_shape, bundle.entry_shape
+        self.reach, self.log_shape = bundle.reach, bundle.log_shape
         self.threads = threads or min(MOST_THREADS, _cores())
         self._bundle, self._providers = bundle, _providers(device)
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
@@ -154,11 +175,21 @@ class OnnxRuntime:
         """Known frames -> cache entries, see `Runtime`."""
         return self._run("prefill", latents, actions)[0]
 
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """What known frames leave in the log, see `Runtime`."""
+        return self._run("remember", before, after, actions)[0]
+
     def step(
-        self, cache: np.ndarray, length: np.ndarray, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray
+        self,
+        cache: np.ndarray,
+        length: np.ndarray,
+        latents: np.ndarray,
+        actions: np.ndarray,
+        noise: np.ndarray,
+        *memory: np.ndarray,
     ) -> StepOutput:
         """The next frame, see `Runtime`."""
-        return StepOutput(*self._run("step", cache, length, latents, actions, noise))
+        return StepOutput(*self._run("step", cache, length, latents, actions, noise, *memory))
 
     def _run(self, graph: str, *inputs: np.ndarray) -> list[Any]:
         if graph not in self._sessions:

@@ -7,7 +7,8 @@
 Keeping an old state is rewind, stepping it with another action is a branch, `snapshot` of it is a save file. States
 share the cache entries of frames they have both seen. Knows nothing of windows, gymnasium or torch.
 
-B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels.
+B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, K x N x Q what a
+frame left in the log.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import safetensors
 import safetensors.numpy
 
 from worldsim.errors import WorldsimError
+from worldsim.memory import remembered
 from worldsim.noise import frame_noise
 from worldsim.runtime import Runtime
 
@@ -32,6 +34,9 @@ class State:
     Attributes:
         entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
         length: int64 `[B]`, how many of the newest entries are real for each row.
+        log: what is remembered of older frames, oldest first, each float16 `[B, K, N, Q]`; empty without memory.
+        logged: int64 `[len(log), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
+        number: int64 `[B]`, frames seen before the one on screen.
         latents: float32 `[B, C, h, w]` of the frame on screen.
         frame: uint8 `[B, H, W, 3]`, on screen.
         index: int64 `[B]`, frames generated since the last real one.
@@ -40,18 +45,24 @@ class State:
 
     entries: tuple[np.ndarray, ...]
     length: np.ndarray
+    log: tuple[np.ndarray, ...]
+    logged: np.ndarray
+    number: np.ndarray
     latents: np.ndarray
     frame: np.ndarray
     index: np.ndarray
     seed: np.ndarray
 
     def __post_init__(self) -> None:
-        for array in (*self.entries, self.length, self.latents, self.frame, self.index, self.seed):
+        for array in (*self.entries, *self.log, self.logged, *(getattr(self, name) for name in ROWS)):
             array.flags.writeable = False
 
     def __len__(self) -> int:
         """B."""
         return len(self.length)
+
+
+ROWS = ("length", "number", "latents", "frame", "index", "seed")  # fields of a state with one row for each world
 
 
 class Frame(NamedTuple):
@@ -123,24 +134,33 @@ class Session:
         actions = self._actions(actions, (len(state),))
         shape, draws = self.runtime.latent_shape, self.runtime.draws
         noise = [frame_noise(int(s), int(i) + 1, draws, shape) for s, i in zip(state.seed, state.index, strict=True)]
-        made = self.runtime.step(self._cache(state), state.length, state.latents, actions, np.stack(noise))
+        inputs = self._cache(state), state.length, state.latents, actions, np.stack(noise), *self._memory(state)
+        made = self.runtime.step(*inputs)
+        log, logged = self._remember(state, made.left)
         new = State(
-            (*state.entries, made.entry)[-self.window :],
-            np.minimum(state.length + 1, self.window),
-            made.latents,
-            made.frame,
-            state.index + 1,
-            state.seed,
+            entries=(*state.entries, made.entry)[-self.window :],
+            length=np.minimum(state.length + 1, self.window),
+            log=log,
+            logged=logged,
+            number=state.number + 1,
+            latents=made.latents,
+            frame=made.frame,
+            index=state.index + 1,
+            seed=state.seed,
         )
         return new, Frame(made.frame, made.reward, made.cont)
 
     def stack(self, states: Sequence[State]) -> State:
         """Several states as the rows of one; they may have been played for different times."""
-        most = max(len(state.entries) for state in states)
-        padded = [[self._blank(len(s))] * (most - len(s.entries)) + list(s.entries) for s in states]
-        entries = tuple(np.concatenate(parts) for parts in zip(*padded, strict=True))
-        rest = ([getattr(s, name) for s in states] for name in ("length", "latents", "frame", "index", "seed"))
-        return State(entries, *(np.concatenate(parts) for parts in rest))
+        shape = self.runtime.log_shape or ()
+        most = max(len(s.log) for s in states)
+        logged = [np.pad(s.logged, ((most - len(s.log), 0), (0, 0)), constant_values=-1) for s in states]
+        return State(
+            entries=_aligned([s.entries for s in states], [len(s) for s in states], self.runtime.entry_shape),
+            log=_aligned([s.log for s in states], [len(s) for s in states], shape),
+            logged=np.concatenate(logged, axis=1),
+            **{name: np.concatenate([getattr(s, name) for s in states]) for name in ROWS},
+        )
 
     def split(self, state: State) -> list[State]:
         """The rows of a state as states of one row."""
@@ -148,15 +168,23 @@ class Session:
         for i in range(len(state)):
             row = slice(i, i + 1)
             newest = state.entries[len(state.entries) - int(state.length[i]) :]
-            rest = (getattr(state, name)[row] for name in ("length", "latents", "frame", "index", "seed"))
-            rows.append(State(tuple(entry[row] for entry in newest), *rest))
+            own = np.flatnonzero(state.logged[:, i] >= 0)
+            rows.append(
+                State(
+                    entries=tuple(entry[row] for entry in newest),
+                    log=tuple(state.log[j][row] for j in own),
+                    logged=state.logged[own, row],
+                    **{name: getattr(state, name)[row] for name in ROWS},
+                )
+            )
         return rows
 
     def snapshot(self, state: State) -> bytes:
         """A state as the bytes of a safetensors file; `restore` gives it back bit for bit."""
-        shape = (len(state.entries), len(state), *self.runtime.entry_shape)
-        tensors = {field.name: getattr(state, field.name) for field in dataclasses.fields(State)[1:]}
-        tensors["entries"] = np.array(state.entries, np.float16).reshape(shape)
+        tensors = {name: getattr(state, name) for name in (*ROWS, "logged")}
+        for name, shape in (("entries", self.runtime.entry_shape), ("log", self.runtime.log_shape or ())):
+            parts = getattr(state, name)
+            tensors[name] = np.array(parts, np.float16).reshape(len(parts), len(state), *shape)
         tensors["world"] = np.frombuffer(bytes.fromhex(self.runtime.digest), np.uint8)
         return safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
@@ -168,8 +196,8 @@ class Session:
         """
         try:
             tensors = safetensors.numpy.load(data)
-            world, entries = bytes(tensors.pop("world")).hex(), tensors.pop("entries")
-            state = State(tuple(entries), **tensors)
+            world, entries, log = bytes(tensors.pop("world")).hex(), tensors.pop("entries"), tensors.pop("log")
+            state = State(tuple(entries), log=tuple(log), **tensors)
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise WorldsimError(f"not a whole snapshot of a world ({error}). Restore another one.") from error
         if world != self.runtime.digest:
@@ -189,13 +217,20 @@ class Session:
         if length > 1:
             made = self.runtime.prefill(latents[:, :-1], actions)[:, -self.window :]
             entries = tuple(np.ascontiguousarray(made[:, t]) for t in range(made.shape[1]))
+        log: tuple[np.ndarray, ...] = ()
+        if length > 1 and self.runtime.reach:
+            left = self.runtime.remember(latents[:, :-1], latents[:, 1:], actions)
+            log = tuple(np.ascontiguousarray(left[:, t]) for t in range(length - 1))
         return State(
-            entries,
-            np.full(batch, len(entries), np.int64),
-            np.ascontiguousarray(latents[:, -1]),
-            frame.copy(),
-            np.zeros(batch, np.int64),
-            np.array([int(seed) for seed in seeds], np.uint64),
+            entries=entries,
+            length=np.full(batch, len(entries), np.int64),
+            log=log,
+            logged=np.arange(len(log))[:, None].repeat(batch, axis=1),
+            number=np.full(batch, length - 1, np.int64),
+            latents=np.ascontiguousarray(latents[:, -1]),
+            frame=frame.copy(),
+            index=np.zeros(batch, np.int64),
+            seed=np.array([int(seed) for seed in seeds], np.uint64),
         )
 
     def _actions(self, actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -215,3 +250,31 @@ class Session:
 
     def _blank(self, batch: int) -> np.ndarray:
         return np.zeros((batch, *self.runtime.entry_shape), np.float16)
+
+    def _memory(self, state: State) -> tuple[np.ndarray, ...]:
+        """The log as the runtime takes it, `[B, S, K, N, Q]`, and ages `[B, S]`; nothing without memory."""
+        if self.runtime.log_shape is None:
+            return ()
+        if not state.log:
+            blank = np.zeros((len(state), 1, *self.runtime.log_shape), np.float16)
+            return blank, np.zeros((len(state), 1), np.int64)
+        age = state.number - state.logged
+        kept = (state.logged >= 0) & remembered(state.logged, age, self.runtime.reach)
+        return np.stack(state.log, axis=1), np.ascontiguousarray(np.where(kept, age, 0).T)
+
+    def _remember(self, state: State, left: np.ndarray | None) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """The log of the next state, and the numbers of its frames, without what no row remembers any more."""
+        if left is None:
+            return state.log, state.logged
+        log, logged = (*state.log, left), np.concatenate([state.logged, state.number[None]])
+        kept = (logged >= 0) & remembered(logged, state.number + 1 - logged, self.runtime.reach)
+        some = np.flatnonzero(kept.any(axis=1))
+        return tuple(log[i] for i in some), logged[some]
+
+
+def _aligned(parts: list[tuple[np.ndarray, ...]], rows: list[int], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Tuples of float16 `[rows, *shape]`, the newest last, side by side; nothing where one is shorter."""
+    most = max(map(len, parts))
+    blanks = [np.zeros((n, *shape), np.float16) for n in rows]
+    padded = [[blank] * (most - len(part)) + list(part) for part, blank in zip(parts, blanks, strict=True)]
+    return tuple(np.concatenate(side) for side in zip(*padded, strict=True))

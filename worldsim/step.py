@@ -3,7 +3,8 @@
     previous frame's latents + action --trunk--> features, cache entry
     noise --head, K passes--> latents --decoder--> frame;  reward and continue from the last pass
 
-B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width D, C x h x w latents, A actions.
+B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width D, C x h x w latents, A actions,
+S x K x N x Q the log.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from worldsim.dynamics import Dynamics, HeadOutput
 from worldsim.flow import expected_reward
+from worldsim.memory import capacity
 from worldsim.sampler import SCHEDULE, euler
 from worldsim.tokenizer import Tokenizer, to_frames, to_pixels
 
@@ -51,8 +53,15 @@ class WorldStep(nn.Module):
         self.tokenizer, self.dynamics, self.schedule = tokenizer, dynamics, tuple(schedule)
 
     def forward(
-        self, cache: Tensor, length: Tensor, latents: Tensor, actions: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        self,
+        cache: Tensor,
+        length: Tensor,
+        latents: Tensor,
+        actions: Tensor,
+        noise: Tensor,
+        log: Tensor | None = None,
+        age: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """One frame.
 
         Args:
@@ -61,6 +70,8 @@ class WorldStep(nn.Module):
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it; A is the null action.
             noise: float32 `[B, DRAWS, C, h, w]`, standard normal.
+            log: float16 `[B, S, K, N, Q]`, what is remembered; only of a world with memory, as the next.
+            age: int64 `[B, S]`, how many frames before the one on screen; 0 for nothing.
 
         Returns:
             entry: float16 `[B, L, M, F]` of the frame on screen, to append to the cache.
@@ -68,14 +79,15 @@ class WorldStep(nn.Module):
             frame: uint8 `[B, H, W, 3]`, the next frame.
             reward: float32 `[B]`, expected.
             cont: float32 `[B]`, probability that play goes on.
+            left: float16 `[B, K, N, Q]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
-        entry, output = next_tokens(
-            model, self.schedule, cache, length, model.to_tokens(latents), actions, model.to_tokens(noise[:, 0])
-        )
+        previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
+        entry, output = next_tokens(model, self.schedule, cache, length, previous, actions, noisy, log, age)
         latents = model.to_latents(output.clean)
         frame = to_frames(self.tokenizer.decode(latents))
-        return entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid()
+        made = entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid()
+        return (*made, model.remember(previous, output.clean, actions).half()) if model.config.memory else made
 
 
 class Prefill(nn.Module):
@@ -88,6 +100,20 @@ class Prefill(nn.Module):
     def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents `[B, T, C, h, w]`, the actions taken on seeing them int64 `[B, T]` -> float16 `[B, T, L, M, F]`."""
         return self.dynamics.look(self.dynamics.to_tokens(latents), actions)[1].half()
+
+
+class Remember(nn.Module):
+    """What known frames leave in the log."""
+
+    def __init__(self, dynamics: Dynamics):
+        super().__init__()
+        self.dynamics = dynamics
+
+    def forward(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
+        """Latents and those of the frames that followed, two of `[B, T, C, h, w]`, the actions between them int64
+        `[B, T]` -> float16 `[B, T, K, N, Q]`."""
+        model = self.dynamics
+        return model.remember(model.to_tokens(before), model.to_tokens(after), actions).half()
 
 
 class Encode(nn.Module):
@@ -117,10 +143,15 @@ class Decode(nn.Module):
 def example_inputs(step: WorldStep, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Random inputs of `WorldStep.forward` with the right shapes, for export, parity checks and benchmarks."""
     config = step.dynamics.config
-    return (
+    example = (
         torch.randn(batch, config.window, *config.entry_shape, generator=generator).half(),
         torch.randint(0, config.window + 1, (batch,), generator=generator),
         torch.randn(batch, *config.latent_shape, generator=generator),
         torch.randint(0, config.actions + 1, (batch,), generator=generator),
         torch.randn(batch, DRAWS, *config.latent_shape, generator=generator),
     )
+    if config.log_shape is None:
+        return example
+    most = capacity(config.memory)
+    log = torch.randn(batch, most, *config.log_shape, generator=generator).half()
+    return *example, log, torch.randint(0, config.memory[-1][0] + 1, (batch, most), generator=generator)

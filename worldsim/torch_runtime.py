@@ -13,7 +13,7 @@ from worldsim.dynamics import Dynamics, DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
 from worldsim.runtime import Device, StepOutput
 from worldsim.spec import WorldSpec
-from worldsim.step import DRAWS, Decode, Encode, Prefill, WorldStep
+from worldsim.step import DRAWS, Decode, Encode, Prefill, Remember, WorldStep
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
 
 
@@ -42,6 +42,8 @@ class TorchRuntime:
         self.window, self.draws = config.window, DRAWS
         self.latent_shape, self.entry_shape = config.latent_shape, config.entry_shape
         self._step, self._prefill = step.eval(), Prefill(step.dynamics)
+        self.reach, self.log_shape = config.memory, config.log_shape
+        self._remember = Remember(step.dynamics)
         self._encode, self._decode = Encode(step.tokenizer), Decode(step.tokenizer)
         self._device = step.dynamics.registers.device
 
@@ -75,11 +77,22 @@ class TorchRuntime:
         return self._prefill(self._tensor(latents), self._tensor(actions)).cpu().numpy()
 
     @torch.inference_mode()
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """What known frames leave in the log, see `Runtime`."""
+        return self._remember(self._tensor(before), self._tensor(after), self._tensor(actions)).cpu().numpy()
+
+    @torch.inference_mode()
     def step(
-        self, cache: np.ndarray, length: np.ndarray, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray
+        self,
+        cache: np.ndarray,
+        length: np.ndarray,
+        latents: np.ndarray,
+        actions: np.ndarray,
+        noise: np.ndarray,
+        *memory: np.ndarray,
     ) -> StepOutput:
         """The next frame, see `Runtime`."""
-        inputs = (self._tensor(array) for array in (cache, length, latents, actions, noise))
+        inputs = (self._tensor(array) for array in (cache, length, latents, actions, noise, *memory))
         return StepOutput(*(output.cpu().numpy() for output in self._step(*inputs)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
