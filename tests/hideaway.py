@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.scene import (
     CONTEXT,
     PALETTE,
@@ -24,6 +25,8 @@ from worldsim.evals.permanence.scene import (
     Thing,
     View,
 )
+from worldsim.spec import Action, WorldSpec
+from worldsim_envs.world_env import WorldEnv
 
 H, W = 48, 72
 STAND, DOWN, UP, SWAP, PAINT = range(5)
@@ -33,6 +36,17 @@ TOP, BOTTOM = 6, 42
 LANDMARKS = np.array([[1, 2, 6, 12], [66, 30, 71, 44]])
 PROBES = ("P1", "P2", "P5", "P6", "P7")
 RADIUS = 4
+ROOMS: dict[bytes, Room] = {}  # of every context that was staged
+SPEC = WorldSpec(
+    name="hideaway",
+    height=H,
+    width=W,
+    fps=10,
+    frame_skip=1,
+    actions=(Action("stand"), *(Action(name, (name,)) for name in ("down", "up", "swap", "paint"))),
+    keys={name: (f"Key{name[0].upper()}",) for name in ("down", "up", "swap", "paint")},
+    state_names=("screen",),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +155,7 @@ def stage(probe: str, seed: int, points: Sequence[int], height: int, width: int)
             covered = hidden[STEPS + k - 1]
             views = tuple(view(room) for room in play(covered, reveal))
             branches.append(Branch(point, k, reveal, views, STEPS - 1, draw(covered), LANDMARKS, {"k": k}))
+        ROOMS[np.stack([draw(room) for room in context]).tobytes()] = context[-1]
         before = view(start).things if probe == "P6" else view(context[-1]).things
         control = None
         if twin == "a" and probe in ("P1", "P2"):
@@ -173,18 +188,16 @@ def stage(probe: str, seed: int, points: Sequence[int], height: int, width: int)
 
 
 class TrueModel:
-    """The hideaway itself, as an adapter: it knows the rooms of the scenes it may be shown. `wrong` is how it errs.
+    """The hideaway itself, as an adapter: it knows the rooms of all scenes that were staged. `wrong` is how it errs.
 
     A context that it does not know shows a screen and nothing else: it then knows no disc.
     """
 
-    def __init__(self, scenes: Sequence[Scene] = (), wrong: str = ""):
+    def __init__(self, wrong: str = ""):
         self.wrong = wrong
-        self._rooms = {scene.context.tobytes(): play(scene.start, scene.actions)[-1] for scene in scenes}
-        self._before = {play(s.start, s.actions)[-1].discs[0]: s.start.discs[0] for s in scenes if s.probe == "P6"}
 
     def reset(self, context_frames: np.ndarray, context_actions: np.ndarray, seed: int) -> Any:
-        return self._rooms.get(context_frames.tobytes(), Room((), STEPS, 1))
+        return ROOMS.get(context_frames.tobytes(), Room((), STEPS, 1))
 
     def step(self, state: Room, action: int) -> tuple[Room, np.ndarray]:
         room = advance(state, action if state.discs or action != SWAP else STAND)
@@ -213,7 +226,7 @@ class TrueModel:
         if self.wrong == "misplaces":
             return [dataclasses.replace(disc, y=23.0), *rest]
         if self.wrong == "resets":
-            return [self._before.get(disc, disc), *rest]
+            return [dataclasses.replace(disc, colour=(disc.colour - 3) % len(PALETTE)), *rest]
         if self.wrong == "imagines" and disc.gone:
             return [dataclasses.replace(disc, gone=False), *rest]
         if self.wrong == "swaps" and rest:
@@ -223,6 +236,23 @@ class TrueModel:
                 *rest[1:],
             ]
         return list(discs)
+
+
+class HideawayEnv(WorldEnv):
+    """The hideaway as a real world; it can be restored only."""
+
+    def __init__(self, height: int = H, width: int = W, render_mode: str | None = None):
+        if (height, width) != (H, W):
+            raise WorldsimError(f"the hideaway is {W}x{H}")
+        super().__init__(SPEC, {"source": "a test", "licence": "none"}, render_mode)
+
+    def restore(self, saved: Room) -> tuple[np.ndarray, dict[str, Any]]:
+        self._room = saved
+        return self._show(draw(saved)), {"state": np.array([saved.screen], np.float32)}
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, info = self.restore(advance(self._room, self._known(action)))
+        return observation, 0.0, False, False, info
 
 
 def codec(frames: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from worldsim.evals.permanence.judge import Trial, assign, found_before
 from worldsim.evals.permanence.scene import CONTEXT, PALETTE, SHAPES, Scene, Thing
 from worldsim.evals.permanence.suite import judge_scene
 from worldsim.evals.permanence.summary import Trials, summarise
-from worldsim.evals.permanence.tiers import SPLITS, TIERS, TRAIN_SEEDS, judged_seeds, train_seed
+from worldsim.evals.permanence.tiers import SPLITS, TIERS, TRAIN_SEEDS, judged_seeds, seeds_digest, train_seed
 
 POINTS = {"P1": (1, 8, 40), "P2": (17, 40), "P5": (0, 1), "P6": (4, 16), "P7": (4, 16)}
 SEEDS = (0, 1)
@@ -35,7 +35,7 @@ def staged(probe: str) -> tuple[Scene, ...]:
 @functools.cache
 def answered(probe: str, wrong: str = "") -> tuple[Answer, ...]:
     scenes = staged(probe)
-    return tuple(ask(AdapterSimulator(hideaway.TrueModel(scenes, wrong), "test"), scenes))
+    return tuple(ask(AdapterSimulator(hideaway.TrueModel(wrong), "test"), scenes))
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def test_assignment_puts_colour_before_place():
 
 def test_calibration_tells_good_frames_from_bad():
     scenes = staged("P1")
-    simulator = AdapterSimulator(hideaway.TrueModel(scenes), "test")
+    simulator = AdapterSimulator(hideaway.TrueModel(), "test")
     checks = calibration.validate(scenes, hideaway.codec, simulator)
     assert [check.frames for check in checks] == ["real", "codec", "one step"]
     assert calibration.is_valid(checks) and all(check.recall.value == 1 for check in checks)
@@ -197,7 +197,7 @@ def test_a_loss_decides_where_there_is_one():
                 made.append(frame)
             return -float(np.abs(np.stack(made) - frames.astype(float)).mean())  # expects what is impossible
 
-    answers = ask(SurprisedAdapter(Surprised(scenes), "test"), scenes)
+    answers = ask(SurprisedAdapter(Surprised(), "test"), scenes)
     assert set(answers[0].surprise) == {(p, twin) for p in POINTS["P1"] for twin in ("a", "colour", "place", "absent")}
     pairs = zip(scenes, answers, strict=True)
     found = tuple(t for scene, answer in pairs for t in judge_scene(scene, scenes, answer, None))
@@ -212,7 +212,7 @@ def test_hidden_rollout_is_asked_once_and_reveals_branch_off_it():
             steps.append(action)
             return super().step(state, action)
 
-    (answer,) = ask(AdapterSimulator(Counted(scenes), "test"), scenes)
+    (answer,) = ask(AdapterSimulator(Counted(), "test"), scenes)
     assert len(steps) == frames_asked(scenes[0])
     branch = scenes[0].branches[1]
     truth = np.stack([view.frame for view in branch.views])
@@ -279,18 +279,16 @@ def test_half_life_is_the_first_time_halfway_or_none():
 
 
 def test_seeds_are_frozen_and_splits_never_meet():
-    smoke, full = (judged_seeds(TIERS[name], "P1") for name in ("smoke", "full"))
+    smoke, full = (judged_seeds(TIERS[name], POINTS)["P1"] for name in ("smoke", "full"))
     assert smoke == [2_200_000_000, 2_200_000_001] and full[:2] == smoke
     assert all(TIERS["full"].seeds[p] >= TIERS["standard"].seeds[p] >= n for p, n in TIERS["smoke"].seeds.items())
-    private = judged_seeds(TIERS["full"], "P1", b"a secret")
-    assert (
-        private[:2]
-        == judged_seeds(TIERS["smoke"], "P1", b"a secret")
-        != judged_seeds(TIERS["smoke"], "P2", b"a secret")
-    )
-    assert private != judged_seeds(TIERS["full"], "P1", b"other secret") and len(set(private)) == len(private)
-    ranges = sorted([*SPLITS.values(), min(private)])
-    assert all(b - a >= 10**8 for a, b in itertools.pairwise(ranges)) and ranges[-1] == min(private) > 2**40
+    assert len(judged_seeds(TIERS["smoke"], ["P1"])["P1"]) == 3 * len(smoke)  # a world of one probe
+    private, other = (judged_seeds(TIERS["full"], POINTS, secret) for secret in (b"a secret", b"another"))
+    assert private["P1"][:2] == judged_seeds(TIERS["smoke"], POINTS, b"a secret")["P1"]
+    drawn = [seed for split in (private, other) for seeds in split.values() for seed in seeds]
+    assert len(set(drawn)) == len(drawn) and seeds_digest(private) != seeds_digest(other)
+    ranges = sorted([*SPLITS.values(), min(drawn)])
+    assert all(b - a >= 10**8 for a, b in itertools.pairwise(ranges)) and ranges[-1] == min(drawn) >= 2**40
     assert {train_seed(0), train_seed(TRAIN_SEEDS - 1), train_seed(TRAIN_SEEDS)} == {10**9, 2 * 10**9 - 1}
 
 

@@ -56,13 +56,14 @@ def leaderboard(config: LeaderboardConfig) -> None:
         if key in seen:
             raise WorldsimError(f"{path} is of the same model, world and tier as {seen[key]}. Keep one of them.")
         seen[key] = path
-    section = Section("leaderboard", "Permanence", "Share right, failed gates counted as wrong.")
+    method = "Share right by probe and hidden time (P5: swaps), failed gates as wrong. P8: something appeared."
+    section = Section("leaderboard", "Permanence", method)
     for world, tier in sorted(
         {(e["world"], e["tier"]) for e in entries}, key=lambda w: (w[0], list(TIERS).index(w[1]))
     ):
         these = [entry for entry in entries if (entry["world"], entry["tier"]) == (world, tier)]
         rows = sorted((_row(entry) for entry in these), key=lambda row: -row[1])
-        columns = ("model", "mean", *(f"{p} at {k}" for p, k in SHOWN), "appeared", "valid", "seeds")
+        columns = ("model", "mean", *(f"{p}/{k}" for p, k in SHOWN), "P8", "valid", "seeds")
         shown = [(row[0], *(v if isinstance(v, str) else number(v, "%") for v in row[1:])) for row in rows]
         section.tables.append(Table(f"{world}, {tier}", columns, shown))
     report.show(report.Report("leaderboard", "Leaderboard", {}, [section]), report.wide_console())

@@ -149,7 +149,7 @@ class Setting:
     @functools.cached_property
     def seeds(self) -> Mapping[str, list[int]]:
         """By probe, of those that the world can stage."""
-        return {p: judged_seeds(self.tier, p, self.secret) for p in self.tier.seeds if p in self.staging.PROBES}
+        return judged_seeds(self.tier, self.staging.PROBES, self.secret)
 
 
 def permanence(config: PermanenceConfig) -> None:

@@ -86,7 +86,7 @@ def interval(values: np.ndarray, draws: int = 1000, seed: int = 0) -> tuple[floa
     return float(low), float(high)
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: int) -> tuple[float, float]:
     """95% interval of a share (Wilson 1927)."""
     if trials == 0:
         return float("nan"), float("nan")

@@ -23,6 +23,7 @@ from worldsim.evals.probes import Target
 from worldsim.evals.section import Curves, Figure, Section, Stack, Strip, Table, number
 
 FORMAT = 1
+MOST_INSIDE = 5  # lines that a legend inside a plot has room for
 PARTS = (
     "#4dab9a",
     "#529cca",
@@ -36,7 +37,7 @@ PARTS = (
     "#787774",
     "#c9b458",
 )
-COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#9a6dd7", "#787774", "#e03e3e")
+COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#9a6dd7", "#787774", "#e03e3e", "#c14c8a", "#8c6d31", "#b5b5b5")
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
 <style>
@@ -228,13 +229,17 @@ def plot(curves: Curves) -> bytes:
             axes.fill_between(line[0], line[2], line[3], color=colour, alpha=0.15, linewidth=0)
     for i, (name, place) in enumerate(curves.marks.items()):
         axes.axvline(place, color="#787774", linestyle=(0, (4, 3)), linewidth=1)
-        axes.annotate(name, (place, 0.03 + 0.08 * i), xycoords=("data", "axes fraction"), fontsize=7, color="#787774")
+        axes.annotate(name, (place, 0.93 - 0.08 * i), xycoords=("data", "axes fraction"), fontsize=7, color="#787774")
     if curves.log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(title=curves.title, xlabel=curves.x, ylabel=curves.y)
     axes.grid(alpha=0.3)
-    if curves.lines:
+    if curves.y_range is not None:
+        axes.set_ylim(*curves.y_range)
+    if len(curves.lines) > MOST_INSIDE:
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    elif curves.lines:
         axes.legend(fontsize=7)
     return _png(canvas)
 
@@ -243,9 +248,10 @@ def stacked(stack: Stack) -> bytes:
     """Shares as PNG, one bar beside the other; the first part is green, the others are not."""
     canvas, axes = _canvas()
     below = np.zeros(len(stack.bars))
-    for (name, shares), colour in zip(stack.parts.items(), PARTS, strict=False):
-        axes.bar(stack.bars, shares, bottom=below, label=name, color=colour, width=0.8)
-        below = below + shares
+    for i, (name, shares) in enumerate(stack.parts.items()):
+        if shares.any():  # the others keep their colours
+            axes.bar(stack.bars, shares, bottom=below, label=name, color=PARTS[i % len(PARTS)], width=0.8)
+            below = below + shares
     axes.set(title=stack.title, ylim=(0, 1))
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.tick_params(axis="x", labelsize=7)

@@ -51,7 +51,10 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """Lines in one plot: name -> (x, y) or (x, y, low, high), each `[n]`; `marks` are places on the x axis, named."""
+    """Lines in one plot: name -> (x, y) or (x, y, low, high), each `[n]`.
+
+    `marks` are places on the x axis, named; `y_range` is what the other axis shows, if not all that is needed.
+    """
 
     title: str
     x: str
@@ -59,6 +62,7 @@ class Curves:
     lines: Mapping[str, tuple[np.ndarray, ...]]
     log_x: bool = False
     marks: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    y_range: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

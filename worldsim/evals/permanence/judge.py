@@ -105,6 +105,12 @@ def judge(arm: str, scene: Scene, branch: Branch, frames: np.ndarray, found: boo
     return judge_seen(arm, scene, branch, branch.scored, seen, passed)
 
 
+def judge_cut(scene: Scene, branch: Branch, frames: np.ndarray, found: bool, hidden: bool) -> list[Trial]:
+    """The same with the memory cut: it can't know what the background was, so G2 and G3 are not asked of it."""
+    seen = [detect(f, expected_areas(branch.scored[0].things)) for f in frames[branch.gate : branch.gate + SCORED]]
+    return judge_seen("cut", scene, branch, branch.scored, seen, (found, hidden, True, True))
+
+
 def judge_control(scene: Scene, branch: Branch, frames: np.ndarray) -> list[Trial]:
     """The trials of the visible control beside a reveal: frames uint8 `[SCORED, H, W, 3]`. It has no gates to pass."""
     assert scene.control is not None

@@ -36,6 +36,7 @@ ARM_NAMES = {
     "velocity": "constant velocity",
 }
 MEASURES = {"kept": "there once, and of the right colour", "correct": "there once, of the right colour, in its place"}
+SOON = 16  # hidden frames at most, where the way out of sight is what matters
 TARGETS: dict[str, tuple[Target, ...]] = {
     "toybox": (
         Target("detector.codec_recall", least=LEAST_RECALL),
@@ -60,6 +61,7 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "rooms": (
         Target("detector.codec_recall", least=LEAST_RECALL),
         Target("detector.codec_false", most=MOST_FALSE),
+        Target("P3.around", least=0.85),
         Target("P3.right_128", least=0.8),
         Target("P8.hallucination", most=0.02),
     ),
@@ -106,8 +108,9 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
                 number(passed, "%"),
             )
         )
-    lines = {p: _line(known, "model", p) for p in probes if p != "P5" and ("model", p, None, "right") in known}
-    survival = Curves("Right after k hidden frames", "k", "share right", lines, log_x=True, marks=_context(judged))
+    shown = [p for p in probes if p != "P5" and ("model", p, None, "right") in known]
+    lines = {p: _line(known, "model", p)[:2] for p in shown}
+    survival = Curves("Right after k hidden frames", "k", "share right", lines, True, _context(judged), (0, 1.03))
     valid = "The detector is valid." if is_valid(checks) else "THE SUITE IS INVALID HERE: see the detector at the end."
     method = (
         "32 real frames, then k generated ones in which the targets are hidden by an action, then a reveal, by an "
@@ -155,17 +158,27 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
             section.figures.append(_figure(f"P7.count_{point}", f"signed count error, k = {point}", error))
             off = Figure(f"P7.off_{point}", f"its size, k = {point}", abs(error.value))
             section.figures.append(off)
+    if probe == "P3":
+        section.figures.extend(_ways(mine.present().gated()))
     section.figures.extend(_lasting(probe, known, trials))
     lines = {name: _line(known, arm, probe) for arm, name in ARM_NAMES.items() if (arm, probe, None, "right") in known}
     lines["chance"] = (np.array(points), np.full(len(points), chance))
     marks = {} if probe == "P5" else _context(judged)
-    section.curves.append(Curves(f"{probe}: right", unit, "share right", lines, log_x=probe != "P5", marks=marks))
-    section.stacks.append(_stack(f"{probe}: what became of them", mine, points))
+    section.curves.append(Curves(f"{probe}: right", unit, "share right", lines, probe != "P5", marks, (0, 1.03)))
+    section.stacks.append(_stack(f"{probe}: what became of them, by {unit}", mine, points))
     section.tables.append(_gates(known, probe))
     section.tables.extend(_by_condition(mine.present().gated()))
     if strip is not None:
         section.strips.append(strip)
     return section
+
+
+def _ways(trials: Trials) -> list[Figure]:
+    """Looking away by the way that was taken, where a world has several."""
+    ways = conditions(trials).get("way", np.array([])) if len(trials) else np.array([])
+    soon = trials["point"] <= SOON
+    found = [(way, trials.keep((ways == way) & soon).mean("right")) for way in np.unique(ways)]
+    return [_figure(f"P3.{way}", f"right, k up to {SOON}, way: {way}", estimate, "%") for way, estimate in found]
 
 
 def _lasting(probe: str, known: Cells, trials: Trials) -> list[Figure]:
@@ -246,7 +259,7 @@ def _gates(known: Cells, probe: str) -> Table:
     rows = []
     for arm, name in ARM_NAMES.items():
         rates = [known.get((arm, probe, None, gate), NONE).value for gate in GATES]
-        if arm in ("model", "cut", "codec") and not math.isnan(rates[0]):
+        if arm in ("model", "codec") and not math.isnan(rates[0]):
             rows.append((name, *(number(rate, "%") for rate in rates)))
     columns = ("gates passed", "G0 seen before", "G1 stayed hidden", "G2 came back", "G3 background kept")
     return Table("", columns, rows)
@@ -263,8 +276,9 @@ def _by_condition(trials: Trials) -> list[Table]:
 
 def _stack(title: str, trials: Trials, points: Sequence[int]) -> Stack:
     shares = [label_shares(trials.where(point=point)) for point in points]
-    parts = {label: np.array([share.get(label, 0.0) for share in shares]) for label in LABELS}
-    return Stack(title, tuple(map(str, points)), {label: part for label, part in parts.items() if part.any()})
+    shown = [label for label in LABELS if label != "misled"]  # that is P9's
+    parts = {label: np.array([share.get(label, 0.0) for share in shares]) for label in shown}
+    return Stack(title, tuple(map(str, points)), parts)
 
 
 def _line(known: Cells, arm: str, probe: str) -> tuple[np.ndarray, ...]:
@@ -284,7 +298,7 @@ def _at(known: Cells, probe: str, point: int, metric: str) -> Estimate:
 
 def _life(life: Estimate, trials: Trials) -> str:
     """A half-life for people: never reached is longer than the longest time tried."""
-    return f">{trials['k'].max()}" if math.isinf(life.value) else number(life.value)
+    return f">{trials['k'].max()}" if math.isinf(life.value) else f"{life.value:g}"
 
 
 def _context(judged: Judged) -> dict[str, float]:

@@ -16,6 +16,7 @@ import numpy as np
 from worldsim.evals.metrics import wilson
 
 DRAWS = 1000
+FEWEST = 4
 
 
 class Estimate(NamedTuple):
@@ -68,7 +69,8 @@ def bootstrap(
 def mean(values: np.ndarray, scenes: np.ndarray, strata: np.ndarray | None = None) -> Estimate:
     """Mean of the finite values `[trials]` of some scenes `[trials]`, each in a stratum `[trials]`.
 
-    A share of all or none has no spread to resample: its interval is Wilson's, with scenes for trials.
+    A share of all or none has no spread to resample, and so few scenes as `FEWEST` no more than chance: the interval of
+    such shares is Wilson's, with scenes for trials.
     """
     known = np.isfinite(values)
     values, scenes = values[known], scenes[known]
@@ -76,8 +78,8 @@ def mean(values: np.ndarray, scenes: np.ndarray, strata: np.ndarray | None = Non
         return NONE
     names, first = np.unique(scenes, return_index=True)
     value = float(values.mean())
-    if value in (0.0, 1.0) and np.isin(values, (0.0, 1.0)).all():
-        low, high = wilson(int(value) * len(names), len(names))
+    if np.isin(values, (0.0, 1.0)).all() and (value in (0.0, 1.0) or len(names) <= FEWEST):
+        low, high = wilson(value * len(names), len(names))
     else:
         groups = None if strata is None else strata[known][first]
         low, high = bootstrap(scene_sums(values, scenes, names), ratio, groups)

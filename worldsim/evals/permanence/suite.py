@@ -13,7 +13,7 @@ import numpy as np
 from worldsim.evals.permanence.ask import Answer
 from worldsim.evals.permanence.baselines import baselines
 from worldsim.evals.permanence.expectation import expectation
-from worldsim.evals.permanence.judge import Trial, found_before, judge, judge_control, stayed_hidden
+from worldsim.evals.permanence.judge import Trial, found_before, judge, judge_control, judge_cut, stayed_hidden
 from worldsim.evals.permanence.scene import REVEALED, Scene, Stage
 from worldsim.evals.permanence.summary import Trials
 from worldsim.evals.permanence.tiers import Tier
@@ -65,7 +65,7 @@ def judge_scene(scene: Scene, others: Sequence[Scene], answer: Answer, codec: Co
     for branch in scene.branches:
         trials += judge("model", scene, branch, answer.reveals[branch.point], found, hidden[branch.point])
         if branch.point in answer.cut:
-            trials += judge("cut", scene, branch, answer.cut[branch.point], found, hidden[branch.point])
+            trials += judge_cut(scene, branch, answer.cut[branch.point], found, hidden[branch.point])
         if branch.point in answer.control:
             trials += judge_control(scene, branch, answer.control[branch.point])
     trials += expectation(scene, [other for other in others if other.seed == scene.seed], answer, hidden)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from worldsim.evals.permanence.scene import VERSION
 
@@ -21,6 +21,7 @@ SPLITS = {  # first seed of each
 }
 TRAIN_SEEDS = 1_000_000_000  # how many the training split has
 PRIVATE = 1 << 40  # private seeds are PRIVATE to 2 * PRIVATE - 1
+FEW, FEW_MORE = 2, 3  # a world of at most so many probes is asked so many times the seeds of each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Tier:
 
     Attributes:
         points: for each probe the hidden times k, or for P5 the numbers of swaps.
-        seeds: for each probe how many, each with its twins.
+        seeds: for each probe how many, each with its twins (see `judged_seeds`).
         validation: how many seeds of each probe the detector is held to.
     """
 
@@ -80,16 +81,21 @@ TIERS = {
 }
 
 
-def judged_seeds(tier: Tier, probe: str, secret: bytes | None = None) -> list[int]:
-    """The seeds on which a probe is judged; with a secret those of its owner's private split.
+def judged_seeds(tier: Tier, probes: Collection[str], secret: bytes | None = None) -> dict[str, list[int]]:
+    """The seeds on which a world with these probes is judged, by probe; with a secret those of a private split.
 
-    Smaller tiers ask the first of the larger ones' seeds.
+    Smaller tiers ask the first of the larger ones' seeds; a world of few probes is asked `FEW_MORE` times as many.
     """
-    count = tier.seeds[probe]
+    times = FEW_MORE if len(probes) <= FEW else 1
+    counts = {probe: times * count for probe, count in tier.seeds.items() if probe in probes}
     if secret is None:
-        return [SPLITS["test"] + i for i in range(count)]
-    drawn = (hmac.digest(secret, f"permanence {VERSION} {probe} {i}".encode(), "sha256") for i in range(count))
-    return [PRIVATE + int.from_bytes(digest[:5], "big") for digest in drawn]
+        return {probe: [SPLITS["test"] + i for i in range(count)] for probe, count in counts.items()}
+    return {probe: [_private(secret, probe, i) for i in range(count)] for probe, count in counts.items()}
+
+
+def _private(secret: bytes, probe: str, number: int) -> int:
+    digest = hmac.digest(secret, f"permanence {VERSION} {probe} {number}".encode(), "sha256")
+    return PRIVATE + int.from_bytes(digest[:5], "big")
 
 
 def train_seed(episode: int) -> int:
