@@ -29,7 +29,7 @@ from worldsim.evals.permanence import calibration, offline, page, suite
 from worldsim.evals.permanence.adapter import check_adapter, load_adapter
 from worldsim.evals.permanence.ask import ask
 from worldsim.evals.permanence.results import Judged, write_results
-from worldsim.evals.permanence.scene import TWINS, VERSION, Scene, Stage
+from worldsim.evals.permanence.scene import CONTEXT, TWINS, VERSION, Scene, Stage
 from worldsim.evals.permanence.summary import summarise
 from worldsim.evals.permanence.tiers import TIERS, Tier, judged_seeds
 from worldsim.evals.section import Section
@@ -172,8 +172,8 @@ def permanence(config: PermanenceConfig) -> None:
         size = f"{bundle.spec.width}x{bundle.spec.height}"
         setting = _setting(bundle.spec.name, size, config.tier, config.secret)
         runtime = load_runtime(bundle, config.runtime)
-        world = SessionSimulator(runtime)
-        subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, world.context)
+        world = SessionSimulator(runtime, context=CONTEXT if runtime.reach else 0)
+        subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, runtime.window + 1)
     assert subject.simulator is not None
     at_once = max(1, subject.simulator.rows // len(TWINS))
     out = config.out or Path("reports") / "permanence" / _file_name(subject.name)
