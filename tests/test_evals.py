@@ -359,7 +359,7 @@ def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, coun
     got = {figure.key: figure.value for figure in found}
     assert table.rows[1][1] >= 3 and strips
     assert got["motion.counted"] == float(counts)
-    assert got["motion.ghosts"] == 0
+    assert got["motion.ghosts"] == 0 and got["motion.counted_net"] == got["motion.counted"]
     assert table.rows[0][1] == table.rows[0][2] > 0  # real jumps are all counted
 
 

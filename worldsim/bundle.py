@@ -193,7 +193,7 @@ def write_bundle(
     Args:
         folder: an empty one.
         spec: the world.
-        configs, sizes, origin: as `Bundle` has them; sizes are {"window", "draws", "latents", "entry"} and, with memory,
+        configs, sizes, origin: as `Bundle` has them; sizes are {"window", "draws", "latents", "entry"}; with memory,
             {"memory", "log"}.
         weights: as they are stored, float16 where that is enough.
         graphs: for each of `GRAPHS` its ONNX bytes and the names of the weights it is handed.

@@ -155,6 +155,14 @@ def counting(
                     "%",
                     metrics.wilson(ghosts, still),
                 ),
+                Figure(
+                    "motion.counted_net",
+                    "jumps counted, less changes with no jump",
+                    share - ghosts / max(still, 1),
+                    "%",
+                    None,
+                    "a counter that flickers counts nothing",
+                ),
             ]
     return (
         figures,

@@ -108,7 +108,7 @@ PROBES = {
             Target("motion.moving", least=0.98),
             Target("actions.agreement_of_ceiling", least=0.90),
             Target("state.player_kept", least=30.0),
-            Target("motion.counted", least=0.9),
+            Target("motion.counted_net", least=0.9),
             *EVERY_WORLD,
         ),
     ),

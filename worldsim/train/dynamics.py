@@ -36,6 +36,8 @@ class DynamicsTraining:
         at_zero: share of targets denoised from pure noise.
         context_noise: largest share of noise in the context, drawn for each frame.
         moving: extra weight of tokens that change more than most, up to this factor.
+        worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
+            Delta-IRIS).
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins.
         schedule: signal levels that the sampler visits, there and in play.
@@ -51,6 +53,7 @@ class DynamicsTraining:
     at_zero: float = 0.4
     context_noise: float = 0.1
     moving: float = 4.0
+    worst: float = 0.0
     own_from: float = 0.6
     own_lead: int = 48
     schedule: tuple[float, ...] = SCHEDULE
@@ -108,10 +111,12 @@ class ClipLoss(nn.Module):
         next_frame = (error.mean(-1) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
         losses = {
             "latent": (error * weight).mean() / weight.mean(),
+            "worst": error.amax(-1).mean(),
             "reward": reward_loss(output.reward, reward.flatten()).mean(),
             "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
         }
-        total = losses["latent"] + 0.1 * losses["reward"] + 0.1 * losses["cont"]
+        total = losses["latent"] + self.training_config.worst * losses["worst"]
+        total = total + 0.1 * losses["reward"] + 0.1 * losses["cont"]
         if state.shape[-1]:
             losses["state"] = (output.state - state.flatten(0, 1)).square().mean()
             total = total + self.training_config.state * losses["state"]
