@@ -13,15 +13,18 @@ import hideaway
 import numpy as np
 import pytest
 
+from worldsim.app.permanence import STAGED, staging
 from worldsim.evals.permanence import calibration, stats
 from worldsim.evals.permanence.adapter import AdapterSimulator, SurprisedAdapter
 from worldsim.evals.permanence.ask import Answer, ask, frames_asked
+from worldsim.evals.permanence.baselines import baselines
 from worldsim.evals.permanence.detector import detect, silhouette
 from worldsim.evals.permanence.judge import Trial, assign, found_before
 from worldsim.evals.permanence.scene import CONTEXT, PALETTE, SHAPES, Scene, Thing
 from worldsim.evals.permanence.suite import judge_scene
 from worldsim.evals.permanence.summary import Trials, summarise
 from worldsim.evals.permanence.tiers import SPLITS, TIERS, TRAIN_SEEDS, judged_seeds, seeds_digest, train_seed
+from worldsim_envs.real import make_real
 
 POINTS = {"P1": (1, 8, 40), "P2": (17, 40), "P5": (0, 1), "P6": (4, 16), "P7": (4, 16)}
 SEEDS = (0, 1)
@@ -49,6 +52,25 @@ def labels(trials: tuple[Trial, ...], arm: str = "model", probe: str = "", **fie
     probe = probe or trials[0].probe
     of_arm = [trial for trial in trials if (trial.arm, trial.probe) == (arm, probe)]
     return Counter(t.label for t in of_arm if all(getattr(t, name) == value for name, value in fields.items()))
+
+
+# the real worlds
+
+
+@pytest.mark.parametrize(("world", "probe"), [(world, probe) for world in STAGED for probe in staging(world).PROBES])
+def test_a_real_world_stages_what_can_be_judged(world: str, probe: str):
+    """Its own frames are right and pass all gates; started where the scene says, it shows the scene again."""
+    points = (0, 1) if probe == "P5" else (1, 9)
+    scenes = staging(world).stage(probe, SPLITS["calibration"], points, 64, 64)
+    made = [t for scene in scenes for t in baselines(scene, hideaway.codec, found_before(scene))]
+    assert {t.label for t in made if t.arm in ("oracle", "codec")} == {"correct"}
+    assert scenes[-1].twin == "absent" and scenes[-1].branches[0].point == points[0]
+    scene, env = scenes[0], make_real(world)
+    seen = [env.restore(scene.start)[0]]
+    for action in (*scene.actions, *scene.hide, *scene.hold[: scene.branches[0].k], *scene.branches[0].actions):
+        seen.append(env.step(np.int64(action))[0])
+    np.testing.assert_array_equal(seen[:CONTEXT], scene.context)
+    np.testing.assert_array_equal(seen[-1], scene.branches[0].views[-1].frame)
 
 
 # the detector

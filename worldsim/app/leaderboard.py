@@ -51,11 +51,18 @@ def leaderboard(config: LeaderboardConfig) -> None:
         raise WorldsimError(f"there is no {RESULTS} in or below {config.folder}")
     entries = [read_results(path) for path in paths]
     seen: dict[tuple[Any, ...], Path] = {}
+    worlds: dict[tuple[Any, ...], tuple[str, Path]] = {}
     for entry, path in zip(entries, paths, strict=True):
         key = tuple(entry[name] for name in ("model", "digest", "world", "width", "height", "tier", "split"))
         if key in seen:
             raise WorldsimError(f"{path} is of the same model, world and tier as {seen[key]}. Keep one of them.")
         seen[key] = path
+        place = tuple(entry[name] for name in ("world", "width", "height", "tier"))
+        first = worlds.setdefault(place, (entry["world_digest"], path))
+        if first[0] != entry["world_digest"]:
+            raise WorldsimError(
+                f"{path} was judged on another version of {entry['world']} than {first[1]}. Run it again."
+            )
     method = "Share right by probe and hidden time (P5: swaps), failed gates as wrong. P8: something appeared."
     section = Section("leaderboard", "Permanence", method)
     for world, tier in sorted(

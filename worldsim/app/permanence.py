@@ -270,6 +270,7 @@ def _judge(setting: Setting, subject: Subject, asker: suite.Ask, at_once: int, o
         digest=subject.digest,
         context=subject.context,
         world=setting.world,
+        world_digest=calibration.scenes_digest(known),
         width=width,
         height=height,
         tier=setting.tier_name,

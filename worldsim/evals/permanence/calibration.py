@@ -7,6 +7,7 @@ frames, on frames through the model's encoder and decoder, and on the model's fi
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,6 +67,15 @@ def staged(stage: Stage, probes: Sequence[str], split: str, seeds: int, size: tu
     """Short scenes of every probe to look at, from a split's seeds; `size` is (height, width)."""
     first = SPLITS[split]
     return [scene for probe in probes for i in range(seeds) for scene in stage(probe, first + i, (1,), *size)]
+
+
+def scenes_digest(scenes: Sequence[Scene]) -> str:
+    """A name for what a world stages: sha256 over the frames and actions of some scenes."""
+    digest = hashlib.sha256()
+    for scene in scenes:
+        for array in (scene.context, scene.actions, scene.hide, scene.hold, scene.branches[0].views[-1].frame):
+            digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def sweep(scenes: Sequence[Scene], codec: Codec | None) -> Table:

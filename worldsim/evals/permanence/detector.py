@@ -15,7 +15,7 @@ import numpy as np
 
 from worldsim.evals.permanence.scene import PALETTE, SHAPES, Thing
 
-REACH = 30.0  # a pixel is an object's if it is nearer than this (CIE76) to the nearest palette colour
+REACH = 32.0  # a pixel is an object's if it is nearer than this (CIE76) to the nearest palette colour
 LEAST_AREA, MOST_AREA = 0.3, 3.0  # of the expected one
 TEMPLATE = 16  # pixels a side to which silhouettes are brought to be compared
 

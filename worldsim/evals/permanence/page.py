@@ -298,6 +298,8 @@ def _at(known: Cells, probe: str, point: int, metric: str) -> Estimate:
 
 def _life(life: Estimate, trials: Trials) -> str:
     """A half-life for people: never reached is longer than the longest time tried."""
+    if math.isnan(life.value):
+        return "-"
     return f">{trials['k'].max()}" if math.isinf(life.value) else f"{life.value:g}"
 
 

@@ -38,7 +38,8 @@ class Judged:
 
     Attributes:
         model: its name. digest: of its weights. context: L, how many past frames it sees; None if it does not say.
-        world: name of the real world. width, height: of the frames.
+        world: name of the real world. world_digest: of scenes it staged; another version of the world has another.
+        width, height: of the frames.
         tier: one of `TIERS`. split: "test" or "private". seeds: by probe.
     """
 
@@ -46,6 +47,7 @@ class Judged:
     digest: str
     context: int | None
     world: str
+    world_digest: str
     width: int
     height: int
     tier: str
