@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 
 GENERATED = "worldsim_envs.generated:GeneratedEnv"
+VECTOR = "worldsim_envs.vector:GeneratedVectorEnv"
 IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/Freeway-v0": (GENERATED, {"world": "atari-freeway"}),
     "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
@@ -27,7 +28,8 @@ def register_envs() -> None:
     """Make the ids of `IDS` known to `gymnasium.make`; calling it again changes nothing."""
     for name, (entry_point, options) in IDS.items():
         if name not in gym.registry:
-            gym.register(name, entry_point=entry_point, kwargs=options)
+            vector = VECTOR if entry_point == GENERATED else None
+            gym.register(name, entry_point=entry_point, vector_entry_point=vector, kwargs=options)
 
 
 register_envs()

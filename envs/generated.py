@@ -1,20 +1,16 @@
-"""The generated worlds as Gymnasium environments: a session in Gymnasium's words. Knows no real game and no torch."""
+"""The generated worlds as Gymnasium environments: a dream in Gymnasium's words. Knows no real game and no torch."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from worldsim.bundle import open_world
-from worldsim.runtime import Device, load_runtime
-from worldsim.session import Session, State
+from worldsim.runtime import Device
+from worldsim_envs.dream import Clone, Dream, Play
 from worldsim_envs.window import Window
-
-ENDS_BELOW = 0.5  # probability that play goes on
 
 
 class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
@@ -24,20 +20,25 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         observation, info = env.reset(seed=7, options={"start": 3})
 
     Observations are uint8 RGB `[H, W, 3]`; the actions and their order are those of the real world. The reward is the
-    expected one, a float. `terminated` is true once the probability that play goes on falls below one half; nothing is
-    ever truncated. `info` has `"start"`, which of the world's starts play began at; `"steps_since_real"`, generated
-    frames since that start's last real one; and `"continue"`, the probability that play goes on.
+    expected one, a float. `terminated` is true once the probability that play goes on falls below one half. `info` has
+    `"start"`, which of the starts play began at; `"steps_since_real"`, generated frames since that start's last real
+    one; `"continue"`, the probability that play goes on; and `"return"`, the rewards so far.
 
     A start is drawn from the seed unless `options` name one; the same seed, start and actions give the same frames.
+    Copies and pickles go on where the original is; copies share its networks. `envs/vector.py` plays many at once.
 
     Args:
         world: a shipped world's name, or the folder of a bundle.
         render_mode: "rgb_array", "human" (a window) or None.
         runtime: "onnx", or "torch" for the reference.
         device: "auto", "cpu" or "cuda".
+        recording: begin anywhere in these episodes, instead of at the world's own starts.
+        split: of the recording: "held-out", "train" or "all".
+        max_episode_steps: truncate an episode after so many; None for never. (Given to `gymnasium.make`, it becomes a
+            wrapper instead, whose counter `clone_state` doesn't know.)
 
     Raises:
-        WorldsimError: if the world or the device is not there, or the world is not whole.
+        WorldsimError: if the world, the device or the recording is not there or not whole, or the two don't fit.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 15}
@@ -48,18 +49,18 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         render_mode: str | None = None,
         runtime: str = "onnx",
         device: Device = "auto",
+        recording: str | Path | None = None,
+        split: str = "held-out",
+        max_episode_steps: int | None = None,
     ):
-        bundle = open_world(world)
-        self.world = dataclasses.replace(bundle.spec, state_names=())  # nobody knows a generated world's exact state
-        self.origin = bundle.origin
+        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps)
+        self.world, self.origin = self._dream.world, self._dream.origin
         self.metadata = {**self.metadata, "render_fps": self.world.fps}
         self.render_mode = render_mode
         self.observation_space = gym.spaces.Box(0, 255, (self.world.height, self.world.width, 3), np.uint8)
         self.action_space = gym.spaces.Discrete(len(self.world.actions))
-        self._session = Session(load_runtime(bundle, runtime, device))
-        self._starts = len(bundle.starts)
         self._window = Window(self.world, render_mode)
-        self._state: State | None = None
+        self._play: Play | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -74,9 +75,7 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
             WorldsimError: for a start the world has not.
         """
         super().reset(seed=seed)
-        chance, drawn = int(self.np_random.integers(2**63)), int(self.np_random.integers(self._starts))
-        self._start = int((options or {}).get("start", drawn))
-        return self._see(self._session.start([self._start], [chance]), 1.0)
+        return self._see(self._dream.begin([self.np_random], [(options or {}).get("start")]))
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Generate the next frame.
@@ -84,17 +83,29 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         Raises:
             WorldsimError: for an action the world has not.
         """
-        if self._state is None:
-            raise gym.error.ResetNeeded("call reset() before step()")
-        state, seen = self._session.step(self._state, np.array([action]))
-        observation, info = self._see(state, float(seen.cont[0]))
-        return observation, float(seen.reward[0]), info["continue"] < ENDS_BELOW, False, info
+        play = self._dream.step(self._begun("step()"), np.array([action]))
+        observation, info = self._see(play)
+        terminated, truncated = self._dream.ends(play)
+        return observation, float(play.reward[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def clone_state(self) -> Clone:
+        """All of it, random generator too, as a value: keep it, pickle it, restore it as often as you like."""
+        return self._dream.clone(self._begun("clone_state()"), [self.np_random])
+
+    def restore_state(self, clone: Clone) -> tuple[np.ndarray, dict[str, Any]]:
+        """Go on where `clone_state` was called, bit for bit; observation and info are those of that moment.
+
+        Raises:
+            WorldsimError: for a state of another world, or something else.
+        """
+        play, (self.np_random,) = self._dream.restore(clone, 1)
+        return self._see(play)
 
     def render(self) -> np.ndarray | None:
         """The current frame, or None in a window, which shows it by itself."""
-        if self.render_mode != "rgb_array" or self._state is None:
+        if self.render_mode != "rgb_array" or self._play is None:
             return None
-        return self._state.frame[0].copy()
+        return self._play.state.frame[0].copy()
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -104,8 +115,12 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         """Key codes held -> action, for `gymnasium.utils.play`."""
         return self._window.keys_to_action()
 
-    def _see(self, state: State, cont: float) -> tuple[np.ndarray, dict[str, Any]]:
-        self._state = state
-        self._window.show(state.frame[0])
-        info = {"start": self._start, "steps_since_real": int(state.index[0]), "continue": cont}
-        return state.frame[0].copy(), info
+    def _begun(self, what: str) -> Play:
+        if self._play is None:
+            raise gym.error.ResetNeeded(f"call reset() before {what}")
+        return self._play
+
+    def _see(self, play: Play) -> tuple[np.ndarray, dict[str, Any]]:
+        self._play = play
+        self._window.show(play.state.frame[0])
+        return play.state.frame[0].copy(), {name: values[0].item() for name, values in play.info().items()}

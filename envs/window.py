@@ -5,7 +5,7 @@ Knows only frames and keys; pygame is imported when it is needed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class Window:
         pygame.event.pump()
         pygame.display.flip()
         self._clock.tick(self._world.fps)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy opens a window of its own."""
+        return {"_world": self._world, "_human": self._human, "_screen": None}
 
     def close(self) -> None:
         """Close the window."""

@@ -5,6 +5,7 @@ Knows no game. A game steps itself, and shows each new frame with `_show`.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gymnasium as gym
@@ -45,6 +46,44 @@ class WorldEnv(gym.Env[np.ndarray, np.int64]):
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Key codes held -> action, for `gymnasium.utils.play`."""
         return self._window.keys_to_action()
+
+    def save(self) -> bytes:
+        """Everything there is now, as JSON.
+
+        Raises:
+            WorldsimError: if the game keeps that to itself, as all do that don't override this.
+        """
+        raise WorldsimError(f"{self.world.name} can't be saved: its game keeps its state to itself")
+
+    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
+        """Go on where `save` was called; observation and info, as of a reset."""
+        raise WorldsimError(f"{self.world.name} can't be restored: its game keeps its state to itself")
+
+    def clone_state(self) -> bytes:
+        """What `save` gives, and the random generator of the resets to come.
+
+        Raises:
+            WorldsimError: if this world can't be saved.
+        """
+        state = {"world": self.world.name, "saved": self.save().decode(), "chance": self.np_random.bit_generator.state}
+        return json.dumps(state).encode()
+
+    def restore_state(self, clone: bytes) -> tuple[np.ndarray, dict[str, Any]]:
+        """Go on where `clone_state` was called, bit for bit; observation and info, as of a reset.
+
+        Raises:
+            WorldsimError: for a state of another world, or something else.
+        """
+        try:
+            state = json.loads(clone)
+            world, saved, chance = state["world"], state["saved"].encode(), state["chance"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WorldsimError(f"not a state of {self.world.name}: give what clone_state() gave") from error
+        if world != self.world.name:
+            raise WorldsimError(f"this state is of another world, {world!r}, not of {self.world.name!r}")
+        seen = self.restore(saved)
+        self.np_random.bit_generator.state = chance
+        return seen
 
     def _known(self, action: np.int64 | int) -> int:
         """The action, if there is one of that number.

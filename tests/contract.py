@@ -2,10 +2,14 @@
 
 class TestMyWorld(WorldContract):
     gym_id = "worldsim/MyWorld-v0"
+
+`CloneContract` is for those that can be cloned, one or many at once; `VectorContract` for many at once.
 """
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from typing import Any
 
@@ -13,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
 
 import worldsim_envs  # noqa: F401  (registers the ids)
 from worldsim.errors import WorldsimError
@@ -124,3 +129,205 @@ class WorldContract:
         np.testing.assert_array_equal(shown[::scale, ::scale], observation)
         env.close()
         assert pygame.display.get_surface() is None
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equal to the bit and of the same types, however deep."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert list(a) == list(b)
+        a, b = list(a.values()), list(b.values())
+    if isinstance(a, (list, tuple)) or (isinstance(a, np.ndarray) and a.dtype.hasobject):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            assert_same(one, other)
+    else:
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None)
+        np.testing.assert_array_equal(a, b)
+
+
+class CloneContract:
+    """`make` gives an environment, or a vector of them; `steps` without an end, or with autoreset."""
+
+    steps = 6
+
+    def make(self) -> Any:
+        raise NotImplementedError
+
+    def follow(self, env: Any) -> list[Any]:
+        """Some steps with the same actions each time, and a reset of no seed, which tells how chance stands."""
+        rng = np.random.default_rng(1)
+        count = len(env.world.actions)
+        history = [env.step(rng.integers(count, size=env.action_space.shape)[()]) for _ in range(self.steps)]
+        return [*history, env.reset(), env.step(env.action_space.sample() * 0)]
+
+    @pytest.fixture
+    def played(self):
+        env = self.make()
+        env.reset(seed=5)
+        self.follow(env)
+        yield env
+        env.close()
+
+    def test_restored_is_never_left(self, played):
+        clone = played.clone_state()
+        before = played.render()
+        first = self.follow(played)
+        for _ in range(2):
+            observation, _ = played.restore_state(clone)
+            np.testing.assert_array_equal(observation, np.array(before))
+            np.testing.assert_array_equal(played.render(), np.array(before))
+            assert_same(self.follow(played), first)
+
+    def test_restored_in_another_one(self, played):
+        clone = pickle.loads(pickle.dumps(played.clone_state()))
+        first = self.follow(played)
+        other = self.make()
+        other.restore_state(clone)
+        assert_same(self.follow(other), first)
+        other.close()
+
+    def test_the_info_of_a_restored_one_is_that_of_its_last_frame(self, played):
+        seen = played.step(played.action_space.sample() * 0)
+        observation, info = played.restore_state(played.clone_state())
+        assert_same(observation, seen[0])
+        assert_same({name: info[name] for name in seen[-1]}, seen[-1])
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+    def test_a_copy_goes_on_and_leaves_the_original_alone(self, played, copied):
+        copies = [copied(played), copied(played)]
+        first = self.follow(copies[0])
+        assert_same(self.follow(played), first)
+        assert_same(self.follow(copies[1]), first)
+
+    def test_a_copy_of_one_that_has_not_begun(self):
+        env = self.make()
+        other = pickle.loads(pickle.dumps(copy.deepcopy(env)))
+        assert_same(env.reset(seed=3), other.reset(seed=3))
+
+    @pytest.mark.parametrize("junk", [None, b"junk", b"{}", b"[]"])
+    def test_no_state_at_all_is_one_error(self, played, junk):
+        before = played.clone_state()
+        with pytest.raises(WorldsimError, match="state"):
+            played.restore_state(junk)
+        first = self.follow(played)
+        played.restore_state(before)
+        assert_same(self.follow(played), first)
+
+
+class VectorContract:
+    """What Gymnasium says of vector environments; `make` and `make_single` give the many and one of them."""
+
+    count = 3
+    most = 4
+
+    def make(self, mode: AutoresetMode = AutoresetMode.NEXT_STEP) -> Any:
+        """`count` rows whose episodes are truncated after `most` steps."""
+        raise NotImplementedError
+
+    def make_single(self) -> Any:
+        raise NotImplementedError
+
+    def actions(self, step: int) -> np.ndarray:
+        return (np.arange(self.count) + step) % 3
+
+    @pytest.fixture(params=list(AutoresetMode), ids=lambda mode: mode.value)
+    def envs(self, request):
+        envs = self.make(request.param)
+        yield envs
+        envs.close()
+
+    def test_spaces_and_mode(self, envs):
+        single = self.make_single()
+        assert envs.single_observation_space == single.observation_space
+        assert envs.single_action_space == single.action_space
+        assert envs.observation_space == gym.vector.utils.batch_space(single.observation_space, self.count)
+        assert envs.action_space == gym.vector.utils.batch_space(single.action_space, self.count)
+        assert envs.num_envs == self.count
+        assert envs.metadata["autoreset_mode"] is envs.autoreset_mode
+        observations, infos = envs.reset(seed=0)
+        assert envs.observation_space.contains(observations)
+        for name in [name for name in infos if not name.startswith("_")]:
+            assert len(infos[name]) == self.count and infos[f"_{name}"].all()
+        observations, rewards, terminated, truncated, _ = envs.step(envs.action_space.sample())
+        assert envs.observation_space.contains(observations)
+        assert rewards.dtype == np.float64 and terminated.dtype == truncated.dtype == np.bool_
+        assert rewards.shape == terminated.shape == truncated.shape == (self.count,)
+        for frame, row in zip(envs.render(), observations, strict=True):
+            np.testing.assert_array_equal(frame, row)
+
+    def test_seeds_are_of_rows(self, envs):
+        first = envs.reset(seed=5)
+        assert envs.np_random_seed == (5, 6, 7)
+        again = [envs.step(self.actions(0)) for _ in range(1)]
+        assert_same(envs.reset(seed=[5, 6, 7]), first)
+        assert_same([envs.step(self.actions(0)) for _ in range(1)], again)
+        kept = envs.reset(seed=[5, None, 7])[0]
+        np.testing.assert_array_equal(kept[[0, 2]], first[0][[0, 2]])
+
+    def test_an_array_that_was_handed_out_is_the_caller_s(self, envs):
+        observations, _ = envs.reset(seed=1)
+        kept = observations.copy()
+        envs.step(self.actions(0))
+        np.testing.assert_array_equal(observations, kept)
+
+    def test_rows_that_are_reset_leave_the_others(self, envs):
+        envs.reset(seed=0)
+        before = envs.step(self.actions(0))[0]
+        options = {"reset_mask": np.array([False, True, False])}
+        observations, infos = envs.reset(seed=[9, 8, 9], options=options)
+        np.testing.assert_array_equal(observations[[0, 2]], before[[0, 2]])
+        np.testing.assert_array_equal(observations[1], self.make_single().reset(seed=8)[0])
+        assert all(infos[name].tolist() == [False, True, False] for name in infos if name.startswith("_"))
+
+    def until_the_end(self, envs: Any) -> tuple[Any, np.ndarray]:
+        envs.reset(seed=0)
+        for step in range(self.most):
+            seen = envs.step(self.actions(step))
+            if (over := seen[2] | seen[3]).any():
+                return seen, over
+        raise AssertionError("no episode ended")
+
+    def test_reset_in_the_next_step(self):
+        envs = self.make(AutoresetMode.NEXT_STEP)
+        seen, over = self.until_the_end(envs)
+        chance = copy.deepcopy(envs.np_random)
+        assert "final_obs" not in seen[4]
+        observations, rewards, terminated, truncated, _ = envs.step(self.actions(0))
+        assert not terminated[over].any() and not truncated[over].any() and not rewards[over].any()
+        self.assert_reset(observations, over, chance)
+
+    def test_reset_in_the_same_step(self):
+        envs, other = self.make(AutoresetMode.SAME_STEP), self.make(AutoresetMode.NEXT_STEP)
+        seen, over = self.until_the_end(envs)
+        last, _ = self.until_the_end(other)
+        self.assert_reset(seen[0], over, other.np_random)
+        infos = seen[4]
+        assert_same(infos["_final_obs"], over)
+        assert_same(infos["_final_info"], over)
+        for row in range(self.count):
+            if over[row]:
+                np.testing.assert_array_equal(infos["final_obs"][row], last[0][row])
+            else:
+                assert infos["final_obs"][row] is None
+                np.testing.assert_array_equal(seen[0][row], last[0][row])
+        for name, values in infos["final_info"].items():
+            expected = over if name.startswith("_") else last[4][name][over]
+            np.testing.assert_array_equal(values if name.startswith("_") else values[over], expected)
+
+    def test_no_reset_by_itself(self):
+        envs = self.make(AutoresetMode.DISABLED)
+        _, over = self.until_the_end(envs)
+        with pytest.raises((gym.error.ResetNeeded, AssertionError)):
+            envs.step(self.actions(0))
+        chance = copy.deepcopy(envs.np_random)
+        observations, _ = envs.reset(options={"reset_mask": over})
+        self.assert_reset(observations, over, chance)
+        envs.step(self.actions(0))
+
+    def assert_reset(self, observations: np.ndarray, over: np.ndarray, chance: Any) -> None:
+        """That these rows begin as one would whose random generator is theirs."""
+        single = self.make_single()
+        for row in np.flatnonzero(over):
+            single.np_random = copy.deepcopy(chance[row])
+            np.testing.assert_array_equal(observations[row], single.reset()[0])

@@ -41,7 +41,7 @@ class TestGenerated(WorldContract):
         for start in range(STARTS):
             observation, info = env.reset(seed=1, options={"start": start})
             np.testing.assert_array_equal(observation, frames[start])
-            assert info == {"start": start, "steps_since_real": 0, "continue": 1.0}
+            assert info == {"start": start, "steps_since_real": 0, "continue": 1.0, "return": 0.0}
         for start in (-1, STARTS):
             with pytest.raises(WorldsimError, match=f"no start {start}; it has 0 to {STARTS - 1}"):
                 env.reset(options={"start": start})
