@@ -56,14 +56,16 @@ RECIPES = {
         tokenizer=TokenizerConfig(channels=8, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=1900, batch=32),
         dynamics=DynamicsSize(pack=(4, 2)),
-        dynamics_training=DynamicsTraining(steps=1350, batch=8, own_from=0.5, own_lead=64, schedule=(0.0,)),
+        dynamics_training=DynamicsTraining(steps=2450, batch=8, worst=0.2, own_from=0.4, own_lead=40, schedule=(0.0,)),
     ),
     "doom-maze": Recipe(
         frames=470_000,
         tokenizer=TokenizerConfig(channels=16, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=3000, batch=64, mask=0.5),
         dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
-        dynamics_training=DynamicsTraining(steps=1450, batch=12, own_from=0.72, schedule=(0.0, 0.5), state=0.3),
+        dynamics_training=DynamicsTraining(
+            steps=4900, batch=12, own_from=0.84, own_lead=6, schedule=(0.0, 0.5), state=0.3
+        ),
     ),
 }
 
