@@ -114,6 +114,7 @@ def test_missing_extra_names_the_command(clean_python, tmp_path, world):
         "train doom-maze",
         "export runs/r --recording recordings/r --out worlds/r",
         "eval doom-maze --recording recordings/r",
+        "eval permanence --world doom-maze",
         "bench doom-maze",
     ],
 )

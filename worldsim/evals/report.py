@@ -229,7 +229,8 @@ def plot(curves: Curves) -> bytes:
             axes.fill_between(line[0], line[2], line[3], color=colour, alpha=0.15, linewidth=0)
     for i, (name, place) in enumerate(curves.marks.items()):
         axes.axvline(place, color="#787774", linestyle=(0, (4, 3)), linewidth=1)
-        axes.annotate(name, (place, 0.93 - 0.08 * i), xycoords=("data", "axes fraction"), fontsize=7, color="#787774")
+        at = (place, 0.9 - 0.1 * i)
+        axes.annotate(name, at, (3, 0), ("data", "axes fraction"), "offset points", fontsize=9, color="#37352f")
     if curves.log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -89,7 +89,18 @@ def targets(judged: Judged, found: Sequence[Section]) -> tuple[Target, ...]:
 
 
 def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Trials, probes: list[str]) -> Section:
-    columns = ("probe", "shortest", "longest", "right", "cut", "chance", "half-life", "half-life / L", "gates passed")
+    columns = (
+        "probe",
+        "shortest",
+        "longest",
+        "right",
+        "failed gates as wrong",
+        "cut",
+        "chance",
+        "half-life",
+        "of L",
+        "gates passed",
+    )
     rows = []
     for probe in probes:
         points = _points(known, probe)
@@ -101,6 +112,7 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
                 f"{number(_at(known, probe, points[0], 'right').value, '%')} at {points[0]}",
                 f"{number(right.value, '%')} at {points[-1]}",
                 number(known.get(("model", probe, None, "right"), NONE).value, "%"),
+                number(known["model", probe, None, "right_strict"].value, "%"),
                 number(known.get(("cut", probe, None, "right"), NONE).value, "%"),
                 number(known["model", probe, None, "chance"].value, "%"),
                 _life(life, trials.where(probe=probe)),
