@@ -29,9 +29,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Each row is what a `GeneratedEnv` would be with its seed, start and actions, but for how the runtime rounds a batch:
     measured on two CPU cores not at all, elsewhere perhaps a few units of 255 in a pixel. From run to run nothing
-    differs. Values of infos are `[N]`, each beside its mask `"_name"`, as in Gymnasium's own vector environments; so are
-    `final_obs` and `final_info`, in the same-step mode, where episodes have ended. In the next-step mode the action of
-    a row that is being reset is ignored, but still has to be one.
+    differs. Values of infos are `[N]`, each beside its mask `"_name"`, as in Gymnasium's own vector environments; so
+    are `final_obs` and `final_info`, in the same-step mode, where episodes have ended. In the next-step mode the action
+    of a row that is being reset is ignored, but still has to be one.
 
     Args:
         world, runtime, device, recording, split: as for `GeneratedEnv`.
