@@ -70,7 +70,7 @@ class Recall(nn.Module):
         k, v = torch.cat([log.flatten(1, 2), nothing], dim=1).to(q.dtype).chunk(2, dim=-1)  # [B, S N + 1, E]
         bucket = (4 * age.clamp(min=1).float().log2()).long().clamp(max=AGES - 1)
         bias = self.age[:, bucket].transpose(0, 1).masked_fill((age < 1)[:, None], float("-inf"))  # [B, H, T, S]
-        none = self.nothing[:, None, None].expand(len(x), -1, t, 1)
+        none = self.nothing[:, None, None].expand(x.shape[0], -1, t, 1)
         bias = torch.cat([bias.repeat_interleave(n, dim=-1), none], dim=-1)[:, :, :, None]
         scores = ((q * q.shape[-1] ** -0.5) @ k[:, None].mT).unflatten(2, (t, m)) + bias  # [B, H, T, M, S N + 1]
         found = scores.softmax(-1).to(v.dtype).flatten(2, 3) @ v[:, None]  # [B, H, T M, E]
