@@ -66,13 +66,13 @@ class Recall(nn.Module):
         (t, m), n = x.shape[1:3], log.shape[2]
         q = self.q_norm(self.q(self.input_norm(x)).unflatten(-1, (self.heads, -1)))  # [B, T, M, H, E]
         q = rotate(q.permute(0, 3, 1, 2, 4), place).flatten(2, 3)  # [B, H, T M, E]
-        nothing = log.new_zeros(log.shape[0], 1, log.shape[-1])  # one more key, and a value that changes nothing
-        k, v = torch.cat([log.flatten(1, 2), nothing], dim=1).to(q.dtype).chunk(2, dim=-1)  # [B, S N + 1, E]
+        k, v = log.flatten(1, 2).to(q.dtype).chunk(2, dim=-1)  # [B, S N, E]
+        scores = (q * q.shape[-1] ** -0.5) @ k[:, None].mT  # [B, H, T M, S N]
         bucket = (4 * age.clamp(min=1).float().log2()).long().clamp(max=AGES - 1)
         bias = self.age[:, bucket].transpose(0, 1).masked_fill((age < 1)[:, None], float("-inf"))  # [B, H, T, S]
-        none = self.nothing[:, None, None].expand(x.shape[0], -1, t, 1)
-        bias = torch.cat([bias.repeat_interleave(n, dim=-1), none], dim=-1)[:, :, :, None]
-        scores = ((q * q.shape[-1] ** -0.5) @ k[:, None].mT).unflatten(2, (t, m)) + bias  # [B, H, T, M, S N + 1]
-        found = scores.softmax(-1).to(v.dtype).flatten(2, 3) @ v[:, None]  # [B, H, T M, E]
-        found = found.transpose(1, 2).flatten(2)
+        scores = scores.unflatten(2, (t, m)).unflatten(-1, (-1, n)) + bias[:, :, :, None, :, None]
+        scores = scores.flatten(-2).flatten(2, 3)
+        nothing = self.nothing[:, None, None].expand(*scores.shape[:3], 1).to(scores.dtype)
+        weights = torch.cat([nothing, scores], dim=-1).softmax(-1)[..., 1:].to(v.dtype)
+        found = (weights @ v[:, None]).transpose(1, 2).flatten(2)  # [B, T M, H E]
         return self.out(found).unflatten(1, (t, m))
