@@ -140,7 +140,7 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, 
             StateGroup("heading", ("sin", "cos"), "angle", "degrees"),
         ),
         turn=TurnProbe(("left", "right"), 8, "place", "heading", 5.0, 45.0, "view", 5.0),
-        counter=CounterProbe("y"),
+        counter=CounterProbe("y", (0.0, 0.5, 0.0, 0.5)),
     )
     monkeypatch.setitem(probes.PROBES, "tiny", asked)
     bundle = open_world(tiny_world)
@@ -153,7 +153,7 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, 
     keys = {figure.key for section in sections.values() for figure in section.figures}
     assert {"state.place_16", "state.place_kept", "turn.returned"} <= keys
     assert (tmp_path / "waves.readers").is_dir()
-    assert "nothing on the screen changes whenever y jumps" in sections["motion"].notes[-1]
+    assert "the counter does not change whenever y jumps" in sections["motion"].notes[-1]
 
 
 def test_what_a_recording_never_shows_is_noted(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
