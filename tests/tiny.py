@@ -55,6 +55,7 @@ def tiny_networks(seed: int = 0, memory: Reach = MEMORY) -> tuple[Tokenizer, Dyn
                 head_depth=1,
                 window=WINDOW,
                 memory=memory,
+                memory_pack=(2, 1),
                 recall=(0, 1),
             )
         )

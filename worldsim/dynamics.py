@@ -9,7 +9,7 @@ Knows nothing of pixels, samplers or losses.
 
 B batch, T frames, P past frames in the cache, N tokens of a frame, R registers before them, D width, M = R + N,
 C x h x w latents, A actions, L trunk blocks that look back, G key/value heads, E head width, S frames in the log, K
-blocks that look it up.
+blocks that look it up, Q memory tokens of a frame.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class DynamicsConfig:
         registers: R tokens of a frame that stand for no place (Darcet et al. 2023).
         window: past frames a frame can see.
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
+        memory_pack: tokens (rows, columns) in one memory token.
         recall: trunk blocks after which the log is looked up. recall_heads: query heads there.
     """
 
@@ -58,6 +59,7 @@ class DynamicsConfig:
     registers: int = 1
     window: int = 16
     memory: Reach = ()
+    memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
     recall_heads: int = 2
 
@@ -66,6 +68,8 @@ class DynamicsConfig:
         _, h, w = self.latent_shape
         if h % self.pack[0] or w % self.pack[1]:
             raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {self.pack[0]}x{self.pack[1]}")
+        if any(size % pack for size, pack in zip(self.token_grid, self.memory_pack, strict=True)):
+            raise WorldsimError(f"{self.token_grid} tokens do not divide into memory tokens of {self.memory_pack}")
 
     @property
     def token_grid(self) -> tuple[int, int]:
@@ -85,9 +89,9 @@ class DynamicsConfig:
 
     @property
     def log_shape(self) -> tuple[int, int, int] | None:
-        """What one frame leaves in the log: (K, N, 2 E), or None without memory."""
-        rows, columns = self.token_grid
-        return (len(self.recall), rows * columns, 2 * self.width // self.heads) if self.memory else None
+        """What one frame leaves in the log: (K, Q, 2 E), or None without memory."""
+        (rows, columns), (p, q) = self.token_grid, self.memory_pack
+        return (len(self.recall), rows * columns // (p * q), 2 * self.width // self.heads) if self.memory else None
 
 
 def as_tuples(config: Any) -> Any:
@@ -128,7 +132,8 @@ class Dynamics(nn.Module):
         self.trunk_norm = nn.RMSNorm(width, eps=1e-6)
         if config.memory:
             head_width = width // config.heads
-            self.write = Remember(config.token_width, config.actions, width, head_width, len(config.recall))
+            memory_width = config.token_width * config.memory_pack[0] * config.memory_pack[1]
+            self.write = Remember(memory_width, config.actions, width, head_width, len(config.recall))
             self.recall = nn.ModuleList(Recall(width, config.recall_heads, head_width) for _ in config.recall)
 
         self.noisy_in = nn.Linear(config.token_width, width)
@@ -177,7 +182,7 @@ class Dynamics(nn.Module):
             actions: int64 `[B, T]`, the action taken on seeing each of them; A is the null action.
             past: cache entries of the P frames before, oldest first, `[B, P, L, M, 2 G E]`.
             length: int64 `[B]`, how many of the newest entries are real.
-            log: what frames before the first of the T left in the log, `[B, S, K, N, 2 E]`.
+            log: what frames before the first of the T left in the log, `[B, S, K, Q, 2 E]`.
             age: int64 `[B, S]`, how many frames before the first of the T; 0 for nothing.
 
         Returns:
@@ -218,9 +223,17 @@ class Dynamics(nn.Module):
             before, after: tokens `[..., N, token_width]`. actions: int64 `[...]`, those between them.
 
         Returns:
-            `[..., K, N, 2 E]`.
+            `[..., K, Q, 2 E]`.
         """
-        return self.write(before, after, actions, self._here()[self.config.registers :])
+        here = self._here()[self.config.registers :]
+        place = self._memory_tokens(here).unflatten(-1, (-1, here.shape[-1])).mean(-2)
+        return self.write(self._memory_tokens(before), self._memory_tokens(after), actions, place)
+
+    def _memory_tokens(self, tokens: Tensor) -> Tensor:
+        """`[..., N, D]` -> `[..., Q, N / Q D]`, those of one memory token side by side."""
+        (p, q), (rows, _) = self.config.memory_pack, self.config.token_grid
+        h = rows // p
+        return rearrange(tokens, "... (h p w q) d -> ... (h w) (p q d)", h=h, p=p, q=q)
 
     def _whole_log(
         self, tokens: Tensor, actions: Tensor, log: Tensor | None, age: Tensor | None
@@ -228,7 +241,7 @@ class Dynamics(nn.Module):
         """The log of the frames before, and what each of the T frames leaves to those after it.
 
         Returns:
-            `[B, S + T, K, N, 2 E]`, and the age of each as seen from each of the T, `[B, T, S + T]`; less than 1 is not
+            `[B, S + T, K, Q, 2 E]`, and the age of each as seen from each of the T, `[B, T, S + T]`; less than 1 is not
             looked at.
         """
         if not self.config.memory:

@@ -3,8 +3,8 @@
 What is written is made of latents alone: a frame, what it became, and the action between. So old frames never pass
 through the network again, and training reads a log of a thousand frames without running them.
 
-B batch, T frames, S frames in the log, N tokens a frame, M = R + N, D token width, V network width, E head width, H
-recall heads, K recalling layers.
+B batch, T frames, S frames in the log, Q memory tokens a frame, U memory token width, M tokens of a frame with its
+registers, V network width, E head width, H recall heads, K recalling layers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AGES = 48  # buckets of a quarter of an octave: ages up to 4,096
 
 
 class Remember(nn.Module):
-    """Write a frame into the log: one key and value for each of its tokens and each recalling layer."""
+    """Write a frame into the log: one key and value for each of its memory tokens and each recalling layer."""
 
     def __init__(self, token_width: int, actions: int, width: int, head_width: int, layers: int):
         super().__init__()
@@ -30,8 +30,8 @@ class Remember(nn.Module):
         self.layers = layers
 
     def forward(self, before: Tensor, after: Tensor, actions: Tensor, place: Tensor) -> Tensor:
-        """A frame `[..., N, D]`, the next one, the action between `[...]`, rotary angles `[N, E / 2]` ->
-        `[..., K, N, 2 E]`."""
+        """A frame `[..., Q, U]`, the next one, the action between `[...]`, rotary angles `[Q, E / 2]` ->
+        `[..., K, Q, 2 E]`."""
         x = self.inner(torch.cat([before, after - before], dim=-1)) + self.action(actions)[..., None, :]
         k, v = self.outer(F.silu(x)).unflatten(-1, (self.layers, -1)).transpose(-3, -2).chunk(2, dim=-1)
         return torch.cat([rotate(self.norm(k), place), v], dim=-1)
@@ -56,21 +56,21 @@ class Recall(nn.Module):
 
         Args:
             x: `[B, T, M, V]`.
-            log: this layer's keys and values `[B, S, N, 2 E]`.
+            log: this layer's keys and values `[B, S, Q, 2 E]`.
             age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not looked at.
             place: rotary angles of the M tokens `[M, E / 2]`.
 
         Returns:
             `[B, T, M, V]`.
         """
-        (t, m), n = x.shape[1:3], log.shape[2]
+        (t, m), tokens = x.shape[1:3], log.shape[2]
         q = self.q_norm(self.q(self.input_norm(x)).unflatten(-1, (self.heads, -1)))  # [B, T, M, H, E]
         q = rotate(q.permute(0, 3, 1, 2, 4), place).flatten(2, 3)  # [B, H, T M, E]
-        k, v = log.flatten(1, 2).to(q.dtype).chunk(2, dim=-1)  # [B, S N, E]
-        scores = (q * q.shape[-1] ** -0.5) @ k[:, None].mT  # [B, H, T M, S N]
+        k, v = log.flatten(1, 2).to(q.dtype).chunk(2, dim=-1)  # [B, S Q, E]
+        scores = (q * q.shape[-1] ** -0.5) @ k[:, None].mT  # [B, H, T M, S Q]
         bucket = (4 * age.clamp(min=1).float().log2()).long().clamp(max=AGES - 1)
         bias = self.age[:, bucket].transpose(0, 1).masked_fill((age < 1)[:, None], float("-inf"))  # [B, H, T, S]
-        scores = scores.unflatten(2, (t, m)).unflatten(-1, (-1, n)) + bias[:, :, :, None, :, None]
+        scores = scores.unflatten(2, (t, m)).unflatten(-1, (-1, tokens)) + bias[:, :, :, None, :, None]
         scores = scores.flatten(-2).flatten(2, 3)
         nothing = self.nothing[:, None, None].expand(*scores.shape[:3], 1).to(scores.dtype)
         weights = torch.cat([nothing, scores], dim=-1).softmax(-1)[..., 1:].to(v.dtype)

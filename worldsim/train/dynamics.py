@@ -39,7 +39,9 @@ class DynamicsTraining:
         worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
         own_from: share of the training after which three of four steps read a past of the model's own making.
-        own_lead: most frames that are generated in a row before the clip begins.
+        own_lead: most frames that are generated in a row before the clip begins; seldom so many.
+        lost: mean squared error of a generated frame from which it is another place, and the truth is no lesson for it:
+            such a clip is read clean. Latents have variance 1.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by how much changes in their last frames, the others at random.
         null_action: share of clips whose actions are hidden.
@@ -56,6 +58,7 @@ class DynamicsTraining:
     worst: float = 0.0
     own_from: float = 0.6
     own_lead: int = 48
+    lost: float = 0.8
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
     null_action: float = 0.1
@@ -145,7 +148,10 @@ def train_dynamics(
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     clips = LatentClips(recording, tokenizer, out)
     change = clips.change() if training.eventful else None
-    windows = Windows(recording.episodes("train"), training.length + training.own_lead, change)
+    episodes = recording.episodes("train")
+    longest = max((end - begin for begin, end in episodes), default=0)
+    most_lead = max(0, min(training.own_lead, longest - training.length))
+    windows = {room: Windows(episodes, training.length + room, change) for room in (0, most_lead)}
     watch = Watch(recording, tokenizer, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
@@ -159,8 +165,9 @@ def train_dynamics(
             return torch.rand(shape, generator=generator)
 
         own = step >= training.own_from * training.steps and step % 4 > 0
-        lead = int(torch.randint(training.own_lead + 1, (), generator=generator)) if own else 0
-        index = windows.draw(training.batch, training.seed, step, training.eventful)[:, -training.length - lead :]
+        lead = int((most_lead + 1) * random(1) ** 2) if own else 0
+        drawn = windows[most_lead if own else 0].draw(training.batch, training.seed, step, training.eventful)
+        index = drawn[:, -training.length - lead :]
         latents, actions, *outcome = clips[index]
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
@@ -172,8 +179,10 @@ def train_dynamics(
         log = clips.log(index[:, 0], config.memory).to_tokens(model) if config.memory else None
         if own:
             first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
-            context = own_past(averaged, training.schedule, context, actions, first, generator, log)
-        log = log and log.followed_by(context, actions, lead, training.own_lead)
+            made = own_past(averaged, training.schedule, context, actions, first, generator, log)
+            lost = (made - clean).square().mean((2, 3)).amax(1) > training.lost
+            context = torch.where(lost[:, None, None, None], context, made)
+        log = log and log.followed_by(context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, *outcome)

@@ -25,6 +25,7 @@ class DynamicsSize:
     head_depth: int = 2
     window: int = 16
     memory: Reach = ()
+    memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
