@@ -16,7 +16,7 @@ from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 from worldsim_envs.toybox_layout import draw_room
 from worldsim_envs.toybox_looks import LOOKS
-from worldsim_envs.toybox_room import ACTIONS, CUPS, TOYS, Cover, Room, Toy
+from worldsim_envs.toybox_room import CUPS, TOYS, Act, Cover, Room, Toy
 from worldsim_envs.toybox_view import View
 from worldsim_envs.toybox_words import caption
 from worldsim_envs.world_env import WorldEnv
@@ -56,7 +56,7 @@ def toybox_spec(height: int = 64, width: int = 64) -> WorldSpec:
         width=width,
         fps=FPS,
         frame_skip=1,
-        actions=tuple(Action(name, (name,) if name in KEYS else ()) for name in ACTIONS),
+        actions=tuple(Action(act.label, (act.label,) if act.label in KEYS else ()) for act in Act),
         keys=KEYS,
         state_names=(
             *ROOM_STATE,
@@ -72,7 +72,7 @@ class ToyboxEnv(WorldEnv):
 
         env = ToyboxEnv(); env.reset(seed=1); saved = env.save(); env.step(1); frame, info = env.restore(saved)
 
-    Observations are uint8 RGB `[height, width, 3]`; twelve actions, see `toybox_room.ACTIONS`; grab, paint and lid act
+    Observations are uint8 RGB `[height, width, 3]`; twelve actions, see `toybox_room.Act`; grab, paint and lid act
     when they begin, not while they last. The reward is 1 for a toy of the wanted shape put into the box.
     `info["state"]` is float32 `[S]`, named by `world.state_names`.
 

@@ -14,26 +14,16 @@ from worldsim_envs.toybox_room import (
     BOX_WIDTH,
     CUP_HEIGHT,
     CUP_WIDTH,
-    DOWN,
     EDGE,
     FIRST_CUP,
-    GRAB,
     HAND,
     HIGH,
-    LEFT,
-    LID,
     LID_STEPS,
     LOW,
     NOWHERE,
     PAN,
-    PAN_LEFT,
-    PAN_RIGHT,
-    RIGHT,
-    SCREEN_DOWN,
     SCREEN_STEPS,
-    SCREEN_UP,
-    STAND,
-    UP,
+    Act,
     Room,
 )
 
@@ -49,12 +39,12 @@ class Pilot:
     def wait(self, frames: int) -> Moves:
         """Stand so many frames."""
         for _ in range(frames):
-            yield STAND
+            yield Act.STAND
 
     def press(self, action: int) -> Moves:
         """Do something that acts once; if it was done just now, let go of the key first."""
         if self.room.last == action:
-            yield STAND
+            yield Act.STAND
         yield action
 
     def look_at(self, x: float, at: float | None = None) -> Moves:
@@ -64,13 +54,13 @@ class Pilot:
         for _ in range(PATIENCE):
             if abs(goal - self.room.camera) <= PAN / 2:
                 return
-            yield PAN_RIGHT if goal > self.room.camera else PAN_LEFT
+            yield Act.PAN_RIGHT if goal > self.room.camera else Act.PAN_LEFT
 
     def reach(self, x: float, height: float | None = None) -> Moves:
         """Bring the hand to x, panning where the view ends, and then to a height."""
         for _ in range(PATIENCE):
             step = self._towards(x, height)
-            if step == STAND:
+            if step == Act.STAND:
                 return
             yield step
 
@@ -81,10 +71,10 @@ class Pilot:
                 return
             x, top = self.grip(number)
             step = self._towards(x, top)
-            if step == STAND or (self.room.nearest() == number and abs(x - self.room.hand) <= HAND / 2):
-                yield from self.press(GRAB)
+            if step == Act.STAND or (self.room.nearest() == number and abs(x - self.room.hand) <= HAND / 2):
+                yield from self.press(Act.GRAB)
                 if self.room.held == NOWHERE:
-                    yield STAND
+                    yield Act.STAND
             else:
                 yield step
 
@@ -95,10 +85,10 @@ class Pilot:
         yield from self.reach(x)
         yield from self.reach(self.room.hand, low)
         for _ in range(10):
-            yield from self.press(GRAB)
+            yield from self.press(Act.GRAB)
             if self.room.held == NOWHERE:
                 return
-            yield PAN_RIGHT if self.room.hand_x > self.room.view - EDGE - HAND else RIGHT
+            yield Act.PAN_RIGHT if self.room.hand_x > self.room.view - EDGE - HAND else Act.HAND_RIGHT
 
     def lift(self, height: float = HIGH) -> Moves:
         """Raise the hand, with what it holds."""
@@ -107,14 +97,14 @@ class Pilot:
     def draw_screen(self, down: bool) -> Moves:
         """Let the screen down, or raise it, all the way."""
         while self.room.screen != (SCREEN_STEPS if down else 0):
-            yield SCREEN_DOWN if down else SCREEN_UP
+            yield Act.SCREEN_DOWN if down else Act.SCREEN_UP
 
     def turn_lid(self, closed: bool) -> Moves:
         """Close the box or open it, and wait until it is."""
         if self.room.closing != closed:
-            yield from self.press(LID)
+            yield from self.press(Act.LID)
         while self.room.lid != (LID_STEPS if closed else 0):
-            yield STAND
+            yield Act.STAND
 
     def carry(self, number: int, x: float, over: float | None = None) -> Moves:
         """Take something, lift the fingertips to the height `over` if given, and put it down at x."""
@@ -152,16 +142,16 @@ class Pilot:
         return next((x for x in places if all(abs(x - t) >= (wide + w) / 2 for t, w in taken)), near)
 
     def _towards(self, x: float, height: float | None) -> int:
-        """The next step of the hand's way; STAND when it is there."""
+        """The next step of the hand's way; Act.STAND when it is there."""
         room = self.room
         if abs(x - room.hand) > HAND / 2:
             right = x > room.hand
             at_edge = room.hand_x >= room.view - EDGE if right else room.hand_x <= EDGE
             can_pan = room.camera < room.width - room.view if right else room.camera > 0
             if at_edge and can_pan:
-                return PAN_RIGHT if right else PAN_LEFT
+                return Act.PAN_RIGHT if right else Act.PAN_LEFT
             if not at_edge:
-                return RIGHT if right else LEFT
+                return Act.HAND_RIGHT if right else Act.HAND_LEFT
         if height is not None and abs(height - room.hand_height) > HAND / 2 and LOW <= height <= HIGH:
-            return UP if height > room.hand_height else DOWN
-        return STAND
+            return Act.HAND_UP if height > room.hand_height else Act.HAND_DOWN
+        return Act.STAND

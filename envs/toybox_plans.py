@@ -22,25 +22,14 @@ from worldsim_envs.toybox_room import (
     BOX_WALL,
     BOX_WIDTH,
     CUP_HEIGHT,
-    DOWN,
     FIRST_CUP,
-    GRAB,
     HAND,
     HIGH,
-    LEFT,
-    LID,
     LID_STEPS,
     NOWHERE,
-    PAINT,
     PAN,
-    PAN_LEFT,
-    PAN_RIGHT,
-    RIGHT,
-    SCREEN_DOWN,
     SCREEN_STEPS,
-    SCREEN_UP,
-    STAND,
-    UP,
+    Act,
     Cover,
     Room,
 )
@@ -142,20 +131,20 @@ def _look_away(rng: np.random.Generator, points: Sequence[int], view: View) -> P
         away = home + PAN * (steps if right else -steps) + view.units / 2
         room.toys.append(a_toy(rng, colours[4], away + int(rng.integers(-10, 11)), RADII))
     rooms = twins_of(room, view, rng, colours[5], places[count])
-    out, back = (PAN_RIGHT, PAN_LEFT) if right else (PAN_LEFT, PAN_RIGHT)
+    out, back = (Act.PAN_RIGHT, Act.PAN_LEFT) if right else (Act.PAN_LEFT, Act.PAN_RIGHT)
     preview = min(steps, PREVIEW)
     for one in rooms.values():
         one.camera += PAN * preview * (1 if right else -1)
     return Plan(
         rooms,
         tuple(range(count)),
-        [STAND] * 2 + [back] * preview + stroll(rng, TAKEN - 2 - preview),
+        [Act.STAND] * 2 + [back] * preview + stroll(rng, TAKEN - 2 - preview),
         [out] * steps,
         stroll(rng, max(points)),
         {k: (k, [back] * steps, {}) for k in points},
         {"objects": count, "speed": 0.0, "camera": "pan"},
         1 / len(COLOURS),
-        hiding=(PAN_LEFT, PAN_RIGHT),
+        hiding=(Act.PAN_LEFT, Act.PAN_RIGHT),
     )
 
 
@@ -170,18 +159,23 @@ def _carried(rng: np.random.Generator, points: Sequence[int], view: View) -> Pla
     rooms, others = _boxed(rng, view, 0)
     for room in rooms.values():
         room.held, room.hand_x, room.hand_height = BOX, room.box.x - room.camera, BOX_HEIGHT
-    room, hold = rooms["a"], [STAND] * 2
+    room = rooms["a"]
+    hold: list[int] = [Act.STAND] * 2
     least, most = BOX_WIDTH / 2 + 2, view.units - BOX_WIDTH / 2 - 2
     ways = [s for s in range(-20, 21) if abs(s) >= 3 and least <= room.hand_x + s * HAND <= most]
     at = 0
     while len(hold) < max(points):
         to, raised = int(rng.choice(ways)), int(rng.integers(0, 4)) if rng.random() < 0.5 else 0
-        hold += [UP] * raised + [RIGHT if to > at else LEFT] * abs(to - at) + [DOWN] * raised
-        hold += [STAND] * int(rng.integers(12, 49))
+        hold += (
+            [Act.HAND_UP] * raised
+            + [Act.HAND_RIGHT if to > at else Act.HAND_LEFT] * abs(to - at)
+            + [Act.HAND_DOWN] * raised
+        )
+        hold += [Act.STAND] * int(rng.integers(12, 49))
         at = to
     hold = hold[: max(points)]
     made = _behind_lid(rng, rooms, hold, points, {"objects": 1 + others, "carried": True})
-    made.context = [STAND] * TAKEN
+    made.context = [Act.STAND] * TAKEN
     return made
 
 
@@ -201,13 +195,14 @@ def _shells(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan
     room.hand_x += steps * HAND
     room.cups[0].x += steps * HAND
     rooms = twins_of(room, view, rng, colours[1], other)
-    context = [STAND] * 3 + [LEFT if steps > 0 else RIGHT] * abs(steps)
-    context += [STAND] * (TAKEN - len(context))
+    context: list[int] = [Act.STAND] * 3
+    context += [Act.HAND_LEFT if steps > 0 else Act.HAND_RIGHT] * abs(steps)
+    context += [Act.STAND] * (TAKEN - len(context))
     actor = Actor(room, context)
-    hide = [DOWN] * int((HIGH - CUP_HEIGHT) / HAND) + [GRAB]
+    hide: list[int] = [*([Act.HAND_DOWN] * int((HIGH - CUP_HEIGHT) / HAND)), Act.GRAB]
     actor.play(hide)
     hide += actor.act(lambda pilot: pilot.carry(FIRST_CUP + 1, other, OVER), COVERING - len(hide))
-    hold = [STAND] * 2
+    hold: list[int] = [Act.STAND] * 2
     actor.play(hold)
     reveals: dict[int, tuple[int, list[int], Mapping[str, Any]]] = {}
     for swaps in range(max(points) + 1):
@@ -219,7 +214,7 @@ def _shells(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan
             revealer = Actor(actor.room, [])
             for cup in np.argsort([c.x for c in actor.room.cups]):
                 uncover += revealer.act(lambda pilot, cup=cup: _uncover(pilot, FIRST_CUP + int(cup), free), UNCOVERING)  # type: ignore[misc]
-            reveals[swaps] = (len(hold), uncover + [STAND] * (UNCOVERING * (3 - cups) + 8), {"swaps": swaps})
+            reveals[swaps] = (len(hold), uncover + [Act.STAND] * (UNCOVERING * (3 - cups) + 8), {"swaps": swaps})
     conditions = {"objects": 1, "speed": 0.0, "camera": "still", "cups": cups}
     return Plan(rooms, (0,), context, hide, hold, reveals, conditions, 1 / cups)
 
@@ -244,7 +239,7 @@ def _interaction(rng: np.random.Generator, points: Sequence[int], view: View) ->
     target = room.toys[0]
     room.hand_x, room.hand_height = target.x - room.camera + HAND * int(rng.integers(-2, 3)), 20.0
     rooms = twins_of(room, view, rng, base + 2)
-    context = [STAND] * 2
+    context: list[int] = [Act.STAND] * 2
     actor = Actor(room, context)
     if kind == "paint":
         context += actor.act(lambda pilot: _paint(pilot, 0))
@@ -252,9 +247,9 @@ def _interaction(rng: np.random.Generator, points: Sequence[int], view: View) ->
         context += actor.act(lambda pilot: pilot.carry(0, slots[at + side], 20.0))
     else:
         context += actor.act(lambda pilot: _put_away(pilot, 0))
-    context += [UP] * 4
-    context += [STAND] * (TAKEN - len(context))
-    out, back = (PAN_RIGHT, PAN_LEFT) if right else (PAN_LEFT, PAN_RIGHT)
+    context += [Act.HAND_UP] * 4
+    context += [Act.STAND] * (TAKEN - len(context))
+    out, back = (Act.PAN_RIGHT, Act.PAN_LEFT) if right else (Act.PAN_LEFT, Act.PAN_RIGHT)
     conditions = {"objects": len(room.toys), "speed": 0.0, "camera": "pan", "interaction": kind}
     return Plan(
         rooms,
@@ -265,7 +260,7 @@ def _interaction(rng: np.random.Generator, points: Sequence[int], view: View) ->
         {k: (k, [back] * steps, {}) for k in points},
         conditions,
         1 / len(COLOURS) if kind == "paint" else 1 / 2,
-        hiding=(PAN_LEFT, PAN_RIGHT),
+        hiding=(Act.PAN_LEFT, Act.PAN_RIGHT),
     )
 
 
@@ -289,12 +284,12 @@ def _behind_screen(
         rooms,
         tuple(range(len(rooms["a"].toys))),
         stroll(rng, TAKEN),
-        [SCREEN_DOWN] * SCREEN_STEPS,
+        [Act.SCREEN_DOWN] * SCREEN_STEPS,
         stroll(rng, max(points)),
-        {k: (k, [SCREEN_UP] * SCREEN_STEPS, {}) for k in points},
+        {k: (k, [Act.SCREEN_UP] * SCREEN_STEPS, {}) for k in points},
         {**conditions, "camera": "still"},
         1 / len(COLOURS),
-        hiding=(SCREEN_DOWN, SCREEN_UP),
+        hiding=(Act.SCREEN_DOWN, Act.SCREEN_UP),
     )
 
 
@@ -320,7 +315,7 @@ def _behind_lid(
     conditions: dict[str, Any],
 ) -> Plan:
     """The lid closes and opens."""
-    turn = [LID] + [STAND] * (LID_STEPS - 1)
+    turn: list[int] = [Act.LID, *([Act.STAND] * (LID_STEPS - 1))]
     return Plan(
         rooms,
         (0,),
@@ -330,7 +325,7 @@ def _behind_lid(
         {k: (k, turn, {}) for k in points},
         {**conditions, "speed": 0.0, "camera": "still"},
         1 / len(COLOURS),
-        hiding=(LID,),
+        hiding=(Act.LID,),
     )
 
 
@@ -343,7 +338,7 @@ def _uncover(pilot: Pilot, cup: int, aside: float) -> Moves:
 
 def _paint(pilot: Pilot, toy: int) -> Moves:
     yield from pilot.reach(*pilot.grip(toy))
-    yield from pilot.press(PAINT)
+    yield from pilot.press(Act.PAINT)
 
 
 def _put_away(pilot: Pilot, toy: int) -> Moves:

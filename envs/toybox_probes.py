@@ -19,7 +19,7 @@ from worldsim.evals.permanence.scene import REVEALED, SCORED, SHAPES, Branch, Co
 from worldsim.evals.permanence.scene import View as Truth
 from worldsim_envs.palette import HUES
 from worldsim_envs.toybox_plans import PLANS, plan
-from worldsim_envs.toybox_room import BOX, FIRST_CUP, LID_STEPS, STAND, Room, Toy
+from worldsim_envs.toybox_room import BOX, FIRST_CUP, LID_STEPS, Act, Room, Toy
 from worldsim_envs.toybox_sets import Plan
 from worldsim_envs.toybox_view import View
 
@@ -93,7 +93,7 @@ class _Performance:
 
     def _branch(self, point: int, k: int, reveal: list[int], conditions: object) -> Branch:
         covered, gate = self._view.render(self._room), len(reveal) - 1
-        actions, views = reveal + [STAND] * (REVEALED - 1), []
+        actions, views = reveal + [Act.STAND] * (REVEALED - 1), []
         for i, action in enumerate(actions):
             self._step(action)
             views.append(self._truth())
@@ -110,8 +110,8 @@ class _Performance:
         planned = self._plan
         after = max(k + len(reveal) for k, reveal, _ in planned.reveals.values()) + SCORED
         actions = [*planned.hide, *planned.hold]
-        actions += [STAND] * (len(planned.hide) + after - len(actions))
-        actions = [STAND if action in planned.hiding else action for action in actions]
+        actions += [Act.STAND] * (len(planned.hide) + after - len(actions))
+        actions = [Act.STAND if action in planned.hiding else action for action in actions]
         starts = {p: len(planned.hide) + k + len(reveal) - 1 for p, (k, reveal, _) in planned.reveals.items()}
         wanted = {start + i for start in starts.values() for i in range(SCORED)}
         views = {}

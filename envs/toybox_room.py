@@ -8,6 +8,7 @@ rolling or bouncing, so the speeds that a room began with stay, whether anybody 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import itertools
 import json
 import math
@@ -16,10 +17,30 @@ from typing import Any
 from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.scene import COLOURS, SHAPES
 
-ACTIONS = ("stand", "pan-left", "pan-right", "screen-up", "screen-down",
-           "hand-left", "hand-right", "hand-up", "hand-down", "grab", "paint", "lid")  # fmt: skip
-STAND, PAN_LEFT, PAN_RIGHT, SCREEN_UP, SCREEN_DOWN, LEFT, RIGHT, UP, DOWN, GRAB, PAINT, LID = range(len(ACTIONS))
-ONCE = (GRAB, PAINT, LID)  # act when they begin: a key that stays down acts once
+
+class Act(enum.IntEnum):
+    """What can be done in a frame."""
+
+    STAND = 0
+    PAN_LEFT = 1
+    PAN_RIGHT = 2
+    SCREEN_UP = 3
+    SCREEN_DOWN = 4
+    HAND_LEFT = 5
+    HAND_RIGHT = 6
+    HAND_UP = 7
+    HAND_DOWN = 8
+    GRAB = 9
+    PAINT = 10
+    LID = 11
+
+    @property
+    def label(self) -> str:
+        """As the world names it."""
+        return self.name.lower().replace("_", "-")
+
+
+ONCE = (Act.GRAB, Act.PAINT, Act.LID)  # act when they begin: a key that stays down acts once
 
 PAN, HAND = 4.0, 4.0  # units a frame
 GRAVITY = 0.5  # units a frame, a frame
@@ -123,7 +144,7 @@ class Room:
     held: int = NOWHERE
     goal: int = -1
     score: int = 0
-    last: int = STAND
+    last: int = Act.STAND
 
     @property
     def width(self) -> float:
@@ -147,7 +168,7 @@ class Room:
         held_before = self.held
         self._move(action)
         if fresh and action in ONCE:
-            {GRAB: self._grab_or_let_go, PAINT: self._paint, LID: self._turn_lid}[action]()
+            {Act.GRAB: self._grab_or_let_go, Act.PAINT: self._paint, Act.LID: self._turn_lid}[Act(action)]()
         self.lid += (self.lid < LID_STEPS) if self.closing else -(self.lid > 0)
         self._carry()
         self._fall_covers()
@@ -194,14 +215,14 @@ class Room:
         )
 
     def _move(self, action: int) -> None:
-        if action in (PAN_LEFT, PAN_RIGHT):
-            self.camera = _clip(self.camera + (PAN if action == PAN_RIGHT else -PAN), 0.0, self.width - self.view)
-        elif action in (SCREEN_UP, SCREEN_DOWN):
-            self.screen = min(max(self.screen + (1 if action == SCREEN_DOWN else -1), 0), SCREEN_STEPS)
-        elif action in (LEFT, RIGHT):
-            self.hand_x = _clip(self.hand_x + (HAND if action == RIGHT else -HAND), EDGE, self.view - EDGE)
-        elif action in (UP, DOWN):
-            self.hand_height = _clip(self.hand_height + (HAND if action == UP else -HAND), LOW, HIGH)
+        if action in (Act.PAN_LEFT, Act.PAN_RIGHT):
+            self.camera = _clip(self.camera + (PAN if action == Act.PAN_RIGHT else -PAN), 0.0, self.width - self.view)
+        elif action in (Act.SCREEN_UP, Act.SCREEN_DOWN):
+            self.screen = min(max(self.screen + (1 if action == Act.SCREEN_DOWN else -1), 0), SCREEN_STEPS)
+        elif action in (Act.HAND_LEFT, Act.HAND_RIGHT):
+            self.hand_x = _clip(self.hand_x + (HAND if action == Act.HAND_RIGHT else -HAND), EDGE, self.view - EDGE)
+        elif action in (Act.HAND_UP, Act.HAND_DOWN):
+            self.hand_height = _clip(self.hand_height + (HAND if action == Act.HAND_UP else -HAND), LOW, HIGH)
 
     def _turn_lid(self) -> None:
         self.closing = not self.closing

@@ -15,7 +15,7 @@ import numpy as np
 from worldsim.evals.permanence.scene import COLOURS, CONTEXT, SHAPES
 from worldsim_envs.toybox_layout import RADII
 from worldsim_envs.toybox_moves import Moves, Pilot
-from worldsim_envs.toybox_room import BESIDES, BOX_WIDTH, HAND, LEFT, PAN, RIGHT, STAND, Cover, Room, Toy
+from worldsim_envs.toybox_room import BESIDES, BOX_WIDTH, HAND, PAN, Act, Cover, Room, Toy
 from worldsim_envs.toybox_view import CARD, CARD_AT, View
 
 TAKEN = CONTEXT - 1  # actions between the context's frames
@@ -67,7 +67,7 @@ class Actor:
             self.room.step(action)
             done.append(action)
         assert not frames or len(done) <= frames, (len(done), frames)
-        rest = [STAND] * (frames - len(done))
+        rest = [Act.STAND] * (frames - len(done))
         self.play(rest)
         return done + rest
 
@@ -161,8 +161,8 @@ def apart(room: Room, place: float, times: Sequence[int]) -> float:
     for step in range(max(times) + 1):
         if step in times:
             distances.append(min(abs(one.toys[0].x - other.toys[0].x), most))
-        one.step(STAND)
-        other.step(STAND)
+        one.step(Act.STAND)
+        other.step(Act.STAND)
     return sum(distances) / len(distances) + min(distances)
 
 
@@ -170,7 +170,7 @@ def stroll(rng: np.random.Generator, frames: int) -> list[int]:
     """The hand goes left and right and stands, for so many frames; half of the time it stands throughout."""
     actions: list[int] = []
     while len(actions) < frames and rng.random() < 0.97:
-        actions += [STAND] * int(rng.integers(1, 24))
-        actions += [int(rng.choice([LEFT, RIGHT]))] * int(rng.integers(1, 6))
+        actions += [Act.STAND] * int(rng.integers(1, 24))
+        actions += [int(rng.choice([Act.HAND_LEFT, Act.HAND_RIGHT]))] * int(rng.integers(1, 6))
     actions = actions[:frames] if rng.random() < 0.5 else []
-    return actions + [STAND] * (frames - len(actions))
+    return actions + [Act.STAND] * (frames - len(actions))

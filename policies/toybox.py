@@ -15,20 +15,7 @@ import numpy as np
 from worldsim_envs.toybox import room_of
 from worldsim_envs.toybox_layout import SLOT
 from worldsim_envs.toybox_moves import Moves, Pilot
-from worldsim_envs.toybox_room import (
-    ACTIONS,
-    BOX,
-    BOX_WIDTH,
-    CUP_WIDTH,
-    FIRST_CUP,
-    HAND,
-    HIGH,
-    NOWHERE,
-    PAINT,
-    PAN_LEFT,
-    PAN_RIGHT,
-    Toy,
-)
+from worldsim_envs.toybox_room import BOX, BOX_WIDTH, CUP_WIDTH, FIRST_CUP, HAND, HIGH, NOWHERE, Act, Toy
 
 EPISODE = 1500  # frames it reckons with
 LONGEST = 1000  # frames hidden
@@ -62,7 +49,7 @@ class ToyboxExplorer:
         while action is None:
             self._errand = self._next_errand()
             action = next(self._errand, None)
-        return int(self._rng.integers(len(ACTIONS))) if self._rng.random() < SLIP else action
+        return int(self._rng.integers(len(Act))) if self._rng.random() < SLIP else action
 
     def _next_errand(self) -> Moves:
         errands: list[tuple[float, Callable[[], Moves]]] = [
@@ -117,7 +104,7 @@ class ToyboxExplorer:
         right = self._chance(space[1] / sum(space))
         steps = min(self._pick(6, 34), int(space[right] / 4))
         for _ in range(steps):
-            yield PAN_RIGHT if right else PAN_LEFT
+            yield Act.PAN_RIGHT if right else Act.PAN_LEFT
         yield from self._pass_time(away=0.1, deal=0.15)
         yield from pilot.look_at(camera, 0.0)
         yield from pilot.wait(self._pick(2, 12))
@@ -219,7 +206,7 @@ class ToyboxExplorer:
         yield from pilot.look_at(pilot.grip(toy)[0], pilot.room.view / 2 + self._pick(-16, 16))
         yield from pilot.reach(*pilot.grip(toy))
         for _ in range(int(self._rng.choice([1, 1, 2, 3, 5]))):
-            yield from pilot.press(PAINT)
+            yield from pilot.press(Act.PAINT)
             yield from pilot.wait(self._pick(0, 4))
         yield from pilot.lift(self._pick(6, 11) * HAND)
         if self._chance(0.6):
@@ -244,7 +231,7 @@ class ToyboxExplorer:
     def _keys(self) -> Moves:
         """Random keys, each held for a while."""
         for _ in range(self._pick(3, 12)):
-            key = int(self._rng.choice(len(ACTIONS), p=KEYS / KEYS.sum()))
+            key = int(self._rng.choice(len(Act), p=KEYS / KEYS.sum()))
             for _ in range(self._pick(1, 7)):
                 yield key
 
@@ -279,7 +266,7 @@ class ToyboxExplorer:
         camera, steps = self._pilot.room.camera, self._pick(2, 20)
         right = self._chance(0.5)
         for _ in range(steps):
-            yield PAN_RIGHT if right else PAN_LEFT
+            yield Act.PAN_RIGHT if right else Act.PAN_LEFT
         yield from self._pilot.look_at(camera, 0.0)
 
     def _move_what_is_seen(self) -> Moves:

@@ -26,17 +26,23 @@ def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
     return model.to_tokens(latents), torch.randint(0, 3, (2, FRAMES), generator=generator)
 
 
-def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(model, clip):
+@pytest.mark.parametrize("memory", [(), ((4, 1), (12, 3), (40, 6))])
+def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, memory):
+    model = tiny_networks(memory=memory)[1].requires_grad_(False)
     tokens, actions = clip
     features, entries = model.look(tokens, actions)
     window = model.config.window
     cache = torch.zeros(2, window, *model.config.entry_shape)
+    log: list[torch.Tensor] = []  # of one frame each
     for t in range(FRAMES):
-        length = torch.full((2,), min(t, window))
-        now, entry = model.look(tokens[:, t : t + 1], actions[:, t : t + 1], cache, length)
+        known = (torch.stack(log, dim=1), torch.arange(t, 0, -1).expand(2, -1)) if log else ()
+        here, length = (tokens[:, t : t + 1], actions[:, t : t + 1]), torch.full((2,), min(t, window))
+        now, entry = model.look(*here, cache, length, *known)
         torch.testing.assert_close(now[:, 0], features[:, t], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(entry[:, 0], entries[:, t], atol=1e-5, rtol=1e-4)
         cache = torch.cat([cache[:, 1:], entry], dim=1)
+        if memory and t + 1 < FRAMES:
+            log.append(model.remember(tokens[:, t], tokens[:, t + 1], actions[:, t]))
 
 
 def test_a_changed_future_changes_no_past_frame(model, clip):

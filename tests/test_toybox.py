@@ -18,30 +18,19 @@ from worldsim_envs.toybox_layout import draw_room
 from worldsim_envs.toybox_looks import JUDGED, LOOKS
 from worldsim_envs.toybox_moves import Pilot
 from worldsim_envs.toybox_room import (
-    ACTIONS,
     BOX,
     BOX_WIDTH,
     FENCE_WIDTH,
     FIRST_CUP,
-    GRAB,
     GRAVITY,
-    LEFT,
-    LID,
     LID_STEPS,
     NOWHERE,
-    PAINT,
-    PAN_LEFT,
-    PAN_RIGHT,
-    RIGHT,
-    SCREEN_DOWN,
     SCREEN_STEPS,
-    SCREEN_UP,
-    STAND,
-    UP,
+    Act,
     Cover,
     Room,
     Toy,
-)  # fmt: skip
+)
 from worldsim_envs.toybox_view import View
 from worldsim_envs.toybox_words import HIDDEN, LENGTHS, OUT, PHRASINGS, caption, where
 from worldsim_policies.toybox import ToyboxExplorer
@@ -88,9 +77,9 @@ class TestToybox(WorldContract):
     def test_restored_is_never_left(self, env):
         env.reset(seed=5)
         rng = np.random.default_rng(0)
-        for action in rng.integers(len(ACTIONS), size=40):
+        for action in rng.integers(len(Act), size=40):
             env.step(action)
-        saved, future = env.save(), rng.integers(len(ACTIONS), size=60)
+        saved, future = env.save(), rng.integers(len(Act), size=60)
         first = [env.step(action) for action in future]
         other = self.make()
         _, info = other.restore(saved)
@@ -141,7 +130,7 @@ class TestToybox(WorldContract):
 
     def test_state_tells_the_room(self, env):
         env.reset(seed=4)
-        for action in np.random.default_rng(1).integers(len(ACTIONS), size=50):
+        for action in np.random.default_rng(1).integers(len(Act), size=50):
             _, _, _, _, info = env.step(action)
         told, room = room_of(info["state"]), env.room.copy()
         room.decor, room.fences = told.decor, told.fences
@@ -150,7 +139,7 @@ class TestToybox(WorldContract):
 
     def test_fast_enough_to_record(self, env):
         env.reset(seed=0)
-        actions = np.random.default_rng(0).integers(len(ACTIONS), size=1200)
+        actions = np.random.default_rng(0).integers(len(Act), size=1200)
         began = time.process_time()
         for action in actions:
             env.step(action)
@@ -165,7 +154,7 @@ def test_nothing_loses_speed_and_movers_stay_in_their_pen():
     room = room_with(*toys, fences=[68.0, 122.0])
     energy, speeds = room.kinetic(), set()
     for _ in range(500):
-        room.step(STAND)
+        room.step(Act.STAND)
         assert room.kinetic() == energy
         speeds.add(tuple(toy.vx for toy in room.toys))
         assert all(69 + toy.radius <= toy.x <= 121 - toy.radius for toy in room.toys)
@@ -176,9 +165,9 @@ def test_nothing_loses_speed_and_movers_stay_in_their_pen():
 
 def test_a_hit_hands_the_speed_on_and_overshoots_nothing():
     room = room_with(Toy(BLOCK, 0, 4.0, 80.0, vx=3.0), Toy(BLOCK, 1, 4.0, 92.5))
-    play(room, STAND)
+    play(room, Act.STAND)
     assert [t.x for t in room.toys] == [83.0, 92.5]
-    play(room, STAND)  # they meet half a frame after 84: the other goes on from 92.5 for half a unit
+    play(room, Act.STAND)  # they meet half a frame after 84: the other goes on from 92.5 for half a unit
     assert [t.vx for t in room.toys] == [0.0, 3.0]
     assert room.toys[0].x == 84.5 and room.toys[1].x == 94.0
 
@@ -187,7 +176,7 @@ def test_balls_bounce_for_ever_and_blocks_lie_where_they_fall():
     room = room_with(Toy(BALL, 0, 4.0, 80.0, height=20.0), Toy(BLOCK, 1, 4.0, 100.0, height=20.0))
     heights = []
     for _ in range(300):
-        room.step(STAND)
+        room.step(Act.STAND)
         ball, block = room.toys
         assert ball.height >= 0
         np.testing.assert_allclose(ball.vy**2 / 2 + GRAVITY * ball.height, GRAVITY * 20, rtol=1e-9)
@@ -195,23 +184,23 @@ def test_balls_bounce_for_ever_and_blocks_lie_where_they_fall():
     assert max(heights[150:]) > 19 and (block.height, block.vy) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("hide", [[SCREEN_DOWN] * SCREEN_STEPS, [PAN_RIGHT] * 16, [PAN_LEFT] * 16])
+@pytest.mark.parametrize("hide", [[Act.SCREEN_DOWN] * SCREEN_STEPS, [Act.PAN_RIGHT] * 16, [Act.PAN_LEFT] * 16])
 def test_what_is_hidden_moves_as_if_it_were_seen(hide):
     toys = [Toy(BALL, 0, 4.0, 76.0, vx=2.0, height=9.0), Toy(BLOCK, 1, 5.0, 90.0, vx=-1.5), Toy(CONE, 2, 6.0, 110.0)]
     room = room_with(*toys, fences=[68.0, 124.0])
     shown, view = room.copy(), View(64, 64)
     play(room, *hide)
-    play(shown, *[STAND] * len(hide))
+    play(shown, *[Act.STAND] * len(hide))
     for _ in range(200):
         assert room.toys == shown.toys
-        play(room, STAND)
-        play(shown, STAND)
+        play(room, Act.STAND)
+        play(shown, Act.STAND)
     assert max(seen(room, view)) == 0 and min(seen(shown, view)) > 0.3
 
 
 def test_walls_turn_back_what_rolls_through_the_whole_room():
     room = room_with(Toy(BLOCK, 0, 5.0, 10.0, vx=-4.0))
-    xs = [(play(room, STAND), room.toys[0].x)[1] for _ in range(100)]
+    xs = [(play(room, Act.STAND), room.toys[0].x)[1] for _ in range(100)]
     assert min(xs) >= 5 and max(xs) <= 187 and min(xs) < 9 and max(xs) > 183
 
 
@@ -221,13 +210,13 @@ def test_walls_turn_back_what_rolls_through_the_whole_room():
 def test_every_action_has_its_effect_and_no_other():
     toy = Toy(BLOCK, 0, 4.0, 96.0)
     effects = {}
-    for action in range(len(ACTIONS)):
+    for action in range(len(Act)):
         room = room_with(toy, screen=3, screen_x=0.0, hand_height=8.0)
         room.toys[0] = Toy(BLOCK, 0, 4.0, 96.0)
         before = room.copy()
         play(room, action)
         room.last = before.last
-        effects[ACTIONS[action]] = {n for n in Room.__slots__ if getattr(room, n) != getattr(before, n)}
+        effects[Act(action).label] = {n for n in Room.__slots__ if getattr(room, n) != getattr(before, n)}
     assert effects == {
         "stand": set(), "pan-left": {"camera"}, "pan-right": {"camera"}, "screen-up": {"screen"},
         "screen-down": {"screen"}, "hand-left": {"hand_x"}, "hand-right": {"hand_x"}, "hand-up": {"hand_height"},
@@ -238,51 +227,51 @@ def test_every_action_has_its_effect_and_no_other():
 def test_panning_moves_the_view_by_so_many_pixels():
     room, view = room_with(screen_x=200.0), View(64, 64)
     before = view.render(room)
-    play(room, PAN_RIGHT)
+    play(room, Act.PAN_RIGHT)
     np.testing.assert_array_equal(view.render(room)[40:, :-4], before[40:, 4:])
 
 
 def test_the_screen_and_the_lid_take_their_time():
     room = room_with()
-    play(room, *[SCREEN_DOWN] * (SCREEN_STEPS - 1))
+    play(room, *[Act.SCREEN_DOWN] * (SCREEN_STEPS - 1))
     assert room.screen == SCREEN_STEPS - 1
-    play(room, SCREEN_DOWN, SCREEN_DOWN, SCREEN_UP, LID)
+    play(room, Act.SCREEN_DOWN, Act.SCREEN_DOWN, Act.SCREEN_UP, Act.LID)
     assert (room.screen, room.lid) == (SCREEN_STEPS - 1, 1)
-    play(room, *[LID] * 5)  # the key stays down: once
+    play(room, *[Act.LID] * 5)  # the key stays down: once
     assert (room.lid, room.closing) == (LID_STEPS, True)
-    play(room, STAND, LID, STAND, STAND)
+    play(room, Act.STAND, Act.LID, Act.STAND, Act.STAND)
     assert room.lid == 0
 
 
 def test_paint_makes_the_next_colour_of_what_is_at_hand():
     room = room_with(Toy(BLOCK, 4, 4.0, 96.0), Toy(BLOCK, 1, 4.0, 120.0), hand_height=8.0)
-    play(room, PAINT, PAINT)
+    play(room, Act.PAINT, Act.PAINT)
     assert [t.colour for t in room.toys] == [5, 1]
-    play(room, STAND, PAINT)
+    play(room, Act.STAND, Act.PAINT)
     assert [t.colour for t in room.toys] == [0, 1]
 
 
 def test_a_toy_is_taken_carried_and_dropped():
     room = room_with(Toy(CONE, 0, 5.0, 98.0, vx=0.0), hand_height=12.0)
-    play(room, GRAB, RIGHT, UP, UP)
+    play(room, Act.GRAB, Act.HAND_RIGHT, Act.HAND_UP, Act.HAND_UP)
     assert room.held == 0 and room.toys[0].x == room.hand == 100 and room.toys[0].height == 20 - 10
-    play(room, GRAB)
+    play(room, Act.GRAB)
     assert room.held == NOWHERE
-    play(room, *[STAND] * 8)
+    play(room, *[Act.STAND] * 8)
     assert (room.toys[0].x, room.toys[0].height) == (100.0, 0.0)
 
 
 def test_no_toy_is_put_where_another_stands_or_behind_the_screen():
     room = room_with(Toy(CONE, 0, 5.0, 96.0), Toy(BLOCK, 1, 5.0, 104.0), held=0, hand_height=12.0)
-    play(room, GRAB)
+    play(room, Act.GRAB)
     assert room.held == 0
-    play(room, LEFT, GRAB, STAND, SCREEN_DOWN, GRAB)
+    play(room, Act.HAND_LEFT, Act.GRAB, Act.STAND, Act.SCREEN_DOWN, Act.GRAB)
     assert room.held == NOWHERE  # let go at 92; then the screen hangs before it
 
 
 def test_a_mover_that_is_taken_stands_still_afterwards():
     room = room_with(Toy(BLOCK, 0, 5.0, 96.0, vx=1.0), hand_height=12.0)
-    play(room, GRAB, STAND, GRAB, *[STAND] * 5)
+    play(room, Act.GRAB, Act.STAND, Act.GRAB, *[Act.STAND] * 5)
     assert room.toys[0].vx == 0 and room.toys[0].x == 96.0
 
 
@@ -330,7 +319,7 @@ def test_cups_hide_drag_and_uncover():
 
 def test_what_the_screen_covers_can_t_be_touched():
     room = room_with(Toy(BLOCK, 0, 4.0, 96.0), hand_height=8.0, screen=SCREEN_STEPS)
-    play(room, GRAB, PAINT)
+    play(room, Act.GRAB, Act.PAINT)
     assert room.held == NOWHERE and room.toys[0].colour == 0
 
 

@@ -85,8 +85,7 @@ class Branch:
     Attributes:
         point: the point asked for: the hidden time k, or for P5 the number of swaps.
         k: hidden frames before it: how much of `hold` was played.
-        actions: int64 `[n]`: bring the targets back, and then let 16 frames pass. n is the same for all seeds of a
-            probe and point; do nothing where there is time left.
+        actions: int64 `[n]`: bring the targets back, and then let 16 frames pass. n is as long as the way back.
         views: n, one after each action.
         gate: the first view that counts: the screen is up, the camera back, the lid open, and every target that can be
             seen is whole. `n == gate + REVEALED`.
