@@ -16,9 +16,11 @@ from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import Action, WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, save_model, write
+from worldsim.train.clips import LatentClips
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.loop import rate
 from worldsim.train.recipes import DynamicsSize
+from worldsim.train.rollout import lost
 from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
 
 SPEC = WorldSpec(
@@ -96,6 +98,30 @@ def test_dynamics_resumed_equals_uninterrupted(
     assert spec == SPEC and model.config == config
     assert len(list((tmp_path / "parts").glob("strip-*.png"))) == 1
     assert list((tmp_path / "parts" / "curves" / "dynamics").iterdir())
+
+
+def test_clips_nearly_as_long_as_an_episode(recording: Recording, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING)
+    training = dataclasses.replace(TRAINING, steps=2, length=14, own_from=0.0, own_lead=500)
+    train_dynamics(recording, tokenizer, tmp_path, SIZE.config(recording, TOKENIZER), training)
+    assert read(tmp_path / "dynamics.checkpoint")[1]["step"] == 2
+
+
+def test_nothing_is_remembered_of_another_episode(recording: Recording, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING)
+    clips = LatentClips(recording, tokenizer, tmp_path)
+    log = clips.log(np.array([160, 163, 239]), ((4, 1), (16, 2)))  # episodes are 80 frames long
+    assert (log.age > 0).sum(1).tolist() == [0, 3, 10]
+    assert log.actions.min() >= 0
+    assert sorted(log.age[1].tolist())[-3:] == [1, 2, 3]
+
+
+def test_a_clip_is_lost_from_one_wrong_frame_on() -> None:
+    clean = torch.zeros(3, 4, 2, 5)
+    made = clean.clone()
+    made[1, 2] = 1.0
+    made[2] = 0.8
+    assert lost(made, clean, 0.8).tolist() == [False, True, False]
 
 
 def test_it_learns(recording: Recording, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class LatentClips:
         kept = (index >= begin) & remembered(index - begin, now[:, None] - index, reach)
         index = np.take_along_axis(index, np.argsort(~kept, axis=1, kind="stable")[:, : capacity(reach)], axis=1)
         real = np.arange(index.shape[1]) < kept.sum(1)[:, None]
-        index = np.where(real, index, now[:, None] - 1)
+        index = np.where(real, index, now[:, None])  # not the frame before: an episode may begin here
         before, after = (torch.from_numpy(self.latents[i].astype(np.float32)) for i in (index, index + 1))
         age = torch.from_numpy(np.where(real, now[:, None] - index, 0))
         return Log(before, after, torch.from_numpy(self.actions[index]), age)

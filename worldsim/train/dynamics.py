@@ -22,7 +22,7 @@ from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips, Log
 from worldsim.train.loop import Loop, step_generator, with_peaks
-from worldsim.train.rollout import own_past
+from worldsim.train.rollout import lost, own_past
 from worldsim.train.watch import Watch
 
 
@@ -180,8 +180,7 @@ def train_dynamics(
         if own:
             first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
             made = own_past(averaged, training.schedule, context, actions, first, generator, log)
-            lost = (made - clean).square().mean((2, 3)).amax(1) > training.lost
-            context = torch.where(lost[:, None, None, None], context, made)
+            context = torch.where(lost(made, clean, training.lost)[:, None, None, None], context, made)
         log = log and log.followed_by(context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
