@@ -8,6 +8,7 @@ class TestMyWorld(WorldContract):
 
 from __future__ import annotations
 
+import abc
 import copy
 import pickle
 import warnings
@@ -146,13 +147,14 @@ def assert_same(a: Any, b: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-class CloneContract:
+class CloneContract(abc.ABC):
     """`make` gives an environment, or a vector of them; `steps` without an end, or with autoreset."""
 
     steps = 6
 
+    @abc.abstractmethod
     def make(self) -> Any:
-        raise NotImplementedError
+        """The environment, or several."""
 
     def follow(self, env: Any) -> list[Any]:
         """Some steps with the same actions each time, and a reset of no seed, which tells how chance stands."""
@@ -215,18 +217,19 @@ class CloneContract:
         assert_same(self.follow(played), first)
 
 
-class VectorContract:
+class VectorContract(abc.ABC):
     """What Gymnasium says of vector environments; `make` and `make_single` give the many and one of them."""
 
     count = 3
     most = 4
 
+    @abc.abstractmethod
     def make(self, mode: AutoresetMode = AutoresetMode.NEXT_STEP) -> Any:
         """`count` rows whose episodes are truncated after `most` steps."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def make_single(self) -> Any:
-        raise NotImplementedError
+        """One of them."""
 
     def actions(self, step: int) -> np.ndarray:
         return (np.arange(self.count) + step) % 3

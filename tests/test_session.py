@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,16 @@ def test_an_old_state_is_a_branch(session):
 def test_a_state_cannot_be_written_to(session):
     state, seen = session.step(session.start([0], [7]), np.array([1]))
     for array in (*state.entries, state.latents, state.frame, state.index, seen.frame):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))])
+def test_a_copy_of_a_state_is_equal_and_cannot_be_written_to_either(session, copied):
+    state, _ = play(session, session.start([0], [7]), ACTIONS[:2])
+    other = copied(state)
+    assert_equal(state, other)
+    for array in (*other.entries, *other.log, other.logged, *(getattr(other, name) for name in ROWS)):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -56,6 +56,11 @@ class State:
     def __post_init__(self) -> None:
         for array in (*self.entries, *self.log, self.logged, *(getattr(self, name) for name in ROWS)):
             array.flags.writeable = False
+
+    def __setstate__(self, fields: dict[str, Any]) -> None:
+        """Copies and pickles come back as writable arrays: make them read-only again."""
+        self.__dict__.update(fields)
+        self.__post_init__()
 
     def __len__(self) -> int:
         """B."""
