@@ -97,7 +97,16 @@ def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, 
     assert "worldsim eval" in card and "worldsim bench" in card and "encode-decode PSNR" in card
     picture = world / "strip.png"
     assert picture.stat().st_size < 300_000 and cv2.imread(str(picture)) is not None
-    assert "strip.png" in card
+    assert "strip.png" in card and "worldsim eval permanence" not in card
+
+    remembers = json.loads((out / "bench.json").read_text())
+    remembers["facts"]["command"] = "worldsim eval permanence --world tiny"
+    (out / "permanence.json").write_text(json.dumps(remembers))
+    assert main(["card", str(world), "--reports", str(out)]) == 0
+    assert "worldsim eval permanence --world tiny" in Bundle(world).card
+    (out / "permanence.json").write_text(json.dumps({"facts": {"weights": "0" * 64}}))
+    assert main(["card", str(world), "--reports", str(out)]) == 2
+    assert f"Run: worldsim eval permanence --world {world}" in capsys.readouterr().err
 
 
 def test_card_of_other_weights_is_refused(tiny_world: Path, tmp_path: Path, capsys):

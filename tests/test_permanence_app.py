@@ -89,6 +89,7 @@ def test_a_world_of_ours_is_judged_with_its_codec(tiny_world: Path, tmp_path: Pa
     cells = {(c["arm"], c["point"], c["metric"]): c["value"] for c in found["cells"] if c["probe"] == "P1"}
     assert cells["model", None, "right_strict"] < 0.5 and cells["oracle", None, "right"] == 1
     assert ("codec", None, "right_strict") in cells and "INVALID" in (tmp_path / "permanence.html").read_text()
+    assert json.loads((tmp_path / "permanence.json").read_text())["facts"]["weights"] == found["digest"]
 
 
 def test_offline_gives_the_same_trials(judged: Path, tmp_path: Path, capsys):

@@ -1,4 +1,5 @@
-"""`worldsim card`: a world's card from what `worldsim eval` and `worldsim bench` measured. Measures nothing itself."""
+"""`worldsim card`: a world's card from the reports of `worldsim eval`, `worldsim bench` and, if its memory was judged,
+`worldsim eval permanence`. Measures nothing itself."""
 
 from __future__ import annotations
 
@@ -19,6 +20,11 @@ from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError
 from worldsim.evals.section import Figure
 
+COMMANDS = {
+    "eval": "worldsim eval {} --recording ...",
+    "permanence": "worldsim eval permanence --world {}",
+    "bench": "worldsim bench {}",
+}
 STRIPS = (("fidelity", 1), ("drift", 1), ("turn", 0))  # of the report, on the card
 STRIP_BYTES = 300_000
 WIDEST = 1200  # pixels
@@ -30,7 +36,8 @@ class CardConfig:
 
     Attributes:
         world: a shipped world's name, or the folder of a bundle.
-        reports: where `worldsim eval` and `worldsim bench` wrote; `reports/NAME` if not given.
+        reports: where `worldsim eval`, `worldsim bench` and `worldsim eval permanence` wrote; `reports/NAME` if not
+            given.
     """
 
     world: tyro.conf.Positional[str]
@@ -83,7 +90,8 @@ def card(config: CardConfig) -> None:
     """
     bundle = open_world(config.world)
     folder = config.reports or Path("reports") / bundle.spec.name
-    reports = {kind: _read(folder, kind, bundle, config.world) for kind in ("eval", "bench")}
+    kinds = ("eval", "permanence", "bench") if (folder / "permanence.json").exists() else ("eval", "bench")
+    reports = {kind: _read(folder, kind, bundle, config.world) for kind in kinds}
     picture = _picture([folder / file for file in _files(reports["eval"])])
     try:
         if picture:
@@ -163,7 +171,7 @@ def _weaknesses(verdicts: list[dict[str, Any]], reports: Mapping[str, Any]) -> l
 
 
 def _read(folder: Path, kind: str, bundle: Bundle, world: str) -> dict[str, Any]:
-    again = f"worldsim {kind} {world}" + (" --recording ..." if kind == "eval" else "")
+    again = COMMANDS[kind].format(world)
     path = folder / f"{kind}.json"
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))

@@ -55,7 +55,7 @@ class PermanenceConfig:
         world: a shipped world's name, or the folder of a bundle; with --model the real world that it imitates.
         model: another model, as package.module:Adapter; see docs/permanence.md.
         tier: how much is asked: smoke takes minutes, standard most of an hour, full a night.
-        out: where the results go; reports/permanence/WORLD if not given.
+        out: where the results go; reports/WORLD if not given.
         secret: a file whose content draws private seeds, which nobody can train on.
         size: of a model's frames as WIDTHxHEIGHT; the real world's own if not given.
         runtime: onnx or torch, for worlds of ours.
@@ -94,7 +94,7 @@ class ScoreConfig:
         folder: what `export` wrote, with answers.
         name: of the model.
         context: how many past frames it sees, if that is known.
-        out: where the results go; reports/permanence/NAME if not given.
+        out: where the results go; reports/NAME if not given.
         secret: the file with which it was exported.
     """
 
@@ -153,7 +153,7 @@ class Setting:
 
 
 def permanence(config: PermanenceConfig) -> None:
-    """Judge, print, and write results.json, trials.parquet and permanence.html.
+    """Judge, print, and write results.json, trials.parquet, permanence.json and permanence.html.
 
     Raises:
         WorldsimError: for a world that can't be opened or staged, an adapter that does not keep to its contract, a
@@ -176,7 +176,7 @@ def permanence(config: PermanenceConfig) -> None:
         subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, runtime.window + 1)
     assert subject.simulator is not None
     at_once = max(1, subject.simulator.rows // len(TWINS))
-    out = config.out or Path("reports") / "permanence" / _file_name(subject.name)
+    out = config.out or Path("reports") / _file_name(subject.name)
     _judge(setting, subject, functools.partial(ask, subject.simulator), at_once, out)
 
 
@@ -217,7 +217,7 @@ def score(config: ScoreConfig) -> None:
     size = f"{asked.width}x{asked.height}"
     setting = _setting(asked.world, size, asked.tier, config.secret)
     subject = Subject(None, None, config.name, "", config.context)
-    out = config.out or Path("reports") / "permanence" / _file_name(config.name)
+    out = config.out or Path("reports") / _file_name(config.name)
     _judge(setting, subject, offline.Answers(config.folder), 1, out)
 
 
@@ -292,7 +292,7 @@ def _judge(setting: Setting, subject: Subject, asker: suite.Ask, at_once: int, o
     shown = report.Report("permanence", title, facts, sections, page.targets(judged, sections))
     console = report.wide_console()
     report.show(shown, console)
-    for path in (*write_results(out, judged, facts, checks, cells, found.trials), report.write_page(shown, out)):
+    for path in (*write_results(out, judged, facts, checks, cells, found.trials), *report.write(shown, out)):
         console.print(f"wrote {path}", soft_wrap=True)
 
 

@@ -158,24 +158,16 @@ def write(report: Report, folder: Path) -> list[Path]:
     Raises:
         WorldsimError: if they can't be written, or a package is missing.
     """
-    page, data = write_page(report, folder), folder / f"{report.kind}.json"
+    page, data = folder / f"{report.kind}.html", folder / f"{report.kind}.json"
+    strips = folder / f"{report.kind}-strips"
     with _writing(folder):
-        _replace(data, json.dumps(to_json(report), indent=1).encode())
-    return [data, page]
-
-
-def write_page(report: Report, folder: Path) -> Path:
-    """The same without the JSON."""
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / f"{report.kind}.html"
-        _replace(page, _page(report).encode())
-        strips = folder / f"{report.kind}-strips"
-        strips.mkdir(exist_ok=True)
+        strips.mkdir(parents=True, exist_ok=True)
         for section in report.sections:
             for i, strip in enumerate(section.strips):
                 _replace(strips / f"{section.name}-{i}.png", film(strip))
-    return page
+        _replace(page, _page(report).encode())
+        _replace(data, json.dumps(to_json(report), indent=1).encode())
+    return [data, page]
 
 
 def to_json(report: Report) -> dict[str, Any]:
