@@ -19,6 +19,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
     "worldsim/FreewayReal-v0": ("worldsim_envs.freeway:FreewayEnv", {}),
     "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom_maze:DoomMazeEnv", {}),
+    "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom_take_cover:DoomTakeCoverEnv", {}),
     "worldsim/ToyboxReal-v0": ("worldsim_envs.toybox:ToyboxEnv", {}),
     "worldsim/RoomsReal-v0": ("worldsim_envs.rooms:RoomsEnv", {}),
 }

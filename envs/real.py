@@ -25,6 +25,7 @@ class RealWorld:
 REAL = {
     "atari-freeway": RealWorld("worldsim_envs.freeway:FreewayEnv"),
     "doom-maze": RealWorld("worldsim_envs.doom_maze:DoomMazeEnv", episode_frames=1000),
+    "doom-take-cover": RealWorld("worldsim_envs.doom_take_cover:DoomTakeCoverEnv"),
     "toybox": RealWorld("worldsim_envs.toybox:ToyboxEnv", episode_frames=1500),
     "rooms": RealWorld("worldsim_envs.rooms:RoomsEnv", episode_frames=1500),
 }

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim.spec import Action, WorldSpec
+from worldsim.spec import WorldSpec
 from worldsim_envs.palette import COLOURS
 from worldsim_envs.rooms_plan import BODY, Plan, Thing, draw_plan, draw_start, draw_things
 from worldsim_envs.rooms_view import View
+from worldsim_envs.walk import ACTIONS, KEYS, MOVES
 from worldsim_envs.world_env import WorldEnv
 
 FPS = 15.0
@@ -32,15 +33,6 @@ ORIGIN = {
     "licence": "MIT",
     "shares": {"close to a wall": ["ahead", NEAR]},  # frames with less of that state than so much
 }
-# Fortieths of a left turn and whether to walk, for each action.
-MOVES = {
-    "stand": (0, 0),
-    "forward": (0, 1),
-    "turn-left": (1, 0),
-    "turn-right": (-1, 0),
-    "forward+left": (1, 1),
-    "forward+right": (-1, 1),
-}
 Pose = tuple[float, float, int]  # x, y, and the heading in fortieths of a turn from east
 THING_STATE = ("there", "x", "y", "radius", "shape")
 
@@ -52,15 +44,14 @@ def rooms_spec(height: int = 64, width: int = 64) -> WorldSpec:
     straight ahead; and for each colour of the palette whether there is a thing of it (1 or 0), its place, radius and
     shape (an index of `rooms_plan.SHAPES`), all zero if there is none. Lengths are in units of a wall's height.
     """
-    buttons = {(0, 0): (), (0, 1): ("forward",), (1, 0): ("left",), (-1, 0): ("right",), (1, 1): ("forward", "left")}
     return WorldSpec(
         name="rooms",
         height=height,
         width=width,
         fps=FPS,
         frame_skip=1,
-        actions=tuple(Action(name, buttons.get(move, ("forward", "right"))) for name, move in MOVES.items()),
-        keys={"forward": ("ArrowUp", "KeyW"), "left": ("ArrowLeft", "KeyA"), "right": ("ArrowRight", "KeyD")},
+        actions=ACTIONS,
+        keys=KEYS,
         state_names=("x", "y", "sin", "cos", "ahead", *(f"{c}_{s}" for c in COLOURS for s in THING_STATE)),
         title="Rooms",
     )
@@ -69,7 +60,7 @@ def rooms_spec(height: int = 64, width: int = 64) -> WorldSpec:
 def move(plan: Plan, pose: Pose, action: int) -> Pose:
     """Where an action leads: turn, then walk."""
     x, y, heading = pose
-    left, walk = list(MOVES.values())[action]
+    left, walk = MOVES[action]
     heading = (heading + left) % TURNS
     cos, sin = HEADINGS[heading]
     return (*plan.walk(x, y, STEP * cos, STEP * sin), heading) if walk else (x, y, heading)
@@ -78,11 +69,11 @@ def move(plan: Plan, pose: Pose, action: int) -> Pose:
 class RoomsEnv(WorldEnv):
     """The rooms as a Gymnasium environment.
 
-    Observations are uint8 RGB `[height, width, 3]`; six actions, see `MOVES`; the reward is 1 for every thing touched,
-    and `terminated` the moment the last one is. `info["state"]` is float32 `[35]`, named by `world.state_names`; the
-    info of a reset also has `"walls"`, float32 `[w, 4]`, x1, y1, x2, y2 of every wall; `"rooms"` and `"doors"`,
-    float32 `[n, 4]` and `[m, 4]`, x0, y0, x1, y1 of every room and doorway; and `"joins"`, int64 `[m, 2]`, the two
-    rooms of each doorway.
+    Observations are uint8 RGB `[height, width, 3]`; six actions, see `walk.ACTIONS`; the reward is 1 for every thing
+    touched, and `terminated` the moment the last one is. `info["state"]` is float32 `[35]`, named by
+    `world.state_names`; the info of a reset also has `"walls"`, float32 `[w, 4]`, x1, y1, x2, y2 of every wall;
+    `"rooms"` and `"doors"`, float32 `[n, 4]` and `[m, 4]`, x0, y0, x1, y1 of every room and doorway; and `"joins"`,
+    int64 `[m, 2]`, the two rooms of each doorway.
 
     Args:
         height, width: frame size in pixels, any.

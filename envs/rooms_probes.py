@@ -22,12 +22,12 @@ from worldsim.evals.permanence.scene import COLOURS, CONTEXT, REVEALED, SCORED, 
 from worldsim.evals.permanence.scene import Thing as Seen
 from worldsim.evals.permanence.scene import View as Truth
 from worldsim_envs.palette import HUES
-from worldsim_envs.rooms import HEADINGS, MOVES, TURNS, Pose, RoomsEnv, move
+from worldsim_envs.rooms import HEADINGS, TURNS, Pose, RoomsEnv, move
 from worldsim_envs.rooms_plan import BODY, RADII, Plan, Thing
 from worldsim_envs.rooms_view import EYE, View
+from worldsim_envs.walk import FORWARD, LEFT, RIGHT, STAND
 
 PROBES = ("P3",)
-STAND, FORWARD, LEFT, RIGHT = (list(MOVES).index(name) for name in ("stand", "forward", "turn-left", "turn-right"))
 WAYS = ("back", "around", "out")  # turn back, turn on round, or walk out and return: a third of the seeds each
 OUT = 24  # steps of walking out
 LOOK = 4  # frames of turning to either side, when looking about

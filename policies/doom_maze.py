@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-STAND, FORWARD, LEFT, RIGHT, FORWARD_LEFT, FORWARD_RIGHT = range(6)
+from worldsim_envs.walk import FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, STAND
+
 TURN = 2 * math.pi / 40  # a frame
 CELL = 8.0  # map units
 BODY = 20.0  # closer than this to a wall nobody gets (the player's radius is 16)

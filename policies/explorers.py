@@ -9,6 +9,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim_policies.doom_maze import MazeExplorer
+from worldsim_policies.doom_take_cover import TakeCoverExplorer
 from worldsim_policies.freeway import FreewayExplorer
 from worldsim_policies.rooms import RoomsExplorer
 from worldsim_policies.toybox import ToyboxExplorer
@@ -49,6 +50,7 @@ class StickyExplorer:
 EXPLORERS: dict[str, Callable[[np.random.Generator], Explorer]] = {
     "atari-freeway": FreewayExplorer,
     "doom-maze": MazeExplorer,
+    "doom-take-cover": TakeCoverExplorer,
     "rooms": RoomsExplorer,
     "toybox": ToyboxExplorer,
 }

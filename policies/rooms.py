@@ -14,8 +14,8 @@ import numpy as np
 
 from worldsim_envs.rooms import NEAR, STEP, THING_STATE, TURNS
 from worldsim_envs.rooms_plan import BODY
+from worldsim_envs.walk import FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, STAND
 
-STAND, FORWARD, LEFT, RIGHT, FORWARD_LEFT, FORWARD_RIGHT = range(6)
 TURN = 2 * math.pi / TURNS  # a frame
 AWAY = 7, TURNS // 2  # frames of turning after which something faced is out of view, and at most
 LONGEST = 256  # frames of standing still or looking elsewhere

@@ -12,12 +12,11 @@ from contract import WorldContract
 from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.scene import SHAPES
 from worldsim_envs.palette import HUES
-from worldsim_envs.rooms import MOVES, NEAR, STEP, THING_STATE, TURNS, RoomsEnv
+from worldsim_envs.rooms import NEAR, STEP, THING_STATE, TURNS, RoomsEnv
 from worldsim_envs.rooms_plan import BODY, Thing, clear, draw_place, draw_plan
 from worldsim_envs.rooms_view import EYE, HALF_VIEW
+from worldsim_envs.walk import FORWARD, LEFT, RIGHT
 from worldsim_policies.explorers import make_explorer
-
-STAND, FORWARD, LEFT, RIGHT = (list(MOVES).index(name) for name in ("stand", "forward", "turn-left", "turn-right"))
 
 
 class TestRooms(WorldContract):
