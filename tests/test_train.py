@@ -74,7 +74,7 @@ def test_dynamics_resumed_equals_uninterrupted(
         train_tokenizer(recording, tmp_path / name, TOKENIZER, TOKENIZER_TRAINING)
     tokenizer, _ = load_tokenizer(tmp_path / "whole" / "tokenizer.safetensors")
     config = dataclasses.replace(SIZE.config(recording, TOKENIZER), memory=memory, recall=(0,))
-    training = dataclasses.replace(TRAINING, eventful=0.5 if memory else 0.0)
+    training = dataclasses.replace(TRAINING, eventful=0.5 if memory else 0.0, restful=0.5)
     train_dynamics(recording, tokenizer, tmp_path / "whole", config, training)
 
     from worldsim.train import loop
@@ -114,6 +114,17 @@ def test_nothing_is_remembered_of_another_episode(recording: Recording, tmp_path
     assert (log.age > 0).sum(1).tolist() == [0, 3, 10]
     assert log.actions.min() >= 0
     assert sorted(log.age[1].tolist())[-3:] == [1, 2, 3]
+
+
+def test_clips_are_drawn_by_what_happens_in_them() -> None:
+    change = np.zeros(1000, np.float32)
+    change[:500] = 1.0
+    change[700] = 50.0
+    windows = Windows([(0, 1000)], 20, change)
+    last = windows.draw(400, 0, 0, eventful=0.5, restful=0.25)[:, -1]
+    assert np.isin(last[:200], np.arange(700, 708)).mean() > 0.03  # one frame in a thousand, but it holds a tenth
+    assert ((last[200:300] >= 518) & ~((last[200:300] >= 700) & (last[200:300] < 719))).all()
+    assert (last[300:] < 500).any() and (last[300:] > 520).any()
 
 
 def test_a_clip_is_lost_from_one_wrong_frame_on() -> None:

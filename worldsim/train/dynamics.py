@@ -44,6 +44,8 @@ class DynamicsTraining:
             such a clip is read clean. Latents have variance 1.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by how much changes in their last frames, the others at random.
+        restful: share of clips drawn by how little changes in them, where the past is of the model's own making: what
+            is still must stay so.
         null_action: share of clips whose actions are hidden.
         state: weight of naming the exact state, where the recording has one.
     """
@@ -61,6 +63,7 @@ class DynamicsTraining:
     lost: float = 0.8
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
+    restful: float = 0.0
     null_action: float = 0.1
     state: float = 0.1
     seed: int = 0
@@ -147,7 +150,7 @@ def train_dynamics(
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     clips = LatentClips(recording, tokenizer, out)
-    change = clips.change() if training.eventful else None
+    change = clips.change() if training.eventful or training.restful else None
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
     most_lead = max(0, min(training.own_lead, longest - training.length))
@@ -166,8 +169,10 @@ def train_dynamics(
 
         own = step >= training.own_from * training.steps and step % 4 > 0
         lead = int((most_lead + 1) * random(1) ** 2) if own else 0
-        drawn = windows[most_lead if own else 0].draw(training.batch, training.seed, step, training.eventful)
-        index = drawn[:, -training.length - lead :]
+        draws = windows[most_lead if own else 0]
+        restful = training.restful if own else 0.0
+        index = draws.draw(training.batch, training.seed, step, training.eventful, restful)
+        index = index[:, -training.length - lead :]
         latents, actions, *outcome = clips[index]
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
