@@ -18,6 +18,7 @@ from worldsim.evals.scenes import Footage, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
 from worldsim.evals.simulator import CopyLast, Simulator, play, rollout
 from worldsim.recording import Recording
+from worldsim_envs.real import make_real
 
 HORIZONS = (1, 4, 16)
 GROUPS = (StateGroup("square", ("row", "column"), unit="px", radius=2.0), StateGroup("bar", ("bar",), period=40.0))
@@ -461,3 +462,17 @@ def test_every_probe_names_what_its_world_has():
         if probes.counter is not None:
             assert probes.counter.mover in spec.state_names
     assert [group.name for group in probes_of(toy.SPEC).groups] == list(toy.SPEC.state_names)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probes_ask_for_what_the_world_has(name):
+    env = make_real(name)
+    asked, spec = PROBES[name], env.world
+    env.close()
+    groups = {group.name for group in asked.groups}
+    assert {component for group in asked.groups for component in group.components} <= set(spec.state_names)
+    if asked.turn is not None:
+        assert set(asked.turn.actions) <= {action.name for action in spec.actions}
+        assert asked.turn.view in spec.state_names and {asked.turn.place, asked.turn.heading} <= groups
+    if asked.counter is not None:
+        assert asked.counter.mover in spec.state_names

@@ -127,6 +127,22 @@ PROBES = {
             *EVERY_WORLD,
         ),
     ),
+    "toybox": Probes(  # what it remembers is asked by `worldsim eval permanence`
+        groups=(
+            StateGroup("camera", ("camera",), unit="units", radius=4.0),
+            StateGroup("hand", ("hand_x", "hand_height"), unit="units", radius=4.0),
+            StateGroup("screen", ("screen",), unit="steps"),
+        ),
+        targets=EVERY_WORLD,
+    ),
+    "rooms": Probes(
+        groups=(
+            StateGroup("place", ("x", "y"), unit="walls", radius=0.6),
+            StateGroup("heading", ("sin", "cos"), "angle", "degrees", radius=45.0),
+        ),
+        turn=TurnProbe(("turn-left", "turn-right"), 40, "place", "heading", 0.6, 45.0, "ahead", 1.0),
+        targets=EVERY_WORLD,
+    ),
 }
 
 
