@@ -36,9 +36,8 @@ def dodge(state: np.ndarray, sight: float = FAR, home: float = 384.0, comfort: f
     ahead, left, drift = balls[balls[:, 0] < sight].T[..., None]  # [balls, 1]
     places = _places(float(place), float(speed))  # [plans, tics]
     tics = np.arange(1, places.shape[1] + 1)
-    beside = np.abs(ahead - np.sqrt(SPEED**2 - drift**2) * tics) < TOUCH  # [balls, tics]
-    miss = np.abs(places[:, None] - (place + left + drift * tics))  # [plans, balls, tics]
-    miss = np.where(beside, miss, np.inf).min(-1, initial=np.inf)
+    ball, tic = np.nonzero(np.abs(ahead - np.sqrt(SPEED**2 - drift**2) * tics) < TOUCH)  # when one passes by
+    miss = np.abs(places[:, tic] - (place + left + drift * tics)[ball, tic])  # [plans, passing]
     cost = np.clip(WIDE - miss, 0, None).sum(1) + 100 * (miss < TOUCH).sum(1)
     cost += 0.1 * np.clip(np.abs(places[:, -1] - home) - comfort, 0, None)
     return int(PLANS[cost.argmin(), 0])

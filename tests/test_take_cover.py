@@ -1,0 +1,159 @@
+"""Doom's take cover: the contract, chance from the seed alone, tics, what the state says, and who survives."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from contract import WorldContract
+
+from worldsim.errors import WorldsimError
+from worldsim_envs.doom_take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
+from worldsim_envs.real import make_real
+from worldsim_policies.doom_take_cover import TakeCoverExplorer, dodge
+
+
+class TestDoomTakeCover(WorldContract):
+    """The contract of every world."""
+
+    gym_id = "worldsim/DoomTakeCoverReal-v0"
+
+
+def play(env: DoomTakeCoverEnv, seed: int, choose, frames: int = MOST):
+    """Every step of an episode, or of its first frames."""
+    observation, info = env.reset(seed=seed)
+    history = [(observation, 0.0, False, False, info)]
+    while len(history) <= frames and not (history[-1][2] or history[-1][3]):
+        history.append(env.step(choose(history[-1][4])))
+    return history
+
+
+def held(seed: int, tics: int = 24):
+    """Keys that depend on nothing but the tic, whatever the frame skip."""
+    keys = np.random.default_rng(seed).integers(3, size=MOST // tics + 1)
+    return lambda info: int(keys[info["tics"] // tics])
+
+
+@pytest.fixture(scope="module")
+def env():
+    env = DoomTakeCoverEnv()
+    yield env
+    env.close()
+
+
+def test_a_whole_episode_comes_from_its_seed(env):
+    first = play(env, 3, held(0))
+    play(env, 4, held(1))
+    again = play(env, 3, held(0))
+    assert len(first) == len(again) > 20 and first[-1][2]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[4]["state"], b[4]["state"])
+        assert a[1:4] == b[1:4] and a[4]["tics"] == b[4]["tics"]
+
+
+def test_the_return_is_tics_whatever_the_frame_skip(env):
+    other = DoomTakeCoverEnv(frame_skip=1)
+    for seed in range(2):
+        by_four, one_by_one = play(env, seed, held(seed)), play(other, seed, held(seed))
+        assert by_four[-1][2] and one_by_one[-1][2]
+        assert len(one_by_one) - 1 == one_by_one[-1][4]["tics"] == by_four[-1][4]["tics"]
+        assert sum(step[1] for step in by_four) == by_four[-1][4]["tics"]
+        assert {step[1] for step in by_four[1:-1]} == {4.0} and 1 <= by_four[-1][1] <= 4
+        np.testing.assert_array_equal(by_four[-2][4]["state"], one_by_one[4 * (len(by_four) - 2)][4]["state"])
+    assert other.world.fps == 35 and env.world.fps == 35 / 4
+    other.close()
+
+
+def test_2100_tics_are_truncated_not_terminated():
+    env = DoomTakeCoverEnv(frame_skip=8)  # 2,100 is no multiple of it
+    history = play(env, 0, lambda info: dodge(info["state"]))
+    _, reward, terminated, truncated, info = history[-1]
+    assert truncated and not terminated
+    assert sum(step[1] for step in history) == info["tics"] == MOST and reward == MOST % 8
+    assert not any(step[2] or step[3] for step in history[:-1])
+    env.close()
+
+
+@pytest.mark.parametrize(("action", "way"), [(STAND, 0), (LEFT, 1), (RIGHT, -1)])
+def test_keys_step_aside(env, action, way):
+    places = [info["state"][0] for *_, info in play(env, 0, lambda info: action, 10)]
+    assert (np.sign(np.diff(places)) == way).all()
+
+
+def test_the_state_is_what_the_picture_shows():
+    env = DoomTakeCoverEnv(240, 320)
+    checked = 0
+    for seed in range(2):
+        for frame, _, terminated, _, info in play(env, seed, held(seed), 60):
+            _, _, monsters, fireballs, monsters_seen, fireballs_seen = info["state"][:6]
+            assert 0 <= monsters_seen <= monsters >= 3 and 0 <= fireballs_seen <= fireballs
+            balls = info["state"][6:].reshape(SLOTS, 3)
+            assert (balls[:, 0] < FAR).sum() == min(fireballs, SLOTS) and (np.diff(balls[:, 0]) >= 0).all()
+            bright = (frame.astype(int) > (180, 150, 40)).all(-1) if not terminated else None
+            for ahead, left, _ in balls[:1]:
+                if bright is not None and 60 < ahead < 400 and abs(left) < 0.85 * ahead:
+                    column, radius = round(160 - 160 * left / ahead), round(160 * 6 / ahead) + 2
+                    assert bright[:, column - radius : column + radius + 1].any(), (ahead, left)
+                    checked += 1
+            if not fireballs:
+                assert bright is None or bright.sum() < 20
+    assert checked > 20
+    env.close()
+
+
+def test_fireballs_fly_as_the_state_says(env):
+    checked = 0
+    history = play(env, 1, lambda info: STAND, 40)
+    for (*_, before), (*_, after) in itertools.pairwise(history[:-1]):
+        ahead, left, drift = before["state"][6:9]
+        if ahead < 450 and before["state"][3] == after["state"][3] == 1:
+            np.testing.assert_allclose(
+                after["state"][6:8], (ahead - 4 * (100 - drift**2) ** 0.5, left + 4 * drift), atol=0.1
+            )
+            checked += 1
+    assert checked > 3
+
+
+def test_the_explorer_dies_early_and_late_and_outlives_chance(env):
+    random, explored, held_keys = [], [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        random.append(play(env, seed, lambda info, rng=rng: int(rng.integers(3)), 200)[-1][4]["tics"])
+        explorer = TakeCoverExplorer(np.random.default_rng([seed, 1]))
+
+        def choose(info, explorer=explorer):
+            held_keys.append(explorer(np.zeros(0), info))
+            return held_keys[-1]
+
+        explored.append(play(env, seed, choose, 200)[-1][4]["tics"])
+    assert np.mean(explored) > 1.3 * np.mean(random)
+    assert min(explored) < 400 and max(explored) == 800
+    assert np.bincount(held_keys, minlength=3).min() > 0.15 * len(held_keys)
+
+
+def test_the_dodger_outlives_chance_by_far(env):
+    for seed in (10, 11, 12):
+        assert not play(env, seed, lambda info: dodge(info["state"]), 200)[-1][2]
+
+
+def test_the_same_chance_makes_the_same_explorer(env):
+    plays = []
+    for _ in range(2):
+        explorer = TakeCoverExplorer(np.random.default_rng(5))
+        plays.append([step[4]["state"] for step in play(env, 5, lambda info, e=explorer: e(np.zeros(0), info), 30)])
+    np.testing.assert_array_equal(*plays)
+
+
+def test_what_cannot_be_says_why(monkeypatch):
+    with pytest.raises(WorldsimError, match="4:3"):
+        make_real("doom-take-cover", height=64, width=64)
+    with pytest.raises(WorldsimError, match="tic"):
+        DoomTakeCoverEnv(frame_skip=0)
+    env = make_real("doom-take-cover", height=96, width=128)
+    assert env.reset(seed=0)[0].shape == (96, 128, 3)
+    env.close()
+    monkeypatch.setitem(__import__("sys").modules, "vizdoom", None)
+    with pytest.raises(WorldsimError, match=r"pip install '\.\[doom\]'"):
+        make_real("doom-take-cover")
