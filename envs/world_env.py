@@ -91,7 +91,7 @@ class WorldEnv(gym.Env[np.ndarray, np.int64]):
         Raises:
             WorldsimError: if there is none.
         """
-        if not 0 <= action < len(self.world.actions):
+        if action not in range(len(self.world.actions)):
             raise WorldsimError(f"{self.world.name} has no action {action}; it has 0 to {len(self.world.actions) - 1}")
         return int(action)
 

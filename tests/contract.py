@@ -96,7 +96,7 @@ class WorldContract:
             ends.append([env.step(action)[0] for _ in range(self.steps)][-1])
         assert any((ends[0] != end).any() for end in ends[1:])
 
-    @pytest.mark.parametrize("action", [-1, 99])
+    @pytest.mark.parametrize("action", [-1, 99, 0.5, "left"])
     def test_an_unknown_action_is_one_error(self, env, action):
         env.reset(seed=0)
         with pytest.raises(WorldsimError, match=r"action"):

@@ -45,6 +45,9 @@ class TestGenerated(WorldContract):
         for start in (-1, STARTS):
             with pytest.raises(WorldsimError, match=f"no start {start}; it has 0 to {STARTS - 1}"):
                 env.reset(options={"start": start})
+        for start in ("first", 0.5):
+            with pytest.raises(WorldsimError, match=f"start {start!r}: give an integer, 0 to {STARTS - 1}"):
+                env.reset(options={"start": start})
 
     def test_starts_are_drawn_from_the_seed(self, env):
         drawn = [env.reset(seed=seed)[1]["start"] for seed in range(20)]

@@ -32,6 +32,12 @@ COMMANDS = {
     ),
     "play": Command("worldsim.app.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.app.inspect", "inspect", "InspectConfig", "show what is in a recording"),
+    "minari export": Command(
+        "worldsim.app.minari", "export_dataset", "ExportConfig", "make a Minari dataset of a recording"
+    ),
+    "minari import": Command(
+        "worldsim.app.minari", "import_dataset", "ImportConfig", "make a recording of a Minari dataset"
+    ),
     "train": Command("worldsim.app.train", "train", "TrainConfig", "learn a world from a recording"),
     "export": Command("worldsim.app.export", "export", "ExportConfig", "make a trained world playable"),
     "eval": Command("worldsim.app.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
