@@ -1,9 +1,10 @@
-"""Take cover in Doom: ViZDoom's `take_cover`. Imps across the room throw fireballs; step aside, one hit kills.
+"""Take cover in Doom: ViZDoom's `take_cover`. Imps across the room throw fireballs; step aside, or die.
 
 The player looks east from the west end of a room and steps only sideways. More imps appear as time goes by, some eleven
-in the end; where, when, and when each throws, is chance, all of it from the seed. A tic lived pays 1, and 2,100 tics,
-one minute, are all there are: the game of "World Models" (Ha and Schmidhuber, 2018), with its four tics a frame.
-Knows nothing of recordings, explorers or models.
+in the end; where, when, when each throws, and what a hit takes of 100 health (21 to 168, and half of all first hits
+kill), is chance, all of it from the seed. The picture doesn't tell the health; a hit that is survived pushes back. A
+tic lived pays 1, and 2,100 tics, one minute, are all there are: the game of "World Models" (Ha and Schmidhuber, 2018),
+with its four tics a frame. Knows nothing of recordings, explorers or models.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SKIP = 4  # tics a frame
 SLOTS = 6  # fireballs that the state tells of; more than that are in the air in one frame of twenty
 SPEED = 10.0  # map units that a fireball flies in a tic
 BODIES = 22.0  # map units from the middle of the player to that of a fireball, along either axis, at which they touch
+WALL = -448.0  # where the wall behind the player is, on the map
 FAR = 512.0  # map units ahead: where the state puts a fireball that isn't
 
 ORIGIN = {
@@ -35,10 +37,11 @@ FIREBALL = ("ahead", "left", "drift")
 def doom_take_cover_spec(height: int = 48, width: int = 64, frame_skip: int = SKIP) -> WorldSpec:
     """The world of `DoomTakeCoverEnv`.
 
-    State, in map units and tics: `place` of the player from the wall on the right (16 to 752), `speed` to the left;
-    `monsters` and `fireballs` in the room, and of both how many have their middle in the picture (`..._seen`); and of
-    the six fireballs that are next to reach the player, in that order, how far `ahead` and how far to the `left` of the
-    player they are, and their speed to the left, `drift`. A fireball that isn't is 512 ahead, 0 to the left, 0 fast.
+    State, in map units and tics: `place` of the player, from the wall on the right (16 to 752), and `back`, from the
+    wall behind (32, less where a hit pushed); `speed` to the left; `health`, 100 at first; `monsters` and `fireballs`
+    in the room, and of both how many have their middle in the picture (`..._seen`); and of the six fireballs that are
+    next to reach the player, in that order, how far `ahead` and how far to the `left` of the player they are, and their
+    speed to the left, `drift`. A fireball that isn't is 512 ahead, 0 to the left, 0 fast.
     """
     return WorldSpec(
         name="doom-take-cover",
@@ -49,7 +52,7 @@ def doom_take_cover_spec(height: int = 48, width: int = 64, frame_skip: int = SK
         actions=(Action("stand"), Action("left", ("left",)), Action("right", ("right",))),
         keys={"left": ("ArrowLeft", "KeyA"), "right": ("ArrowRight", "KeyD")},
         state_names=(
-            *("place", "speed", "monsters", "fireballs", "monsters_seen", "fireballs_seen"),
+            *("place", "back", "speed", "health", "monsters", "fireballs", "monsters_seen", "fireballs_seen"),
             *(f"fireball_{i}_{what}" for i in range(SLOTS) for what in FIREBALL),
         ),
         title="Doom: take cover",
@@ -60,8 +63,8 @@ class DoomTakeCoverEnv(WorldEnv):
     """Take cover as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; actions stand, left, right; the reward is the tics lived through in
-    the step, so a return is tics whatever the frame skip. A hit is `terminated`; 2,100 tics are `truncated`.
-    `info["state"]` is float32 `[24]`, named by `world.state_names`; `info["tics"]` counts the tics of the episode.
+    the step, so a return is tics whatever the frame skip. Death is `terminated`; 2,100 tics are `truncated`.
+    `info["state"]` is float32 `[26]`, named by `world.state_names`; `info["tics"]` counts the tics of the episode.
 
     Args:
         height, width: frame size in pixels, 3:4.
@@ -81,7 +84,7 @@ class DoomTakeCoverEnv(WorldEnv):
             height,
             width,
             buttons=("MOVE_LEFT", "MOVE_RIGHT"),
-            variables=("POSITION_X", "POSITION_Y", "VELOCITY_Y"),
+            variables=("POSITION_X", "POSITION_Y", "VELOCITY_Y", "HEALTH"),
             shown=("objects_info",),
             living=1.0,
         )
@@ -113,7 +116,7 @@ class DoomTakeCoverEnv(WorldEnv):
 
     def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
         now = self._doom.now
-        x, place, speed = now.game_variables
+        x, place, speed, health = now.game_variables
         imps = [(o.position_x - x, o.position_y - place) for o in now.objects if o.name == "DoomImp"]
         balls = sorted(
             (o.position_x - x, o.position_y - place, o.velocity_y)
@@ -122,5 +125,6 @@ class DoomTakeCoverEnv(WorldEnv):
         )
         seen = [sum(abs(left) < ahead for ahead, left, *_ in things) for things in (imps, balls)]  # 90 degrees wide
         slots = [*balls, *[(FAR, 0.0, 0.0)] * SLOTS][:SLOTS]
-        self._state = np.array([place, speed, len(imps), len(balls), *seen, *np.ravel(slots)], np.float32)
+        player = place, x - WALL, speed, health
+        self._state = np.array([*player, len(imps), len(balls), *seen, *np.ravel(slots)], np.float32)
         return self._show(self._doom.frame(now)), {"state": self._state.copy(), "tics": self._tics}

@@ -31,7 +31,7 @@ def dodge(state: np.ndarray, sight: float = FAR, home: float = 384.0, comfort: f
         home: the place to be at.
         comfort: map units from home that do not count.
     """
-    place, speed = state[:2]
+    place, _, speed = state[:3]
     balls = state[-SLOTS * len(FIREBALL) :].reshape(SLOTS, len(FIREBALL))
     ahead, left, drift = balls[balls[:, 0] < sight].T[..., None]  # [balls, 1]
     places = _places(float(place), float(speed))  # [plans, tics]
