@@ -82,8 +82,8 @@ class SB3VecEnv(VecEnv):
             final = seen[row].pop("final_info")
             self.reset_infos[row] = seen[row]
             seen[row] = {**final, "terminal_observation": last}
-        for row, info in enumerate(seen):
-            info["TimeLimit.truncated"] = bool(truncated[row] and not terminated[row])
+        for info, cut in zip(seen, truncated & ~terminated, strict=True):
+            info["TimeLimit.truncated"] = bool(cut)
         return observations, rewards.astype(np.float32), ended, seen
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class SB3VecEnv(VecEnv):
     def get_images(self) -> Sequence[np.ndarray | None]:
         """The current frame of every row."""
         frames = self.envs.render()
-        return [None] * self.num_envs if frames is None else list(frames)
+        return [None] * self.num_envs if frames is None else [np.asarray(frame) for frame in frames]
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
         """An attribute of the environment, once for each row asked for."""

@@ -160,7 +160,15 @@ def test_ppo_in_one_file_learns(tiny_id, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location("ppo", ROOT / "docs" / "ppo.py")
     ppo = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(ppo)
-    settings = {"world": tiny_id, "envs": 8, "episode": 8, "steps": 32, "discount": 0.9, "out": tmp_path / "agent"}
+    settings = {
+        "world": tiny_id,
+        "envs": 8,
+        "episode": 8,
+        "steps": 32,
+        "rate": 1e-3,
+        "discount": 0.9,
+        "out": tmp_path / "agent",
+    }
     returns = ppo.train(ppo.PPOConfig(frames=4096, **settings))
     assert_learned(returns)
     assert capsys.readouterr().out.count("imagined return") == 16
@@ -189,7 +197,6 @@ def test_torchrl_learns(tiny_id):
     value = nn.Sequential(Floats(), nn.Linear(HEIGHT * WIDTH * 3, 64), nn.Tanh(), nn.Linear(64, 1))
     actor = ProbabilisticActor(
         TensorDictModule(policy, ["observation"], ["logits"]),
-        env.action_spec,
         in_keys=["logits"],
         distribution_class=torch.distributions.Categorical,
         return_log_prob=True,
