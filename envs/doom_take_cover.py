@@ -2,7 +2,7 @@
 
 The player looks east from the west end of a room and steps only sideways. More imps appear as time goes by, some eleven
 in the end; where, when, when each throws, and what a hit takes of 100 health (21 to 168, and half of all first hits
-kill), is chance, all of it from the seed. The picture doesn't tell the health; a hit that is survived pushes back. A
+kill), is chance, all of it from the seed. The picture doesn't tell the health; a hit that is survived pushes. A
 tic lived pays 1, and 2,100 tics, one minute, are all there are: the game of "World Models" (Ha and Schmidhuber, 2018),
 with its four tics a frame. Knows nothing of recordings, explorers or models.
 """
@@ -38,7 +38,7 @@ def doom_take_cover_spec(height: int = 48, width: int = 64, frame_skip: int = SK
     """The world of `DoomTakeCoverEnv`.
 
     State, in map units and tics: `place` of the player, from the wall on the right (16 to 752), and `back`, from the
-    wall behind (32, less where a hit pushed); `speed` to the left; `health`, 100 at first; `monsters` and `fireballs`
+    wall behind (32, until a hit pushes); `speed` to the left; `health`, 100 at first; `monsters` and `fireballs`
     in the room, and of both how many have their middle in the picture (`..._seen`); and of the six fireballs that are
     next to reach the player, in that order, how far `ahead` and how far to the `left` of the player they are, and their
     speed to the left, `drift`. A fireball that isn't is 512 ahead, 0 to the left, 0 fast.

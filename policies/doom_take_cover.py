@@ -57,7 +57,7 @@ def _places(place: float, speed: float) -> np.ndarray:
 
 
 class TakeCoverExplorer:
-    """In a fifth of the episodes keys are random, in two fifths they are held for a while, the rest are a dodger's.
+    """In a fifth of the episodes keys are random, in a little less than half they are held, the rest are a dodger's.
 
     Args:
         rng: decides everything that `info["state"]` does not.
@@ -70,12 +70,12 @@ class TakeCoverExplorer:
     def reset(self) -> None:
         """A new episode: choose who plays."""
         rng = self._rng
-        kind = rng.choice(["random", "sticky", "dodger"], p=[0.2, 0.4, 0.4])
+        kind = rng.choice(["random", "sticky", "dodger"], p=[0.2, 0.45, 0.35])
         self._longest = 1 if kind == "random" else int(rng.integers(4, 24))  # frames a key is held
         # Chance of a frame to be the first of a lapse, in which random keys are held.
         self._lapse = 10 ** rng.uniform(-3.2, -0.8) if kind == "dodger" else 1.0
         self._sight = FAR if rng.random() < 0.5 else rng.uniform(120, FAR)
-        self._comfort = rng.choice([20.0, 100.0, 200.0])
+        self._comfort = rng.choice([10.0, 40.0, 160.0])
         self._lapsed = self._hold = self._stay = 0
         self._held = STAND
 
@@ -87,7 +87,7 @@ class TakeCoverExplorer:
             self._lapsed = int(rng.integers(4, 30))
         self._stay -= 1
         if self._stay < 0:
-            self._home, self._stay = rng.uniform(RIGHT_END, LEFT_END), int(rng.integers(20, 200))
+            self._home, self._stay = rng.uniform(RIGHT_END, LEFT_END), int(rng.integers(8, 80))
         if self._lapsed <= 0:
             return dodge(info["state"], self._sight, self._home, self._comfort)
         self._hold -= 1

@@ -113,7 +113,7 @@ def test_fireballs_fly_as_the_state_says(env):
     assert len(states) > 3
 
 
-def test_a_hit_takes_health_and_pushes_back(env):
+def test_a_hit_takes_health_and_pushes(env):
     states = np.stack([info["state"] for *_, info in play(env, 1, lambda info: STAND)])
     hit = np.flatnonzero(np.diff(states[:, 3]))
     assert states[0, 1:4].tolist() == [32, 0, 100]
