@@ -34,8 +34,8 @@ class SB3VecEnv(VecEnv):
     `VecMonitor`'s.
 
     Args:
-        envs: which resets in the same step: a `GeneratedVectorEnv`, Gymnasium's own of a real world, or either in
-            Gymnasium's vector wrappers.
+        envs: which resets in the same step: a `GeneratedVectorEnv`, or Gymnasium's own of a real world. (Gymnasium's
+            vector wrappers of observations refuse such a one: wrap the adapter in Stable-Baselines3's instead.)
 
     Raises:
         WorldsimError: if stable_baselines3 is not installed (when this module is imported), `envs` is no vector

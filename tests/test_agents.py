@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import re
 import warnings
@@ -133,10 +133,10 @@ def test_sb3_takes_gymnasium_s_own_rows_and_refuses_the_rest(tiny_id, tiny_world
         vector_kwargs={"autoreset_mode": "SameStep"},
         max_episode_steps=3,
     )
-    envs = VecFrameStack(SB3VecEnv(wrappers.GrayscaleObservation(real, keep_dim=True)), 2)
-    assert envs.reset().shape == (2, 64, 64, 2)
+    envs = VecFrameStack(SB3VecEnv(wrappers.RecordEpisodeStatistics(real)), 2)
+    assert envs.reset().shape == (2, 64, 64, 6)
     infos = [envs.step(np.zeros(2, int))[3] for _ in range(3)][-1]
-    assert [info["terminal_observation"].shape for info in infos] == [(64, 64, 2)] * 2
+    assert [info["terminal_observation"].shape for info in infos] == [(64, 64, 6)] * 2
     assert all(info["TimeLimit.truncated"] for info in infos)
     for mode in ("NextStep", "Disabled"):
         with pytest.raises(WorldsimError, match=f"autoreset_mode {mode}: .* autoreset_mode='SameStep'"):
@@ -156,10 +156,9 @@ def test_sb3_takes_gymnasium_s_own_rows_and_refuses_the_rest(tiny_id, tiny_world
         envs.reset()
 
 
-def test_ppo_in_one_file_learns(tiny_id, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("ppo", ROOT / "docs" / "ppo.py")
-    ppo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(ppo)
+def test_ppo_in_one_file_learns(tiny_id, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    ppo = importlib.import_module("ppo")
     settings = {
         "world": tiny_id,
         "envs": 8,
