@@ -11,7 +11,7 @@ from tiny import tiny_networks
 
 from worldsim.dynamics import Dynamics
 from worldsim.errors import WorldsimError
-from worldsim.memory import capacity, check_reach, remembered
+from worldsim.memory import capacity, check_reach, context, remembered
 
 REACH = ((4, 1), (12, 3), (40, 6))
 FRAMES = 8
@@ -33,6 +33,10 @@ def test_reaches_that_would_bring_frames_back_are_refused():
     for reach in (((4, 1), (4, 2)), ((4, 2), (8, 3))):
         with pytest.raises(WorldsimError, match="ages must rise"):
             check_reach(reach)
+
+
+def test_what_is_shown_at_the_start_fills_the_window_and_the_dense_memory():
+    assert [context(16, reach) for reach in ((), ((64, 1), (128, 4)), ((8, 1),), ((64, 2),))] == [17, 65, 17, 17]
 
 
 @pytest.fixture(scope="module")

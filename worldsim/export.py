@@ -80,7 +80,7 @@ def export_bundle(
         out: the bundle's folder; an older bundle there is replaced.
         tokenizer, dynamics: trained; not changed.
         spec: the world they learned.
-        frames: uint8 `[n, T, H, W, 3]`, where play can begin; W + 1 frames each give the fullest memory.
+        frames: uint8 `[n, T, H, W, 3]`, where play can begin; T as `worldsim.memory.context` has it.
         actions: int64 `[n, T-1]`, those taken between them.
         origin: {"source", "licence", ...} of what was learned from.
         schedule: the sampler's signal levels.

@@ -43,3 +43,9 @@ def capacity(reach: Reach) -> int:
         most += -(-(limit - younger) // every)
         younger = limit
     return most
+
+
+def context(window: int, reach: Reach) -> int:
+    """Frames that a world is shown at the start, so that it knows all of its window, and all that it remembers frame by
+    frame."""
+    return 1 + max([window, *(age for age, every in reach if every == 1)])

@@ -94,7 +94,7 @@ class Session:
         """Begin after any frames of the world's size.
 
         Args:
-            frames: uint8 `[B, T, H, W, 3]`, T at least 1; W + 1 give the fullest memory.
+            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.memory.context` says how many are of use.
             actions: integers `[B, T-1]`, those taken between them.
             seeds: integers `[B]`, 0 or more.
 

@@ -70,7 +70,7 @@ class Size:
     real_runs: int = 4
     run_frames: int = 1000
     longest: int = 256
-    reader_steps: int = 600
+    reader_steps: int = 1500
     gallery: int = 2048
 
 

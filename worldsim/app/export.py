@@ -50,6 +50,7 @@ def export(config: ExportConfig) -> None:
         require(module, "train")
     from worldsim.dataset import Windows
     from worldsim.export import export_bundle
+    from worldsim.memory import context
     from worldsim.sampler import SCHEDULE
     from worldsim.train.checkpoint import load_dynamics, load_tokenizer
     from worldsim.train.recipes import RECIPES
@@ -65,7 +66,7 @@ def export(config: ExportConfig) -> None:
                 f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
-    windows = Windows(recording.episodes("held-out"), dynamics.config.window + 1)
+    windows = Windows(recording.episodes("held-out"), context(dynamics.config.window, dynamics.config.memory))
     frames, actions = choose_starts(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
     schedule = config.schedule or (RECIPES[spec.name].dynamics_training.schedule if spec.name in RECIPES else SCHEDULE)

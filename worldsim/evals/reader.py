@@ -1,7 +1,7 @@
 """Readers: small conv nets, trained on real frames only, that read the exact state or the action taken off frames.
 
 They are the judge's eyes: what they read off held-out real frames is the floor of every error and the ceiling of every
-agreement. Trained in about a minute each and kept as safetensors. Know no simulator.
+agreement. Trained in some minutes each and kept as safetensors. Know no simulator.
 
 B rows, K frames stacked, S components of state, A actions, H x W pixels.
 """
@@ -44,7 +44,7 @@ class ReaderConfig:
         stack: K frames read together.
         outputs: numbers that come out.
         channels: width of the first half of the net.
-        frames: real frames it learns from. steps: training steps. batch: rows a step.
+        steps: training steps. batch: rows a step.
     """
 
     height: int
@@ -52,9 +52,13 @@ class ReaderConfig:
     stack: int
     outputs: int
     channels: int = 32
-    frames: int = 16_384
     steps: int = 500
     batch: int = 128
+
+    @property
+    def frames(self) -> int:
+        """Real frames it learns from: it sees each about four times."""
+        return self.steps * self.batch // 4
 
 
 class ReaderNet(nn.Sequential):
@@ -166,7 +170,7 @@ def _place_loss(logits: Tensor, places: Tensor) -> Tensor:
 
 def _sample(recording: Recording, config: ReaderConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clips of the train split: frames `[n, CLIP, H, W, 3]`, actions `[n, CLIP]`, state `[n, CLIP, S]`."""
-    scenes = Footage(recording, "train").draw(config.frames // CLIP, CLIP, 1, seed)
+    scenes = Footage(recording, "train").draw(-(-config.frames // CLIP), CLIP, 1, seed)
     return scenes.frames[:, :CLIP], scenes.actions[:, :CLIP], scenes.state[:, :CLIP]
 
 
