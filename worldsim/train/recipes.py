@@ -68,23 +68,6 @@ RECIPES = {
             steps=6400, batch=12, own_from=0.84, own_lead=48, schedule=(0.0, 0.5), restful=0.25, state=0.3
         ),
     ),
-    "toybox": Recipe(
-        frames=300_000,
-        tokenizer=TokenizerConfig(channels=8, widths=(96,), blocks=2),
-        tokenizer_training=TokenizerTraining(steps=3000, batch=32, frames=40_000),
-        dynamics=DynamicsSize(pack=(4, 4), memory=((24, 1), (1024, 8)), memory_pack=(2, 2)),
-        dynamics_training=DynamicsTraining(
-            steps=2500,
-            batch=8,
-            worst=0.2,
-            own_from=0.56,
-            own_lead=16,
-            schedule=(0.0, 0.5),
-            eventful=0.5,
-            restful=0.25,
-            state=0.3,
-        ),
-    ),
 }
 
 # For any other world: the maze's, without the long memory, whose tokens hang on the size of the frames.
