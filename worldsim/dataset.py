@@ -69,20 +69,14 @@ class Windows:
             total = np.cumsum(np.concatenate([[0.0], change.astype(np.float64)]))
             end = self.starts + length
             self.happens = np.cumsum(total[end] - total[end - min(LAST, length)])
-            moves = total[end] - total[self.starts + 1]  # to the first frame from the one before does not count
-            self.rests = np.cumsum(1 / (moves + 1e-3 * np.median(moves) + 1e-9))
 
-    def draw(self, count: int, seed: int, step: int, eventful: float = 0.0, restful: float = 0.0) -> np.ndarray:
-        """Frame indices `[count, length]` of `count` random windows; a share `eventful` of them by how much happens in
-        the last frames, a share `restful` by how little happens in all."""
+    def draw(self, count: int, seed: int, step: int, eventful: float = 0.0) -> np.ndarray:
+        """Frame indices `[count, length]` of `count` random windows; a share `eventful` of them by what happens in the
+        last frames."""
         rng = draw_rng(seed, step)
         start = rng.choice(self.starts, count)
-        done = 0
-        for share, odds in ((eventful, "happens"), (restful, "rests")):
-            if some := round(share * count):
-                total = getattr(self, odds)
-                start[done : done + some] = self.starts[np.searchsorted(total, rng.random(some) * total[-1])]
-                done += some
+        if some := round(eventful * count):
+            start[:some] = self.starts[np.searchsorted(self.happens, rng.random(some) * self.happens[-1])]
         return start[:, None] + np.arange(self.length)
 
     def spread(self, count: int) -> np.ndarray:

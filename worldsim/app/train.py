@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> None:
     _own_allocator()
     from worldsim.train.checkpoint import load_tokenizer
     from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.recipes import ANY_WORLD, RECIPES, learn
+    from worldsim.train.recipes import RECIPES, learn
     from worldsim.train.tokenizer import train_tokenizer
 
     whole = config.what in RECIPES
@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> None:
         record(RecordConfig(name, path, RECIPES[name].frames))
     recording = Recording(path)
     recipe_name = config.recipe or recording.spec.name
-    recipe = RECIPES.get(recipe_name, ANY_WORLD if not config.recipe else None)
+    recipe = RECIPES.get(recipe_name, RECIPES["doom-maze"] if not config.recipe else None)
     if recipe is None:
         raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
     if whole and recording.spec.name != name:

@@ -22,7 +22,7 @@ from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips, Log
 from worldsim.train.loop import Loop, step_generator, with_peaks
-from worldsim.train.rollout import lost, own_past
+from worldsim.train.rollout import own_past
 from worldsim.train.watch import Watch
 
 
@@ -39,13 +39,9 @@ class DynamicsTraining:
         worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
         own_from: share of the training after which three of four steps read a past of the model's own making.
-        own_lead: most frames that are generated in a row before the clip begins; seldom so many.
-        lost: mean squared error of a generated frame from which it is another place, and the truth is no lesson for it:
-            such a clip is read clean. Latents have variance 1.
+        own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by how much changes in their last frames, the others at random.
-        restful: share of clips drawn by how little changes in them, where the past is of the model's own making: what
-            is still must stay so.
         null_action: share of clips whose actions are hidden.
         state: weight of naming the exact state, where the recording has one.
     """
@@ -60,10 +56,8 @@ class DynamicsTraining:
     worst: float = 0.0
     own_from: float = 0.6
     own_lead: int = 48
-    lost: float = 0.8
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
-    restful: float = 0.0
     null_action: float = 0.1
     state: float = 0.1
     seed: int = 0
@@ -150,7 +144,7 @@ def train_dynamics(
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     clips = LatentClips(recording, tokenizer, out)
-    change = clips.change() if training.eventful or training.restful else None
+    change = clips.change() if training.eventful else None
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
     most_lead = max(0, min(training.own_lead, longest - training.length))
@@ -168,11 +162,9 @@ def train_dynamics(
             return torch.rand(shape, generator=generator)
 
         own = step >= training.own_from * training.steps and step % 4 > 0
-        lead = int((most_lead + 1) * random(1) ** 2) if own else 0
-        draws = windows[most_lead if own else 0]
-        restful = training.restful if own else 0.0
-        index = draws.draw(training.batch, training.seed, step, training.eventful, restful)
-        index = index[:, -training.length - lead :]
+        lead = int(torch.randint(most_lead + 1, (), generator=generator)) if own else 0
+        drawn = windows[most_lead if own else 0].draw(training.batch, training.seed, step, training.eventful)
+        index = drawn[:, -training.length - lead :]
         latents, actions, *outcome = clips[index]
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
@@ -184,8 +176,7 @@ def train_dynamics(
         log = clips.log(index[:, 0], config.memory).to_tokens(model) if config.memory else None
         if own:
             first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
-            made = own_past(averaged, training.schedule, context, actions, first, generator, log)
-            context = torch.where(lost(made, clean, training.lost)[:, None, None, None], context, made)
+            context = own_past(averaged, training.schedule, context, actions, first, generator, log)
         log = log and log.followed_by(context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (

@@ -63,15 +63,12 @@ RECIPES = {
         frames=470_000,
         tokenizer=TokenizerConfig(channels=16, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=3000, batch=64, mask=0.5),
-        dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6, memory=((64, 1),), memory_pack=(3, 1)),
+        dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
         dynamics_training=DynamicsTraining(
-            steps=6400, batch=12, own_from=0.84, own_lead=48, schedule=(0.0, 0.5), restful=0.25, state=0.3
+            steps=4900, batch=12, own_from=0.84, own_lead=6, schedule=(0.0, 0.5), state=0.3
         ),
     ),
 }
-
-# For any other world: the maze's, without the long memory, whose tokens hang on the size of the frames.
-ANY_WORLD = dataclasses.replace(RECIPES["doom-maze"], dynamics=DynamicsSize(width=288, heads=6))
 
 
 def learn(recipe: Recipe, recording: Recording, out: Path) -> None:

@@ -59,9 +59,3 @@ def own_past(
                 age = torch.cat([torch.where(age > 0, age + 1, 0), age.new_ones(rows, 1)], dim=1)
             frames.append(output.clean)
     return torch.stack(frames, dim=1)
-
-
-def lost(made: Tensor, clean: Tensor, most: float) -> Tensor:
-    """Which clips of generated tokens `[B, T, N, D]` are somewhere else than the true ones: bool `[B]`, where the mean
-    squared error of a frame is more than `most`."""
-    return (made - clean).square().mean((2, 3)).amax(1) > most
