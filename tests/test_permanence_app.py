@@ -244,7 +244,7 @@ def test_the_adapter_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     ask = ("eval", "permanence", "--world", "hideaway", "--model", "copied_model:Adapter", "--tier", "smoke")
     assert run(*ask) == 0
-    found = read_results(tmp_path / "reports" / "permanence" / "copied_model-Adapter" / RESULTS)
+    found = read_results(tmp_path / "reports" / "copied_model-Adapter" / RESULTS)
     cells = {(c["probe"], c["point"], c["metric"]): c["value"] for c in found["cells"] if c["arm"] == "model"}
     assert found["context"] == 1 and cells["P1", None, "right_strict"] == 0 and cells["P1", None, "G1"] == 0
 
