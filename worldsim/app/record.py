@@ -36,8 +36,8 @@ class RecordConfig:
     """Record a real world: worldsim record doom-maze --frames 100000 --out recordings/doom-maze
 
     Attributes:
-        world: a real world's name (atari-freeway, doom-maze, doom-take-cover, toybox, rooms), or a Gymnasium id with RGB
-            rendering and discrete actions.
+        world: a real world's name (atari-freeway, doom-maze, doom-take-cover, toybox, rooms), or a Gymnasium id with
+            RGB rendering and discrete actions.
         out: folder of the recording; an existing one of the same world and seed is continued.
         frames: how many frames at least; the last episode is not cut.
         seed: episode i is played with seed + i.
