@@ -140,8 +140,9 @@ class Dream:
         Raises:
             WorldsimError: for a start that there is not.
         """
-        if not all(start is None or isinstance(start, (int, np.integer)) for start in starts):
-            raise WorldsimError(f"start {starts[0]!r}: give an integer, 0 to {self.starts - 1}")
+        for start in starts:
+            if not (start is None or isinstance(start, (int, np.integer))):
+                raise WorldsimError(f"start {start!r}: give an integer, 0 to {self.starts - 1}")
         drawn = [(int(rng.integers(2**63)), int(rng.integers(self.starts))) for rng in chance]
         seeds = [seed for seed, _ in drawn]
         chosen = [own if start is None else int(start) for start, (_, own) in zip(starts, drawn, strict=True)]

@@ -166,11 +166,8 @@ def _carried(rng: np.random.Generator, points: Sequence[int], view: View) -> Pla
     at = 0
     while len(hold) < max(points):
         to, raised = int(rng.choice(ways)), int(rng.integers(0, 4)) if rng.random() < 0.5 else 0
-        hold += (
-            [Act.HAND_UP] * raised
-            + [Act.HAND_RIGHT if to > at else Act.HAND_LEFT] * abs(to - at)
-            + [Act.HAND_DOWN] * raised
-        )
+        aside = Act.HAND_RIGHT if to > at else Act.HAND_LEFT
+        hold += [Act.HAND_UP] * raised + [aside] * abs(to - at) + [Act.HAND_DOWN] * raised
         hold += [Act.STAND] * int(rng.integers(12, 49))
         at = to
     hold = hold[: max(points)]

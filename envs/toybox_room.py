@@ -47,11 +47,8 @@ GRAVITY = 0.5  # units a frame, a frame
 SCREEN_STEPS = 7  # frames it takes to come down
 LID_STEPS = 3  # frames it takes to close
 REACH = 4.0  # of the hand, sideways and up and down
-LOW, HIGH, EDGE = (
-    8.0,
-    44.0,
-    6.0,
-)  # of the hand's fingertips: least and greatest height; least distance from the view's sides
+LOW, HIGH = 8.0, 44.0  # least and greatest height of the hand's fingertips
+EDGE = 6.0  # their least distance from the view's sides
 BOX_WIDTH, BOX_HEIGHT, BOX_WALL = 24.0, 20.0, 2.0
 CUP_WIDTH, CUP_HEIGHT = 14.0, 16.0
 FENCE_WIDTH = 2.0

@@ -20,6 +20,7 @@ from worldsim.train.clips import LatentClips
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.loop import rate
 from worldsim.train.recipes import DynamicsSize
+from worldsim.train.rollout import lost_tokens
 from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
 
 SPEC = WorldSpec(
@@ -200,3 +201,13 @@ def test_rate_rises_stays_and_falls_once() -> None:
     rates = [rate(step, 2000) for step in range(2000)]
     assert rates[0] == pytest.approx(1 / 200) and rates[500] == rates[1400] == 1 and rates[-1] < 0.01
     assert rates[1500:] == sorted(rates[1500:], reverse=True)
+
+
+def test_a_token_is_lost_where_it_differs_and_beside_it() -> None:
+    clean = torch.zeros(1, 2, 12, 5)  # of 3 x 4 tokens
+    own = clean.clone()
+    own[0, 1, 0] = 1.0
+    own[0, 1, 11] = 0.1
+    lost = lost_tokens(own, clean, 0.5, (3, 4))
+    assert not lost[0, 0].any()
+    assert lost[0, 1].nonzero().flatten().tolist() == [0, 1, 4, 5]

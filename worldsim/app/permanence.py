@@ -172,7 +172,7 @@ def permanence(config: PermanenceConfig) -> None:
         size = f"{bundle.spec.width}x{bundle.spec.height}"
         setting = _setting(bundle.spec.name, size, config.tier, config.secret)
         runtime = load_runtime(bundle, config.runtime)
-        world = SessionSimulator(runtime, shown=CONTEXT if runtime.reach else 0)
+        world = SessionSimulator(runtime, shown=CONTEXT)
         subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, runtime.window + 1)
     assert subject.simulator is not None
     at_once = max(1, subject.simulator.rows // len(TWINS))

@@ -57,8 +57,8 @@ class ReaderConfig:
 
     @property
     def frames(self) -> int:
-        """Real frames it learns from: it sees each about four times."""
-        return self.steps * self.batch // 4
+        """Real frames it learns from: enough that it sees none more than about four times."""
+        return max(16_384, self.steps * self.batch // 4)
 
 
 class ReaderNet(nn.Sequential):

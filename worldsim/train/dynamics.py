@@ -22,7 +22,7 @@ from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips, Log
 from worldsim.train.loop import Loop, step_generator, with_peaks
-from worldsim.train.rollout import own_past
+from worldsim.train.rollout import lost_tokens, own_past
 from worldsim.train.watch import Watch
 
 
@@ -40,6 +40,7 @@ class DynamicsTraining:
             Delta-IRIS).
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
+        lost: mean squared error of a generated token from which on it teaches nothing (see `lost_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by how much changes in their last frames, the others at random.
         null_action: share of clips whose actions are hidden.
@@ -56,6 +57,7 @@ class DynamicsTraining:
     worst: float = 0.0
     own_from: float = 0.6
     own_lead: int = 48
+    lost: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
     null_action: float = 0.1
@@ -92,6 +94,7 @@ class ClipLoss(nn.Module):
         actions: Tensor,
         target: Tensor,
         change: Tensor,
+        taught: Tensor,
         noise: Tensor,
         tau: Tensor,
         outcome: tuple[Tensor, ...],
@@ -99,8 +102,8 @@ class ClipLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
-        `change` `[B, T, N]` is how much each token truly changes; `outcome` is reward and cont `[B, T]`, and state
-        `[B, T, S]`; `log` is what was before the clip, if there is memory.
+        `change` `[B, T, N]` is how much each token truly changes, `taught` `[B, T, N]` which tokens count; `outcome`
+        is reward and cont `[B, T]`, and state `[B, T, S]`; `log` is what was before the clip, if there is memory.
         """
         reward, cont, state = outcome
         features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
@@ -108,10 +111,11 @@ class ClipLoss(nn.Module):
         output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
         error = (output.clean - target.flatten(0, 1)).square().mean(-1)  # [B T, N]
         weight = 1 + (change / change.mean()).clamp(max=self.training_config.moving).flatten(0, 1)
+        taught = taught.flatten(0, 1)
         next_frame = (error.mean(-1) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
         losses = {
-            "latent": (error * weight).mean() / weight.mean(),
-            "worst": error.amax(-1).mean(),
+            "latent": (error * weight * taught).mean() / weight.mean(),
+            "worst": (error * taught).amax(-1).mean(),
             "reward": reward_loss(output.reward, reward.flatten()).mean(),
             "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
         }
@@ -185,8 +189,11 @@ def train_dynamics(
         noise = torch.randn(target.shape, generator=generator)
         tau = draw_tau(actions.shape, training.at_zero, generator)
         change = (target - clean).square().mean(-1)
+        taught = torch.ones_like(change, dtype=torch.bool)
+        if own and training.lost:
+            taught = ~lost_tokens(context, clean, training.lost, config.token_grid)
         with torch.autocast("cpu", torch.bfloat16):
-            losses = forward(context, actions, target, change, noise, tau, tuple(outcome), log)
+            losses = forward(context, actions, target, change, taught, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:
             optimizer.zero_grad()
         losses["loss"].backward()

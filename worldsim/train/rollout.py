@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.dynamics import Dynamics
@@ -59,3 +60,20 @@ def own_past(
                 age = torch.cat([torch.where(age > 0, age + 1, 0), age.new_ones(rows, 1)], dim=1)
             frames.append(output.clean)
     return torch.stack(frames, dim=1)
+
+
+def lost_tokens(own: Tensor, clean: Tensor, most: float, grid: tuple[int, int]) -> Tensor:
+    """Where a generated past has come apart from the recorded one, so that the recorded future is not what follows.
+
+    A thing that the model has put elsewhere would be taught to fade there and to appear where nothing leads to it.
+
+    Args:
+        own, clean: tokens `[B, T, N, D]`, generated and recorded. most: mean squared error that is still the same past.
+        grid: tokens of a frame, (rows, columns).
+
+    Returns:
+        bool `[B, T, N]`: tokens that differ, and those beside them, where what is in them may move to.
+    """
+    apart = ((own - clean).square().mean(-1) > most).float()
+    beside = F.max_pool2d(apart.flatten(0, 1).unflatten(-1, grid), 3, stride=1, padding=1)
+    return beside.reshape(apart.shape).bool()

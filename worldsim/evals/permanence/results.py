@@ -80,18 +80,16 @@ def write_results(
             "areas": [LEAST_AREA, MOST_AREA],
             "checks": [{"frames": c.frames, "recall": _plain(c.recall), "false": _plain(c.false)} for c in checks],
         },
+        "cells": [
+            {"arm": c.arm, "probe": c.probe, "point": c.point, "metric": c.metric, **_plain(c.estimate)} for c in cells
+        ],
     }
-    plain = [
-        {"arm": c.arm, "probe": c.probe, "point": c.point, "metric": c.metric, **_plain(c.estimate)} for c in cells
-    ]
-    lines = ",\n".join(json.dumps(cell) for cell in plain)  # a cell a line
-    text = f'{json.dumps(described, indent=1)[:-2]},\n "cells": [\n{lines}\n]\n}}\n'
     table = require("pyarrow", "eval").table(trials.columns)
     sink = io.BytesIO()
     require("pyarrow.parquet", "eval").write_table(table, sink)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in ((TRIALS, sink.getvalue()), (RESULTS, text.encode())):
+        for name, data in ((TRIALS, sink.getvalue()), (RESULTS, json.dumps(described, indent=1).encode())):
             partial = folder / f".{name}.partial"
             partial.write_bytes(data)
             os.replace(partial, folder / name)
