@@ -12,11 +12,12 @@ import math
 from typing import Any
 
 import numpy as np
+from gymnasium.utils import EzPickle
 
 from worldsim.spec import WorldSpec
 from worldsim_envs.doom import TICS, Doom
+from worldsim_envs.replayed import Moment, ReplayedEnv
 from worldsim_envs.walk import ACTIONS, KEYS, MOVES
-from worldsim_envs.world_env import WorldEnv
 
 SKIP = 2  # tics a frame
 ANGLE = 360 / 65536  # Doom's unit of an angle, in degrees
@@ -50,7 +51,7 @@ def doom_maze_spec(height: int = 48, width: int = 64) -> WorldSpec:
     )
 
 
-class DoomMazeEnv(WorldEnv):
+class DoomMazeEnv(ReplayedEnv):
     """The maze as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; six actions, see `walk.ACTIONS`; the reward is 1 for the armour,
@@ -67,6 +68,7 @@ class DoomMazeEnv(WorldEnv):
 
     def __init__(self, height: int = 48, width: int = 64, render_mode: str | None = None):
         super().__init__(doom_maze_spec(height, width), ORIGIN, render_mode)
+        EzPickle.__init__(self, height, width, render_mode)
         self._moves = [[walk, _delta(left)] for left, walk in MOVES]
         self._doom = Doom(
             "my_way_home",
@@ -77,39 +79,40 @@ class DoomMazeEnv(WorldEnv):
             shown=("depth_buffer", "sectors_info"),
         )
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Wake up somewhere else."""
-        super().reset(seed=seed)
-        self._doom.begin(int(self.np_random.integers(2**31)))
-        observation, info = self._observe()
+    def _draw(self, rng: np.random.Generator) -> int:
+        """Where to wake up."""
+        return int(rng.integers(2**31))
+
+    def _begin(self, drawn: int) -> Moment:
+        self._doom.begin(drawn)
+        frame, info = self._look()
         lines = {
             (line.x1, line.y1, line.x2, line.y2) for s in self._doom.now.sectors for line in s.lines if line.is_blocking
         }
-        return observation, {**info, "walls": np.array(sorted(lines), np.float32)}
+        return frame, {**info, "walls": np.array(sorted(lines), np.float32)}
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _act(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Two tics with the same keys held."""
-        reward = self._doom.hold(self._moves[self._known(action)], SKIP)
-        if not self._doom.over:
-            observation, info = self._observe()
-            return observation, reward, False, False, info
-        assert self._frame is not None
-        return self._show(self._frame), reward, True, False, {"state": self._state.copy()}
+        reward = self._doom.hold(self._moves[action], SKIP)
+        frame, info = self._look()
+        return frame, reward, self._doom.over, False, info
 
     def close(self) -> None:
         """End the game and close its window."""
         self._doom.close()
         super().close()
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
-        state = self._doom.now
-        x, y, degrees = state.game_variables
-        angle = math.radians(degrees)
-        ahead = float(np.median(state.depth_buffer[60:180:8, 80:240:8])) * DEPTH_UNIT + DEPTH_ZERO
-        self._state = np.array([x, y, math.sin(angle), math.cos(angle), ahead], np.float32)
-        return self._show(self._doom.frame(state)), {"state": self._state.copy()}
+    def _look(self) -> Moment:
+        """What is seen; when the episode is over, what was seen last."""
+        if not self._doom.over:
+            now = self._doom.now
+            x, y, degrees = now.game_variables
+            angle = math.radians(degrees)
+            ahead = float(np.median(now.depth_buffer[60:180:8, 80:240:8])) * DEPTH_UNIT + DEPTH_ZERO
+            state = np.array([x, y, math.sin(angle), math.cos(angle), ahead], np.float32)
+            self._seen = self._doom.frame(now), state
+        frame, state = self._seen
+        return frame, {"state": state.copy()}
 
 
 def _delta(left: int) -> float:

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium.utils import EzPickle
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 from worldsim_envs.doom import TICS, Doom
-from worldsim_envs.world_env import WorldEnv
+from worldsim_envs.replayed import Moment, ReplayedEnv
 
 MOST = 2100  # tics of an episode
 SKIP = 4  # tics a frame
@@ -59,7 +60,7 @@ def doom_take_cover_spec(height: int = 48, width: int = 64, frame_skip: int = SK
     )
 
 
-class DoomTakeCoverEnv(WorldEnv):
+class DoomTakeCoverEnv(ReplayedEnv):
     """Take cover as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; actions stand, left, right; the reward is the tics lived through in
@@ -79,6 +80,7 @@ class DoomTakeCoverEnv(WorldEnv):
         if frame_skip < 1:
             raise WorldsimError(f"a frame takes at least one tic; frame_skip={frame_skip} does not. Try 4.")
         super().__init__(doom_take_cover_spec(height, width, frame_skip), ORIGIN, render_mode)
+        EzPickle.__init__(self, height, width, render_mode, frame_skip)
         self._doom = Doom(
             "take_cover",
             height,
@@ -89,32 +91,36 @@ class DoomTakeCoverEnv(WorldEnv):
             living=1.0,
         )
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """In the middle of the room, with three imps across it."""
-        super().reset(seed=seed)
-        self._doom.begin(int(self.np_random.integers(2**31)))
-        self._tics = 0
-        return self._observe()
+    def _draw(self, rng: np.random.Generator) -> int:
+        """When imps appear and shoot."""
+        return int(rng.integers(2**31))
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _begin(self, drawn: int) -> Moment:
+        """In the middle of the room, with three imps across it."""
+        self._doom.begin(drawn)
+        self._tics = 0
+        return self._look()
+
+    def _act(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """The same key held for a few tics."""
-        known = self._known(action)
-        reward = self._doom.hold([known == LEFT, known == RIGHT], min(self.world.frame_skip, MOST - self._tics))
+        reward = self._doom.hold([action == LEFT, action == RIGHT], min(self.world.frame_skip, MOST - self._tics))
         self._tics += int(reward)
-        if not self._doom.over:
-            observation, info = self._observe()
-            return observation, reward, False, self._tics == MOST, info
-        assert self._frame is not None
-        return self._show(self._frame), reward, True, False, {"state": self._state.copy(), "tics": self._tics}
+        frame, info = self._look()
+        return frame, reward, self._doom.over, self._tics == MOST and not self._doom.over, info
 
     def close(self) -> None:
         """End the game and close its window."""
         self._doom.close()
         super().close()
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def _look(self) -> Moment:
+        """What is seen; when the episode is over, what was seen last."""
+        if not self._doom.over:
+            self._seen = self._doom.frame(self._doom.now), self._state()
+        frame, state = self._seen
+        return frame, {"state": state.copy(), "tics": self._tics}
+
+    def _state(self) -> np.ndarray:
         now = self._doom.now
         x, place, speed, health = now.game_variables
         imps = [(o.position_x - x, o.position_y - place) for o in now.objects if o.name == "DoomImp"]
@@ -126,5 +132,4 @@ class DoomTakeCoverEnv(WorldEnv):
         seen = [sum(abs(left) < ahead for ahead, left, *_ in things) for things in (imps, balls)]  # 90 degrees wide
         slots = [*balls, *[(FAR, 0.0, 0.0)] * SLOTS][:SLOTS]
         player = place, x - WALL, speed, health
-        self._state = np.array([*player, len(imps), len(balls), *seen, *np.ravel(slots)], np.float32)
-        return self._show(self._doom.frame(now)), {"state": self._state.copy(), "tics": self._tics}
+        return np.array([*player, len(imps), len(balls), *seen, *np.ravel(slots)], np.float32)

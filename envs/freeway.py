@@ -11,10 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from gymnasium.utils import EzPickle
 
 from worldsim.errors import require
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.world_env import WorldEnv
+from worldsim_envs.replayed import Moment, ReplayedEnv
 
 SCREEN = (210, 160)  # the console's picture, height x width
 SKIP = 4
@@ -48,7 +49,7 @@ def freeway_spec(height: int = 128, width: int = 96) -> WorldSpec:
     )
 
 
-class FreewayEnv(WorldEnv):
+class FreewayEnv(ReplayedEnv):
     """Freeway as a Gymnasium environment.
 
     Observations are uint8 RGB `[height, width, 3]`; actions 0 stay, 1 up, 2 down; the reward is 1 for each crossing.
@@ -66,6 +67,7 @@ class FreewayEnv(WorldEnv):
         ale_py = require("ale_py", "atari")
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         super().__init__(freeway_spec(height, width), ORIGIN, render_mode)
+        EzPickle.__init__(self, height, width, render_mode)
         self._ale = ale_py.ALEInterface()
         self._ale.setInt("random_seed", 0)
         self._ale.setInt("frame_skip", SKIP)
@@ -74,27 +76,26 @@ class FreewayEnv(WorldEnv):
         self._ale.reset_game()
         self._switched_on = self._ale.cloneSystemState()  # a reset of the game alone keeps some of what went before
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start a game with the cars at random places."""
-        super().reset(seed=seed)
+    def _draw(self, rng: np.random.Generator) -> list[int]:
+        """Where the cars are."""
+        return [int(place) for place in rng.integers(0, TRAFFIC, LANES)]
+
+    def _begin(self, drawn: list[int]) -> Moment:
         self._ale.restoreSystemState(self._switched_on)
-        for lane, place in enumerate(self.np_random.integers(0, TRAFFIC, LANES)):
-            self._ale.setRAM(RAM_CARS + lane, int(place))
+        for lane, place in enumerate(drawn):
+            self._ale.setRAM(RAM_CARS + lane, place)
         self._ale.act(0)  # draws the cars where they now are
-        return self._observe()
+        return self._look()
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _act(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Four emulator frames with the same action."""
-        reward = float(self._ale.act(CODES[self._known(action)]))
-        observation, info = self._observe()
-        return observation, reward, bool(self._ale.game_over()), False, info
+        reward = float(self._ale.act(CODES[action]))
+        frame, info = self._look()
+        return frame, reward, bool(self._ale.game_over()), False, info
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def _look(self) -> Moment:
         size = (self.world.width, self.world.height)
-        frame = cv2.resize(self._ale.getScreenRGB(), size, interpolation=cv2.INTER_AREA)
-        return self._show(frame), {"state": self._state()}
+        return cv2.resize(self._ale.getScreenRGB(), size, interpolation=cv2.INTER_AREA), {"state": self._state()}
 
     def _state(self) -> np.ndarray:
         ram = self._ale.getRAM()

@@ -7,7 +7,7 @@ import math
 import gymnasium as gym
 import numpy as np
 import pytest
-from contract import WorldContract
+from contract import CloneContract, WorldContract
 
 from worldsim.errors import WorldsimError
 from worldsim_envs import IDS, register_envs
@@ -130,6 +130,26 @@ class TestDoomMaze(WorldContract):
         env = make_real("doom-maze", height=96, width=128)
         assert env.reset(seed=0)[0].shape == (96, 128, 3)
         env.close()
+
+
+class TestFreewayClone(CloneContract):
+    """Played again."""
+
+    def make(self):
+        return make_real("atari-freeway", render_mode="rgb_array")
+
+
+class TestDoomMazeClone(CloneContract):
+    """Played again."""
+
+    def make(self):
+        return make_real("doom-maze", render_mode="rgb_array")
+
+
+def test_what_has_not_begun_cannot_be_saved():
+    env = make_real("atari-freeway")
+    with pytest.raises(WorldsimError, match="call reset"):
+        env.clone_state()
 
 
 class TestMiniGrid(WorldContract):

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from contract import WorldContract
+from contract import CloneContract, WorldContract
 
 from worldsim.errors import WorldsimError
 from worldsim_envs.doom_take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
@@ -18,6 +18,15 @@ class TestDoomTakeCover(WorldContract):
     """The contract of every world."""
 
     gym_id = "worldsim/DoomTakeCoverReal-v0"
+
+
+class TestDoomTakeCoverClone(CloneContract):
+    """Played again, by chance too."""
+
+    steps = 60
+
+    def make(self):
+        return DoomTakeCoverEnv(render_mode="rgb_array", frame_skip=6)
 
 
 def play(env: DoomTakeCoverEnv, seed: int, choose, frames: int = MOST):
