@@ -26,6 +26,7 @@ class ReplayedEnv(WorldEnv, EzPickle):
     """
 
     _drawn: Any = None
+    _acted: list[int]
 
     @abc.abstractmethod
     def _draw(self, rng: np.random.Generator) -> Any:
@@ -49,9 +50,9 @@ class ReplayedEnv(WorldEnv, EzPickle):
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One frame."""
         known = self._known(action)
-        frame, *rest, info = self._act(known)
+        frame, reward, terminated, truncated, info = self._act(known)
         self._acted.append(known)
-        return self._show(frame), *rest, info
+        return self._show(frame), reward, terminated, truncated, info
 
     def save(self) -> bytes:
         """What the episode began with and the actions since, as JSON.

@@ -4,7 +4,7 @@
     noise --head, K passes--> latents --decoder--> frame;  reward and continue from the last pass
 
 B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width D, C x h x w latents, A actions,
-S x K x O x Q the log.
+S x K x Q x U the log.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class WorldStep(nn.Module):
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it; A is the null action.
             noise: float32 `[B, DRAWS, C, h, w]`, standard normal.
-            log: float16 `[B, S, K, O, Q]`, what is remembered; only of a world with memory, as the next.
+            log: float16 `[B, S, K, Q, U]`, what is remembered; only of a world with memory, as the next.
             age: int64 `[B, S]`, how many frames before the one on screen; 0 for nothing.
 
         Returns:
@@ -79,7 +79,7 @@ class WorldStep(nn.Module):
             frame: uint8 `[B, H, W, 3]`, the next frame.
             reward: float32 `[B]`, expected.
             cont: float32 `[B]`, probability that play goes on.
-            left: float16 `[B, K, O, Q]`, what the frame on screen leaves in the log; only of a world with memory.
+            left: float16 `[B, K, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
         previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
@@ -111,7 +111,7 @@ class Remember(nn.Module):
 
     def forward(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
         """Latents and those of the frames that followed, two of `[B, T, C, h, w]`, the actions between them int64
-        `[B, T]` -> float16 `[B, T, K, O, Q]`."""
+        `[B, T]` -> float16 `[B, T, K, Q, U]`."""
         model = self.dynamics
         return model.remember(model.to_tokens(before), model.to_tokens(after), actions).half()
 

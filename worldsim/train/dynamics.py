@@ -38,6 +38,8 @@ class DynamicsTraining:
         moving: extra weight of tokens that change more than most, up to this factor.
         worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
+        huber: error of a latent cell beyond which it counts by its size and no longer by its square, so that what can
+            come in two ways is decided and not averaged (pseudo-Huber, Song & Dhariwal 2023, section 3.3); 0 for never.
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
         lost: mean squared error of a generated token from which on it teaches nothing (see `lost_tokens`); 0 for never.
@@ -55,6 +57,7 @@ class DynamicsTraining:
     context_noise: float = 0.1
     moving: float = 4.0
     worst: float = 0.0
+    huber: float = 0.0
     own_from: float = 0.6
     own_lead: int = 48
     lost: float = 0.0
@@ -109,12 +112,17 @@ class ClipLoss(nn.Module):
         features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
         noisy = add_noise(target, noise, tau[..., None].expand(target.shape[:-1]))
         output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
-        error = (output.clean - target.flatten(0, 1)).square().mean(-1)  # [B T, N]
+        square = (output.clean - target.flatten(0, 1)).square()  # [B T, N, D]
+        error = square.mean(-1)
         weight = 1 + (change / change.mean()).clamp(max=self.training_config.moving).flatten(0, 1)
         taught = taught.flatten(0, 1)
         next_frame = (error.mean(-1) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
+        count, bend = error, self.training_config.huber
+        if bend:
+            cells = square.unflatten(-1, (self.model.config.latent_shape[0], -1)).mean(-2)
+            count = (2 * bend * ((cells + bend**2).sqrt() - bend)).mean(-1)
         losses = {
-            "latent": (error * weight * taught).mean() / weight.mean(),
+            "latent": (count * weight * taught).mean() / weight.mean(),
             "worst": (error * taught).amax(-1).mean(),
             "reward": reward_loss(output.reward, reward.flatten()).mean(),
             "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
