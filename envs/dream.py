@@ -66,11 +66,13 @@ class Clone:
 
     Attributes:
         digest: names the world.
+        temperature: of its noise.
         play: of N rows.
         chance: their random generators, as they were.
     """
 
     digest: str
+    temperature: float
     play: Play
     chance: tuple[np.random.Generator, ...]
 
@@ -85,6 +87,7 @@ class Dream:
         recording: begin anywhere in these episodes, instead of at the world's own starts.
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: an episode is truncated after so many; None for never.
+        temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
 
     Attributes:
         world: the spec; without `state_names`, for nobody knows a generated world's exact state.
@@ -103,6 +106,7 @@ class Dream:
         recording: str | Path | None = None,
         split: str = "held-out",
         max_episode_steps: int | None = None,
+        temperature: float = 1.0,
     ):
         if split not in SPLITS:
             raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
@@ -117,10 +121,11 @@ class Dream:
             None if recording is None else Path(recording).absolute(),
             split,
             max_episode_steps,
+            temperature,
         )
         self._digest = bundle.digest
         self._most = max_episode_steps or sys.maxsize
-        self._session = Session(load_runtime(bundle, runtime, device))
+        self._session = Session(load_runtime(bundle, runtime, device), temperature)
         self.starts = len(bundle.starts)
         self._recording: Recording | None = None
         if recording is not None:
@@ -176,13 +181,13 @@ class Dream:
 
     def clone(self, play: Play, chance: Sequence[np.random.Generator]) -> Clone:
         """A play and its generators, kept."""
-        return Clone(self._digest, play, tuple(copy.deepcopy(rng) for rng in chance))
+        return Clone(self._digest, self._session.temperature, play, tuple(copy.deepcopy(rng) for rng in chance))
 
     def restore(self, clone: Clone, rows: int) -> tuple[Play, list[np.random.Generator]]:
         """What was kept.
 
         Raises:
-            WorldsimError: for anything but a clone of so many rows of this world.
+            WorldsimError: for anything but a clone of so many rows of this world at this temperature.
         """
         if not isinstance(clone, Clone):
             raise WorldsimError(f"{type(clone).__name__} is not a state: give restore_state() what clone_state() gave")
@@ -190,6 +195,11 @@ class Dream:
             raise WorldsimError(
                 f"this state is of another world than {self.world.name!r}, or of other weights "
                 f"({clone.digest[:12]}, not {self._digest[:12]}). Restore it where it was cloned."
+            )
+        if clone.temperature != self._session.temperature:
+            raise WorldsimError(
+                f"this state was cloned at temperature {clone.temperature:g}, and would go on otherwise at "
+                f"{self._session.temperature:g}. Restore it in an environment of temperature={clone.temperature:g}."
             )
         if len(clone.play.state) != rows:
             raise WorldsimError(f"this state has {len(clone.play.state)} rows, the environment {rows}")

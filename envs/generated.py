@@ -36,9 +36,11 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: truncate an episode after so many; None for never. (Given to `gymnasium.make`, it becomes a
             wrapper instead, whose counter `clone_state` doesn't know.)
+        temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
 
     Raises:
-        WorldsimError: if the world, the device or the recording is not there or not whole, or the two don't fit.
+        WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
+            temperature is none.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 15}
@@ -52,8 +54,9 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         recording: str | Path | None = None,
         split: str = "held-out",
         max_episode_steps: int | None = None,
+        temperature: float = 1.0,
     ):
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps)
+        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature)
         self.world, self.origin = self._dream.world, self._dream.origin
         self.metadata = {**self.metadata, "render_fps": self.world.fps}
         self.render_mode = render_mode

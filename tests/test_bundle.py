@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tiny import HEIGHT, STARTS, WIDTH, WINDOW, tiny_clips, tiny_spec
 
-from worldsim.bundle import GRAPHS, SHIPPED, Bundle, open_world, shipped_worlds, staging
+from worldsim.bundle import BUNDLE, GRAPHS, SHIPPED, Bundle, open_world, shipped_worlds
 from worldsim.errors import WorldsimError
 
 FILES = [
@@ -111,7 +111,7 @@ def test_shipped_worlds_are_whole_and_small(name):
 
 
 def test_staging_replaces_an_older_world_and_leaves_nothing_else(world):
-    with staging(world) as folder:
+    with BUNDLE.staging(world) as folder:
         (folder / "world.json").write_text("new")
     assert [path.name for path in world.iterdir()] == ["world.json"]
     assert [path.name for path in world.parent.iterdir()] == ["world"]
@@ -119,7 +119,7 @@ def test_staging_replaces_an_older_world_and_leaves_nothing_else(world):
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_failed_export_leaves_the_older_world(world, error):
-    with pytest.raises((RuntimeError, WorldsimError), match="bug|disk full") as caught, staging(world) as folder:
+    with pytest.raises((RuntimeError, WorldsimError), match="bug|disk full") as caught, BUNDLE.staging(world) as folder:
         (folder / "world.json").write_text("half")
         raise error
     assert isinstance(caught.value, WorldsimError) == isinstance(error, OSError)
@@ -130,7 +130,7 @@ def test_a_failed_export_leaves_the_older_world(world, error):
 def test_other_people_s_folders_are_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     for out in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(WorldsimError, match="not a world"), staging(out):
+        with pytest.raises(WorldsimError, match="not a world"), BUNDLE.staging(out):
             pass
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -139,15 +139,15 @@ def test_a_killed_exporter_leaves_no_half_world(tmp_path):
     out = tmp_path / "world"
     program = f"""
 import os, signal
-from worldsim.bundle import staging
-with staging({str(out)!r}) as folder:
+from worldsim.bundle import BUNDLE
+with BUNDLE.staging({str(out)!r}) as folder:
     (folder / "world.json").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ})
     assert done.returncode == -signal.SIGKILL
     assert not out.exists()
-    with staging(out) as folder:
+    with BUNDLE.staging(out) as folder:
         assert not list(folder.iterdir())
         (folder / "world.json").write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["world"]

@@ -62,6 +62,17 @@ class TestGenerated(WorldContract):
         env.reset(seed=10, options={"start": info["start"]})
         assert (env.step(1)[0] != drawn).any()
 
+    def test_temperature_is_an_option(self):
+        def last(**options: Any) -> np.ndarray:
+            env = gym.make(self.gym_id, disable_env_checker=True, **options).unwrapped
+            return self.play(env, 9)[-1][0]
+
+        np.testing.assert_array_equal(last(temperature=1.0), last())
+        np.testing.assert_array_equal(last(temperature=1.5), last(temperature=1.5))
+        assert (last(temperature=1.5) != last()).any()
+        with pytest.raises(WorldsimError, match="temperature -1: give a number, 0 or more"):
+            last(temperature=-1)
+
     def test_info_counts_and_an_end_is_below_one_half(self, env):
         ends = set()
         for seed in range(8):

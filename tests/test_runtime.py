@@ -138,3 +138,6 @@ def test_noise_hangs_on_seed_frame_and_draw_alone():
     assert all(np.abs(other - noise[0]).max() > 0.1 for other in others)
     many = np.stack([frame_noise(0, i, 1, (1000,)) for i in range(20)])
     assert abs(many.mean()) < 0.03 and abs(many.std() - 1) < 0.03
+    np.testing.assert_array_equal(frame_noise(3, 7, 2, (4, 5, 6), 1.0), noise)
+    np.testing.assert_array_equal(frame_noise(3, 7, 2, (4, 5, 6), 1.5), noise * np.float32(1.5))
+    assert frame_noise(3, 7, 2, (4, 5, 6), 1.15).dtype == np.float32

@@ -74,6 +74,21 @@ def test_same_seed_same_frames(session):
     assert (frames[0] != frames[2]).any()
 
 
+def test_temperature_is_how_much_chance_there_is(session):
+    def frames(temperature: float, seed: int = 7) -> np.ndarray:
+        own = Session(session.runtime, temperature)
+        return play(own, own.start([0], [seed]))[1]
+
+    _, plain = play(session, session.start([0], [7]))
+    np.testing.assert_array_equal(frames(1.0), plain)
+    np.testing.assert_array_equal(frames(1.3), frames(1.3))
+    assert (frames(1.3) != plain).any() and (frames(1.3) != frames(1.3, 8)).any()
+    np.testing.assert_array_equal(frames(0.0), frames(0.0, 8))  # none at all
+    for wrong in (-0.1, float("nan"), float("inf"), "hot"):
+        with pytest.raises(WorldsimError, match="temperature .*: give a number, 0 or more"):
+            Session(session.runtime, wrong)
+
+
 def test_a_changed_future_action_changes_no_past_frame(session):
     state = session.start([0], [7])
     _, frames = play(session, state, (1, 1, 1, 1))

@@ -16,8 +16,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from tiny import HEIGHT, STARTS, WIDTH, WINDOW, tiny_clips, tiny_spec
 
-from worldsim.bundle import _digest
 from worldsim.errors import WorldsimError
+from worldsim.folder import digest
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim_envs import GENERATED, VECTOR
 from worldsim_envs.generated import GeneratedEnv
@@ -307,7 +307,7 @@ def other_world(tiny_world: Path, tmp_path: Path) -> Path:
     shutil.copytree(tiny_world, other)
     manifest = json.loads((other / "world.json").read_text())
     manifest["origin"]["source"] = "other random numbers"
-    manifest["digest"] = _digest(manifest)
+    manifest["digest"] = digest(manifest)
     (other / "world.json").write_text(json.dumps(manifest))
     return other
 
@@ -325,6 +325,21 @@ def test_the_state_of_another_world_is_one_error(tiny_world, other_world):
         toybox.restore_state(generated.clone_state())
     with pytest.raises(WorldsimError, match="another world than 'tiny', or of other weights"):
         GeneratedEnv(other_world).restore_state(generated.clone_state())
+
+
+def test_temperature_is_part_of_a_world(tiny_world):
+    """Rows have it as one world has, pickles keep it, and a state goes on nowhere else."""
+    envs, single = GeneratedVectorEnv(tiny_world, 2, temperature=1.5), GeneratedEnv(tiny_world, temperature=1.5)
+    envs.reset(seed=4)
+    single.reset(seed=5)
+    copied = pickle.loads(pickle.dumps(single))
+    frames = [envs.step(np.array([1, 1]))[0][1], single.step(np.int64(1))[0], copied.step(np.int64(1))[0]]
+    assert np.abs(frames[0].astype(int) - frames[1]).max() <= ROUNDING
+    np.testing.assert_array_equal(frames[1], frames[2])
+    with pytest.raises(WorldsimError, match="cloned at temperature 1.5, .* environment of temperature=1.5"):
+        GeneratedEnv(tiny_world).restore_state(single.clone_state())
+    with pytest.raises(WorldsimError, match="temperature nan"):
+        GeneratedVectorEnv(tiny_world, 2, temperature=float("nan"))
 
 
 def test_a_game_that_keeps_its_state_says_so():

@@ -97,6 +97,7 @@ def tiny_key() -> str:
         "recall",
         "sampler",
         "step",
+        "folder",
         "bundle",
         "export",
     )

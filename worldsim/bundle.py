@@ -10,15 +10,9 @@ card.md             what was measured; the one file that may change
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import functools
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +22,19 @@ import safetensors
 import safetensors.numpy
 
 from worldsim.errors import WorldsimError
+from worldsim.folder import FolderKind
 from worldsim.memory import Reach
 from worldsim.spec import WorldSpec
 
-FORMAT = 1
 GRAPHS = ("step", "prefill", "encoder", "decoder")
 SHIPPED = Path(__file__).parent / "worlds"
-_WAY_OUT = "Export the world again, or install worldsim again if it came with it."
+BUNDLE = FolderKind(
+    noun="a world",
+    manifest="world.json",
+    format=1,
+    written_by="worldsim export",
+    way_out="Export the world again, or install worldsim again if it came with it.",
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Bundle:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        manifest = _read_manifest(self.path)
+        manifest = BUNDLE.read_manifest(self.path)
         try:
             self.spec = WorldSpec.from_json(manifest["spec"])
             self.digest: str = manifest["digest"]
@@ -93,9 +93,10 @@ class Bundle:
             self.origin: dict[str, Any] = manifest["origin"]
             files = dict(manifest["files"])
         except (KeyError, TypeError, ValueError) as error:
-            raise WorldsimError(f"{self.path / 'world.json'} is not that of a world ({error}). {_WAY_OUT}") from error
-        for name, facts in files.items():
-            _check_file(self.path / name, facts)
+            raise WorldsimError(
+                f"{self.path / 'world.json'} is not that of a world ({error}). {BUNDLE.way_out}"
+            ) from error
+        BUNDLE.check_files(self.path, files)
         self._starts = sorted(name for name in files if name.startswith("starts/") and name.endswith(".png"))
 
     @property
@@ -118,7 +119,7 @@ class Bundle:
         size = (self.spec.height, self.spec.width, 3)
         fits = all(s.shape == (shape[1] * size[0], *size[1:]) for s in sheets) and len(sheets) == shape[0]
         if not fits or latents.shape != (*shape, *self.latent_shape):
-            raise WorldsimError(f"{self.path / 'starts'}: frames, actions and latents do not fit. {_WAY_OUT}")
+            raise WorldsimError(f"{self.path / 'starts'}: frames, actions and latents do not fit. {BUNDLE.way_out}")
         return Starts(np.stack(sheets).reshape(*shape, *size), actions, latents)
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -149,34 +150,6 @@ def open_world(world: str | Path) -> Bundle:
     return Bundle(world)
 
 
-@contextlib.contextmanager
-def staging(out: str | Path) -> Iterator[Path]:
-    """A folder to write a bundle into, that takes the place of `out` when all went well and is gone when not.
-
-    Raises:
-        WorldsimError: if `out` holds something that is not a bundle, or the disk is full.
-    """
-    out = Path(out)
-    if out.exists() and not (out / "world.json").exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WorldsimError(f"{out} holds something that is not a world. Give another --out.")
-    partial, old = (out.parent / f".{out.name}.{state}" for state in ("partial", "old"))
-    shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if out.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(out, old)
-        os.replace(partial, out)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorldsimError(f"disk full while writing {out}; nothing was written. Free some space.") from error
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def write_bundle(
     folder: Path,
     *,
@@ -188,7 +161,7 @@ def write_bundle(
     graphs: Mapping[str, tuple[bytes, list[str]]],
     starts: Starts,
 ) -> None:
-    """Write all files of a bundle into a folder (of `staging`).
+    """Write all files of a bundle into a folder (of `BUNDLE.staging`).
 
     Args:
         folder: an empty one.
@@ -211,58 +184,14 @@ def write_bundle(
     for i, frames in enumerate(starts.frames):
         _write_png(folder / f"starts/start-{i:02d}.png", frames.reshape(-1, *frames.shape[2:]))
     _write_png(folder / "preview.png", starts.frames[0, -1])
-    manifest = {
-        "format": FORMAT,
+    content = {
         "spec": spec.to_json(),
         "configs": dict(configs),
         "sizes": dict(sizes),
         "origin": dict(origin),
         "graphs": {name: names for name, (_, names) in graphs.items()},
-        "files": {
-            str(path.relative_to(folder).as_posix()): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
     }
-    manifest["digest"] = _digest(manifest)
-    (folder / "world.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "world.json"
-    if not path.is_file():
-        raise WorldsimError(
-            f"{folder} is not a world: it has no world.json. Give the folder that worldsim export wrote."
-        )
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-        stated, found = manifest["format"], manifest["digest"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorldsimError(f"{path} is cut or is not that of a world ({error}). {_WAY_OUT}") from error
-    if stated != FORMAT:
-        raise WorldsimError(f"{path} is of format {stated}; this worldsim reads {FORMAT}. {_WAY_OUT}")
-    if found != _digest(manifest):
-        raise WorldsimError(f"{path} was changed after it was written. {_WAY_OUT}")
-    return manifest
-
-
-def _check_file(path: Path, facts: Mapping[str, Any]) -> None:
-    if not path.is_file():
-        raise WorldsimError(f"{path} is missing. {_WAY_OUT}")
-    if path.stat().st_size != facts["bytes"]:
-        raise WorldsimError(f"{path} is cut: {path.stat().st_size} bytes of {facts['bytes']}. {_WAY_OUT}")
-    if _sha256(path) != facts["sha256"]:
-        raise WorldsimError(f"{path} was changed: its sha256 is not the one in world.json. {_WAY_OUT}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    content = {key: value for key, value in manifest.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    BUNDLE.write_manifest(folder, content)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

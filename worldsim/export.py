@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldsim.bundle import Bundle, Starts, staging, write_bundle
+from worldsim.bundle import BUNDLE, Bundle, Starts, write_bundle
 from worldsim.dynamics import Dynamics
 from worldsim.errors import WorldsimError
 from worldsim.runtime import OnnxRuntime
@@ -101,7 +101,7 @@ def export_bundle(
     runtime = TorchRuntime(step, spec)
     starts = Starts(frames, actions.astype(np.int64), runtime.encode(frames).astype(np.float16))
     config = dynamics.config
-    with staging(out) as folder:
+    with BUNDLE.staging(out) as folder:
         write_bundle(
             folder,
             spec=spec,

@@ -8,17 +8,19 @@ from __future__ import annotations
 import numpy as np
 
 
-def frame_noise(seed: int, frame: int, draws: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal noise for one frame, from Philox (Salmon et al. 2011) with key `seed` and counter (frame, draw).
+def frame_noise(seed: int, frame: int, draws: int, shape: tuple[int, ...], temperature: float = 1.0) -> np.ndarray:
+    """Normal noise for one frame, from Philox (Salmon et al. 2011) with key `seed` and counter (frame, draw).
 
     Args:
         seed: 0 or more, below 2**64.
         frame: number of the frame that the noise becomes.
         draws: how many arrays.
         shape: of each of them.
+        temperature: standard deviation, 0 or more.
 
     Returns:
         float32 `[draws, *shape]`.
     """
     bits = (np.random.Philox(key=[seed, 0], counter=[0, 0, draw, frame]) for draw in range(draws))
-    return np.stack([np.random.Generator(b).standard_normal(shape, dtype=np.float32) for b in bits])
+    standard = np.stack([np.random.Generator(b).standard_normal(shape, dtype=np.float32) for b in bits])
+    return standard * np.float32(temperature)

@@ -7,13 +7,14 @@
 Keeping an old state is rewind, stepping it with another action is a branch, `snapshot` of it is a save file. States
 share the cache entries of frames they have both seen. Knows nothing of windows, gymnasium or torch.
 
-B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, K x N x Q what a
+B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, K x Q x U what a
 frame left in the log.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class State:
     Attributes:
         entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
         length: int64 `[B]`, how many of the newest entries are real for each row.
-        log: what is remembered of older frames, oldest first, each float16 `[B, K, N, Q]`; empty without memory.
+        log: what is remembered of older frames, oldest first, each float16 `[B, K, Q, U]`; empty without memory.
         logged: int64 `[len(log), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
         number: int64 `[B]`, frames seen before the one on screen.
         latents: float32 `[B, C, h, w]` of the frame on screen.
@@ -85,10 +86,22 @@ class Frame(NamedTuple):
 
 
 class Session:
-    """The rollout of a generated world; holds no state of its own, so one session serves any number of players."""
+    """The rollout of a generated world; holds no state of its own, so one session serves any number of players.
 
-    def __init__(self, runtime: Runtime):
+    Args:
+        runtime: of the world.
+        temperature: of all frames to come: the standard deviation of the noise that each starts from. What the world
+            learned is 1; less makes chance tamer, more makes it wilder. Not part of a state.
+
+    Raises:
+        WorldsimError: if it is below 0, or not finite.
+    """
+
+    def __init__(self, runtime: Runtime, temperature: float = 1.0):
+        if not (isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature >= 0):
+            raise WorldsimError(f"temperature {temperature}: give a number, 0 or more; 1 is what the world learned")
         self.runtime, self.spec, self.window = runtime, runtime.spec, runtime.window
+        self.temperature = float(temperature)
 
     def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: Sequence[int] | np.ndarray) -> State:
         """Begin after any frames of the world's size.
@@ -138,7 +151,10 @@ class Session:
         """
         actions = self._actions(actions, (len(state),))
         shape, draws = self.runtime.latent_shape, self.runtime.draws
-        noise = [frame_noise(int(s), int(i) + 1, draws, shape) for s, i in zip(state.seed, state.index, strict=True)]
+        noise = [
+            frame_noise(int(s), int(i) + 1, draws, shape, self.temperature)
+            for s, i in zip(state.seed, state.index, strict=True)
+        ]
         inputs = self._cache(state), state.length, state.latents, actions, np.stack(noise), *self._memory(state)
         made = self.runtime.step(*inputs)
         log, logged = self._remember(state, made.left)
@@ -257,7 +273,7 @@ class Session:
         return np.zeros((batch, *self.runtime.entry_shape), np.float16)
 
     def _memory(self, state: State) -> tuple[np.ndarray, ...]:
-        """The log as the runtime takes it, `[B, S, K, N, Q]`, and ages `[B, S]`; nothing without memory."""
+        """The log as the runtime takes it, `[B, S, K, Q, U]`, and ages `[B, S]`; nothing without memory."""
         if self.runtime.log_shape is None:
             return ()
         if not state.log:
