@@ -11,6 +11,7 @@ from worldsim.app.cli import main
 from worldsim.app.train import ALLOCATOR
 from worldsim.dataset import Windows
 from worldsim.errors import WorldsimError
+from worldsim.flow import pseudo_huber
 from worldsim.memory import Reach
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import Action, WorldSpec
@@ -29,7 +30,7 @@ SPEC = WorldSpec(
 TOKENIZER = TokenizerConfig(channels=4, widths=(16, 16), blocks=1)
 TOKENIZER_TRAINING = TokenizerTraining(steps=6, batch=4, frames=256, mask=0.5)
 SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
-TRAINING = DynamicsTraining(steps=8, batch=2, length=6, own_from=0.25, own_lead=4, compile=False)
+TRAINING = DynamicsTraining(steps=8, batch=2, length=6, own_from=0.25, own_lead=4, lost=0.5, huber=0.05, compile=False)
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +212,11 @@ def test_a_token_is_lost_where_it_differs_and_beside_it() -> None:
     lost = lost_tokens(own, clean, 0.5, (3, 4))
     assert not lost[0, 0].any()
     assert lost[0, 1].nonzero().flatten().tolist() == [0, 1, 4, 5]
+
+
+@pytest.mark.parametrize(("bend", "least"), [(0.0, 0.25), (0.05, 0.0)])
+def test_what_comes_in_two_ways_is_averaged_or_decided(bend: float, least: float) -> None:
+    targets, guesses = torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.linspace(0, 1, 101)
+    losses = pseudo_huber((guesses[:, None] - targets).square(), bend).mean(1)
+    assert guesses[losses.argmin()] == pytest.approx(least, abs=0.03)
+    assert pseudo_huber(torch.tensor(1e-6), bend) == pytest.approx(1e-6, rel=1e-2)

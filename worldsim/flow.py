@@ -25,6 +25,12 @@ def advance(z_tau: Tensor, clean: Tensor, tau: float, next_tau: float) -> Tensor
     return z_tau + (next_tau - tau) * velocity
 
 
+def pseudo_huber(square: Tensor, bend: float) -> Tensor:
+    """Squared errors that count as they are far below `bend**2`, and by their root far above (Song & Dhariwal 2023,
+    section 3.3): the least of it is near a median, where that of the squares is the mean. As they are with `bend` 0."""
+    return 2 * bend * ((square + bend**2).sqrt() - bend) if bend else square
+
+
 def draw_tau(shape: tuple[int, ...], at_zero: float, generator: torch.Generator) -> Tensor:
     """Signal levels for training: a share `at_zero` of exactly 0, the rest uniform in [0, 1).
 

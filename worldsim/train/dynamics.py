@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from worldsim.dataset import Windows
 from worldsim.dynamics import Dynamics, DynamicsConfig
 from worldsim.errors import WorldsimError
-from worldsim.flow import add_noise, draw_tau, reward_loss
+from worldsim.flow import add_noise, draw_tau, pseudo_huber, reward_loss
 from worldsim.recording import Recording
 from worldsim.sampler import SCHEDULE
 from worldsim.tokenizer import Tokenizer
@@ -39,7 +39,7 @@ class DynamicsTraining:
         worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
         huber: error of a latent cell beyond which it counts by its size and no longer by its square, so that what can
-            come in two ways is decided and not averaged (pseudo-Huber, Song & Dhariwal 2023, section 3.3); 0 for never.
+            come in two ways is decided and not averaged (see `pseudo_huber`); 0 for never.
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
         lost: mean squared error of a generated token from which on it teaches nothing (see `lost_tokens`); 0 for never.
@@ -117,10 +117,8 @@ class ClipLoss(nn.Module):
         weight = 1 + (change / change.mean()).clamp(max=self.training_config.moving).flatten(0, 1)
         taught = taught.flatten(0, 1)
         next_frame = (error.mean(-1) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
-        count, bend = error, self.training_config.huber
-        if bend:
-            cells = square.unflatten(-1, (self.model.config.latent_shape[0], -1)).mean(-2)
-            count = (2 * bend * ((cells + bend**2).sqrt() - bend)).mean(-1)
+        cells = square.unflatten(-1, (self.model.config.latent_shape[0], -1)).mean(-2)
+        count = pseudo_huber(cells, self.training_config.huber).mean(-1)
         losses = {
             "latent": (count * weight * taught).mean() / weight.mean(),
             "worst": (error * taught).amax(-1).mean(),
