@@ -16,16 +16,20 @@ class RealWorld:
     Attributes:
         entry: `module:class` of its environment.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
+        agent_steps: an agent's episode is cut after so many steps, in the game and in the dream alike.
+        score: what the sum of an episode's rewards is, in words.
     """
 
     entry: str
     episode_frames: int = 0
+    agent_steps: int = 500
+    score: str = "return"
 
 
 REAL = {
     "atari-freeway": RealWorld("worldsim_envs.freeway:FreewayEnv"),
     "doom-maze": RealWorld("worldsim_envs.doom_maze:DoomMazeEnv", episode_frames=1000),
-    "doom-take-cover": RealWorld("worldsim_envs.doom_take_cover:DoomTakeCoverEnv"),
+    "doom-take-cover": RealWorld("worldsim_envs.doom_take_cover:DoomTakeCoverEnv", agent_steps=525, score="tics lived"),
     "toybox": RealWorld("worldsim_envs.toybox:ToyboxEnv", episode_frames=1500),
     "rooms": RealWorld("worldsim_envs.rooms:RoomsEnv", episode_frames=1500),
 }
@@ -48,3 +52,8 @@ def make_real(name: str, **options: Any) -> WorldEnv:
     from worldsim_envs.any_gym import GymWorld
 
     return GymWorld(name, **options)
+
+
+def rules_of(world: str) -> RealWorld:
+    """What is known of a real world; the rule, for one that nobody prepared."""
+    return REAL.get(world, RealWorld(""))

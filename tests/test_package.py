@@ -116,6 +116,7 @@ def test_missing_extra_names_the_command(clean_python, tmp_path, world):
         "eval doom-maze --recording recordings/r",
         "eval permanence --world doom-maze",
         "bench doom-maze",
+        "train agent --env worldsim/DoomMaze-v0 --out p",
     ],
 )
 def test_commands_that_need_torch_name_the_extra(clean_python, command):

@@ -39,8 +39,14 @@ COMMANDS = {
         "worldsim.app.minari", "import_dataset", "ImportConfig", "make a recording of a Minari dataset"
     ),
     "train": Command("worldsim.app.train", "train", "TrainConfig", "learn a world from a recording"),
+    "train agent": Command(
+        "worldsim.app.train_agent", "train_agent", "TrainAgentConfig", "let an agent learn in a world, imagined or real"
+    ),
     "export": Command("worldsim.app.export", "export", "ExportConfig", "make a trained world playable"),
     "eval": Command("worldsim.app.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
+    "eval agent": Command(
+        "worldsim.app.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"
+    ),
     "eval permanence": Command(
         "worldsim.app.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"
     ),

@@ -1,0 +1,130 @@
+"""Rows of a world for those who train and judge agents: made alike, whether a game or a network draws them.
+
+place = find_place("worldsim/DoomMaze-v0")                  # or ...Real-v0, or the folder of a bundle
+envs = place.make(16, "SameStep", steps=500)                # a VectorEnv of 16 rows
+world_of(envs)                                              # its spec
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import TimeLimit
+
+from worldsim.bundle import BUNDLE, open_world
+from worldsim.errors import WorldsimError
+from worldsim.spec import WorldSpec
+from worldsim_envs import IDS, VECTOR
+from worldsim_envs.real import REAL, make_real
+from worldsim_envs.vector import GeneratedVectorEnv
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where agents can play.
+
+    Attributes:
+        name: a Gymnasium id of ours, or the folder of a bundle.
+        world: name of the real world that it is, or that it imitates.
+        digest: of a generated world's bundle; "" for a game.
+    """
+
+    name: str
+    world: str
+    digest: str = ""
+
+    @property
+    def generated(self) -> bool:
+        """Whether a network draws it; otherwise a game does."""
+        return bool(self.digest)
+
+    def make(
+        self,
+        rows: int,
+        autoreset_mode: str,
+        steps: int,
+        temperature: float = 1.0,
+        size: tuple[int, int] | None = None,
+    ) -> VectorEnv[Any, Any, Any]:
+        """Rows of it.
+
+        Args:
+            rows: how many.
+            autoreset_mode: "SameStep", "NextStep" or "Disabled".
+            steps: an episode is cut after so many.
+            temperature: of a generated world.
+            size: height and width of a game's frames; its own if None.
+
+        Raises:
+            WorldsimError: if the world is not whole, a package of the game is missing, or it has no such option.
+        """
+        if not self.generated:
+            if temperature != 1:
+                raise WorldsimError(f"{self.name} is a real game, whose chance has no temperature: leave it out")
+            options = {} if size is None else {"height": size[0], "width": size[1]}
+            game = functools.partial(_game, self.world, steps, options)
+            return SyncVectorEnv([game] * rows, autoreset_mode=autoreset_mode)
+        dream: dict[str, Any] = {
+            "max_episode_steps": steps,
+            "autoreset_mode": autoreset_mode,
+            "temperature": temperature,
+        }
+        if self.name in gym.registry:
+            return gym.make_vec(self.name, rows, "vector_entry_point", **dream)
+        return GeneratedVectorEnv(self.name, rows, **dream)
+
+    def twin(self) -> Place:
+        """The game that a generated world imitates, if there is one of that name."""
+        return _REAL_PLACES.get(self.world, Place(self.world, self.world))
+
+
+def find_place(name: str) -> Place:
+    """The place of that name.
+
+    Raises:
+        WorldsimError: if there is none, or it is no world of ours.
+    """
+    known = f"there are {', '.join(IDS)}, and the folders that {BUNDLE.written_by} wrote"
+    if name not in gym.registry:
+        if not (Path(name) / BUNDLE.manifest).is_file():
+            raise WorldsimError(f"no environment {name!r}; {known}")
+        bundle = open_world(name)
+        return Place(name, bundle.spec.name, bundle.digest)
+    spec = gym.registry[name]
+    if spec.vector_entry_point == VECTOR:
+        bundle = open_world(spec.kwargs["world"])
+        return Place(name, bundle.spec.name, bundle.digest)
+    for place in _REAL_PLACES.values():
+        if place.name == name:
+            return place
+    raise WorldsimError(f"{name} is no world of worldsim: agents see its frames and hold its keys; {known}")
+
+
+def world_of(envs: VectorEnv[Any, Any, Any]) -> WorldSpec:
+    """What rows show and take.
+
+    Raises:
+        WorldsimError: if they are of no world of ours.
+    """
+    rows = getattr(envs, "envs", ())
+    world = getattr(rows[0].unwrapped if rows else envs, "world", None)
+    if not isinstance(world, WorldSpec):
+        raise WorldsimError(
+            f"rows of {envs.single_observation_space} and {envs.single_action_space} are of no world of worldsim: "
+            f"make them with find_place(), of {', '.join(IDS)}"
+        )
+    return world
+
+
+def _game(world: str, steps: int, options: dict[str, Any]) -> gym.Env[Any, Any]:
+    return TimeLimit(make_real(world, **options), steps)
+
+
+_REAL_PLACES = {
+    world: Place(name, world) for world, real in REAL.items() for name, (entry, _) in IDS.items() if entry == real.entry
+}

@@ -1,0 +1,224 @@
+"""A learned policy: frames to actions, and its folder on disk. Knows nothing of how it was trained but what it is told.
+
+policy.json           world, frames, actions, sizes of the network, how it was trained; size and sha256 of the weights
+policy.safetensors    the weights, float32
+
+N rows, H x W pixels, S frames in a stack, A actions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from worldsim.errors import WorldsimError, require
+from worldsim.folder import FolderKind
+from worldsim.spec import WorldSpec
+
+if TYPE_CHECKING:
+    import torch
+    from safetensors import torch as storage
+    from torch import Tensor, nn
+else:
+    torch = require("torch", "rl")
+    nn, Tensor = torch.nn, torch.Tensor
+    storage = require("safetensors.torch", "rl")
+
+POLICY = FolderKind(
+    noun="a policy",
+    manifest="policy.json",
+    format=1,
+    written_by="worldsim train agent",
+    way_out="Train the agent again, or fetch it again if it came from somewhere.",
+)
+WEIGHTS = "policy.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyConfig:
+    """What a policy sees, what it can do, and how large it is.
+
+    Attributes:
+        world: its name.
+        height, width: of the frames in pixels.
+        actions: their names, in the order of the action indices.
+        stack: how many of the newest frames it sees.
+        channels: of the three convolutions.
+        hidden: features that the action is chosen by.
+
+    Raises:
+        WorldsimError: for a stack that is none, or deeper than the frames are high or wide.
+    """
+
+    world: str
+    height: int
+    width: int
+    actions: tuple[str, ...]
+    stack: int = 4
+    channels: tuple[int, int, int] = (16, 32, 32)
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        most = (min(self.height, self.width) - 1) // 3  # Stable-Baselines3 takes the shortest side for the channels
+        if not 1 <= self.stack <= most:
+            raise WorldsimError(f"a stack of {self.stack} frames of {self.width}x{self.height}: give 1 to {most}")
+
+    @classmethod
+    def of(cls, world: WorldSpec, stack: int) -> PolicyConfig:
+        """For a world."""
+        return cls(world.name, world.height, world.width, tuple(action.name for action in world.actions), stack)
+
+
+class Eye(nn.Module):
+    """Stacks of frames, float `[N, 3 S, H, W]` in [0, 1], the oldest first -> features `[N, hidden]`."""
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        one, two, three = config.channels
+        rows, columns = (math.ceil(side / 4) for side in (config.height, config.width))
+        seen = three * math.ceil(rows / 2) * math.ceil(columns / 2)
+        self.features_dim = config.hidden
+        self.layers = nn.Sequential(
+            nn.Conv2d(3 * config.stack, one, 8, 4, padding=(_pad(config.height), _pad(config.width))),
+            nn.ReLU(),
+            nn.Conv2d(one, two, 3, 2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(two, three, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(seen, config.hidden),
+            nn.ReLU(),
+        )
+
+    def forward(self, stacks: Tensor) -> Tensor:
+        """The features."""
+        features: Tensor = self.layers(stacks)
+        return features
+
+
+class Network(nn.Module):
+    """uint8 stacks `[N, H, W, 3 S]` -> logits `[N, A]`, values `[N]`."""
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        self.eye = Eye(config)
+        self.policy, self.value = nn.Linear(config.hidden, len(config.actions)), nn.Linear(config.hidden, 1)
+
+    def forward(self, stacks: Tensor) -> tuple[Tensor, Tensor]:
+        """What to do, and what is still to come, in whatever unit it was trained in."""
+        features = self.eye(stacks.permute(0, 3, 1, 2) / 255.0)
+        return self.policy(features), self.value(features)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Policy:
+    """A network that plays, and where it comes from.
+
+    Attributes:
+        config: of the network.
+        network: in evaluation mode.
+        training: facts, plain JSON: environment, seed, steps, temperature, versions.
+        name: its folder, for messages.
+    """
+
+    config: PolicyConfig
+    network: Network
+    training: dict[str, Any]
+    name: str = "policy"
+
+    def check_fits(self, world: WorldSpec) -> None:
+        """Make sure that it can play a world.
+
+        Raises:
+            WorldsimError: if that has another name, size or other actions than the one it was trained in.
+        """
+        theirs = PolicyConfig.of(world, self.config.stack)
+        own, other = (_described(config) for config in (self.config, theirs))
+        if own != other:
+            raise WorldsimError(f"policy {self.name} plays {own}; this is {other}. Give one that was trained there.")
+
+    def save(self, out: str | Path) -> None:
+        """Write it as a folder, whole or not at all, in the place of an older one.
+
+        Raises:
+            WorldsimError: if `out` holds something else, or the disk is full.
+        """
+        with POLICY.staging(out) as folder:
+            weights = {name: weight.detach().cpu().contiguous() for name, weight in self.network.state_dict().items()}
+            (folder / WEIGHTS).write_bytes(storage.save(weights))
+            content = {"config": dataclasses.asdict(self.config), "training": self.training}
+            POLICY.write_manifest(folder, content)
+
+
+def load_policy(name: str | Path) -> Policy:
+    """Read what `Policy.save` wrote.
+
+    Raises:
+        WorldsimError: if it is not there, cut, changed, or its weights don't fit its network.
+    """
+    folder = Path(name)
+    if not folder.exists():
+        raise WorldsimError(f"no policy {str(name)!r}: give random, scripted, or a folder of {POLICY.written_by}")
+    manifest = POLICY.read_manifest(folder)
+    try:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["config"].items()}
+        config, training, files = PolicyConfig(**fields), dict(manifest["training"]), dict(manifest["files"])
+        network = Network(config)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise WorldsimError(
+            f"{folder / POLICY.manifest} is not that of a policy ({error}). {POLICY.way_out}"
+        ) from error
+    POLICY.check_files(folder, {WEIGHTS: {"bytes": 0, "sha256": ""}, **files})
+    try:
+        network.load_state_dict(storage.load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise WorldsimError(f"{folder / WEIGHTS} does not fit its network ({reason}). {POLICY.way_out}") from error
+    return Policy(config, network.eval().requires_grad_(False), training, str(name))
+
+
+class LearnedPlayer:
+    """A policy before N rows: keeps their stacks of frames. What was before an episode's first frame is black.
+
+    Args:
+        policy: which must fit the world.
+        rows: N.
+        sample: draw the actions, instead of taking the likeliest.
+    """
+
+    def __init__(self, policy: Policy, rows: int, sample: bool = False):
+        config = policy.config
+        self._policy, self._sample = policy, sample
+        self._stacks = np.zeros((rows, config.height, config.width, 3 * config.stack), np.uint8)
+        self._chance = [np.random.default_rng(row) for row in range(rows)]
+
+    def begin(self, rows: np.ndarray, seeds: Sequence[int]) -> None:
+        """Forget what was seen in these rows."""
+        self._stacks[rows] = 0
+        for row, seed in zip(rows, seeds, strict=True):
+            self._chance[row] = np.random.default_rng(seed)
+
+    def __call__(self, observations: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
+        """Look, and choose."""
+        self._stacks = np.concatenate([self._stacks[..., 3:], observations], axis=-1)
+        with torch.inference_mode():
+            logits = self._policy.network(torch.from_numpy(self._stacks))[0].numpy()
+        if self._sample:  # the largest of logits and Gumbel noise is a draw from their softmax
+            logits = logits + np.stack([rng.gumbel(size=logits.shape[1]) for rng in self._chance])
+        actions: np.ndarray = logits.argmax(1)
+        return actions
+
+
+def _pad(side: int) -> int:
+    """Of a convolution of 8 by 4 pixels, so that there is one feature for every 4 pixels, or part of them."""
+    return math.ceil((4 * math.ceil(side / 4) + 4 - side) / 2)
+
+
+def _described(config: PolicyConfig) -> str:
+    return f"{config.world!r}, {config.width}x{config.height}, {', '.join(config.actions)}"

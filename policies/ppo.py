@@ -1,0 +1,158 @@
+"""PPO of Stable-Baselines3 on rows of a world, imagined or real; what comes out is a policy of ours, no pickle.
+
+Knows no command line and no file but the curves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from worldsim.errors import WorldsimError, require
+from worldsim_envs.rows import world_of
+
+if TYPE_CHECKING:
+    from worldsim_policies.learned import Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOTraining:
+    """How an agent is trained.
+
+    Attributes:
+        steps: frames played, of all rows together; rounded up to whole updates.
+        seed: of the weights, the worlds and the draws.
+        stack: how many of the newest frames it sees.
+        rollout: steps of each row between two updates.
+        batch: frames of a gradient step.
+        epochs: times that an update goes through what was played.
+        rate: learning rate at first; it falls to 0.
+        discount: what a reward of the next frame is worth now.
+        entropy: what it is worth to stay undecided.
+    """
+
+    steps: int = 1_000_000
+    seed: int = 0
+    stack: int = 4
+    rollout: int = 128
+    batch: int = 256
+    epochs: int = 4
+    rate: float = 5e-4
+    discount: float = 0.99
+    entropy: float = 0.01
+
+    def check(self) -> None:
+        """Make sure that it is possible.
+
+        Raises:
+            WorldsimError: for a number that is none of these.
+        """
+        for name in ("steps", "stack", "rollout", "batch", "epochs"):
+            if getattr(self, name) < 1:
+                raise WorldsimError(f"{name} {getattr(self, name)}: give 1 or more")
+        if self.seed < 0 or not self.rate > 0 or not 0 <= self.discount <= 1 or not self.entropy >= 0:
+            raise WorldsimError("seed and entropy are 0 or more, rate is above 0, discount 0 to 1")
+
+
+def learn(
+    envs: VectorEnv[Any, Any, Any],
+    training: PPOTraining,
+    facts: dict[str, Any],
+    curves: Path | None = None,
+    watch: Callable[[int, float, Callable[[], Policy]], None] | None = None,
+) -> Policy:
+    """Train an agent.
+
+    Args:
+        envs: rows of a world that reset in the same step.
+        training: its settings.
+        facts: what else the policy should tell of where it comes from, plain JSON.
+        curves: a folder for TensorBoard.
+        watch: told after every step of all rows how many frames were played, how long the last hundred episodes were
+            on average (NaN before the first ended), and how to have the policy as it is now.
+
+    Raises:
+        WorldsimError: if a package is missing, a setting is impossible, the rows are of no world of worldsim, or the
+            curves can't be written.
+    """
+    sb3 = require("stable_baselines3", "rl")
+    from stable_baselines3.common.logger import configure
+    from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
+
+    from worldsim_envs.sb3 import SB3VecEnv
+    from worldsim_policies.learned import Eye, Network, Policy, PolicyConfig
+
+    training.check()
+    config = PolicyConfig.of(world_of(envs), training.stack)
+    if training.rollout * envs.num_envs < 2:
+        raise WorldsimError("an update needs more than one frame: give more rows or a longer rollout")
+    rows = VecFrameStack(VecMonitor(SB3VecEnv(envs)), training.stack)
+    model: Any = sb3.PPO(
+        "CnnPolicy",
+        VecNormalize(rows, norm_obs=False, gamma=training.discount),  # rewards differ from world to world
+        learning_rate=lambda left: training.rate * left,
+        n_steps=training.rollout,
+        batch_size=min(training.batch, training.rollout * envs.num_envs),
+        n_epochs=training.epochs,
+        gamma=training.discount,
+        ent_coef=training.entropy,
+        policy_kwargs={"features_extractor_class": lambda _: Eye(config), "net_arch": []},
+        seed=training.seed,
+        device="auto",
+    )
+    if curves is not None:
+        require("tensorboard", "rl")
+        try:
+            curves.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorldsimError(f"can't write {curves}: {error.strerror or error}. Give another --out.") from error
+        model.set_logger(configure(str(curves), ["tensorboard"]))
+    began = time.monotonic()
+
+    def policy() -> Policy:
+        network = Network(config)
+        for own, learned in (
+            (network.eye, model.policy.features_extractor),
+            (network.policy, model.policy.action_net),
+            (network.value, model.policy.value_net),
+        ):
+            own.load_state_dict({name: weight.detach().cpu() for name, weight in learned.state_dict().items()})
+        told = {
+            "algorithm": "PPO",
+            **facts,
+            **dataclasses.asdict(training),
+            "rows": envs.num_envs,
+            "steps": model.num_timesteps,
+            "seconds": round(time.monotonic() - began, 1),
+            "versions": versions(),
+        }
+        return Policy(config, network.eval().requires_grad_(False), told)
+
+    def after_step(local: dict[str, Any], _: dict[str, Any]) -> bool:
+        if watch is not None:
+            lengths = [episode["l"] for episode in model.ep_info_buffer]
+            watch(model.num_timesteps, float(np.mean(lengths)) if lengths else float("nan"), policy)
+        return True
+
+    model.learn(training.steps, callback=after_step)
+    return policy()
+
+
+def versions() -> dict[str, str]:
+    """Of what an agent was trained with."""
+    found = {"python": platform.python_version(), "gymnasium": gym.__version__, "numpy": np.__version__}
+    for package in ("worldsim-engine", "stable-baselines3", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a clone
+            found[package] = "unknown"
+    return found

@@ -1,0 +1,295 @@
+"""Agents by command: they learn, are stored, are judged in the dream and in the game, and what is wrong is one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import HEIGHT, ORIGIN, WIDTH, tiny_spec
+
+from worldsim.app import eval_agent
+from worldsim.app.cli import main
+from worldsim.errors import WorldsimError
+from worldsim_envs import GENERATED, VECTOR
+from worldsim_envs.real import REAL, RealWorld
+from worldsim_envs.rows import Place, find_place, world_of
+from worldsim_envs.world_env import WorldEnv
+from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
+from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
+from worldsim_policies.players import RandomPlayer, make_player
+from worldsim_policies.ppo import PPOTraining, learn
+
+DREAM = "worldsim/TinyPolicies-v0"
+STEPS = 8
+
+
+class TinyGame(WorldEnv):
+    """The game of the tiny world: one of three bars is bright. A frame later it pays 1 to name the bar that was."""
+
+    def __init__(self, height: int = HEIGHT, width: int = WIDTH):
+        assert (height, width) == (HEIGHT, WIDTH)
+        super().__init__(tiny_spec(), ORIGIN, "rgb_array")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self._before = -1
+        return self._next(), {}
+
+    def step(self, action: np.int64):
+        paid = float(self._known(action) == self._before)
+        return self._next(), paid, False, False, {}
+
+    def _next(self) -> np.ndarray:
+        self._before, self._bright = getattr(self, "_bright", -1), int(self.np_random.integers(3))
+        frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        frame[:, 16 * self._bright : 16 * self._bright + 16] = 255
+        return self._show(frame)
+
+
+@pytest.fixture(autouse=True)
+def places(tiny_world: Path, monkeypatch: pytest.MonkeyPatch):
+    """The tiny world by an id, and its game."""
+    gym.register(DREAM, entry_point=GENERATED, vector_entry_point=VECTOR, kwargs={"world": str(tiny_world)})
+    monkeypatch.setitem(REAL, "tiny", RealWorld("test_policies:TinyGame", agent_steps=STEPS, score="bars named"))
+    yield
+    del gym.registry[DREAM]
+
+
+def a_policy(seed: int = 0, **changes: Any) -> Policy:
+    torch.manual_seed(seed)
+    config = PolicyConfig(**{**vars(PolicyConfig.of(tiny_spec(), 2)), **changes})
+    return Policy(config, Network(config).eval(), {"env": DREAM})
+
+
+def command(*words: Any) -> int:
+    return main([str(word) for word in words])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
+    """The one line that a command says no with."""
+    assert command(*words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_an_agent_learns_in_the_dream_and_is_judged_in_both(tmp_path, capsys):
+    """It is paid well there, and the table says what that is worth in the game."""
+    out = tmp_path / "agent"
+    learning = ("--num-envs", 8, "--rollout", 32, "--batch", 64, "--discount", 0.9, "--stack", 2, "--keep", 1)
+    assert command("train", "agent", "--env", DREAM, "--out", out, "--steps", 3072, *learning) == 0
+    (kept,) = tmp_path.glob("agent-*")
+    assert list(tmp_path.glob("agent.curves/events*")) and load_policy(kept).training["steps"] < 3072
+    told = load_policy(out).training
+    assert (told["env"], told["steps"], told["temperature"], told["episode_steps"]) == (DREAM, 3072, 1.0, STEPS)
+    assert told["world_digest"] == find_place(DREAM).digest and "torch" in told["versions"]
+    capsys.readouterr()
+    players = [word for name in (out, "random", kept) for word in ("--policy", name)]
+    judged = ("eval", "agent", *players, "--env", DREAM, "--episodes", 60, "--out", tmp_path / "report")
+    assert command(*judged) == 0
+    shown = capsys.readouterr().out
+    assert f"{DREAM} (imagined)" in shown and "imagined - real" in shown and "rank correlation" in shown
+    found = json.loads((tmp_path / "report" / "agents.json").read_text())
+    scores = {(r["player"], r["imagined"]): r for r in found["results"]}
+    assert len(scores) == 6 and found["score"] == "bars named" and found["no_game"] is None
+    agent, random = scores[str(out), True], scores["random", True]
+    assert agent["interval"][0] > random["interval"][1]
+    gap = next(row for row in found["gaps"] if row["player"] == str(out))
+    assert gap["gap"] == pytest.approx(agent["mean"] - scores[str(out), False]["mean"])
+    assert command(*judged, "--num-envs", 3) == 0  # rows decide nothing
+    again = json.loads((tmp_path / "report" / "agents.json").read_text())
+    for one, other in zip(found["results"], again["results"], strict=True):
+        np.testing.assert_allclose(one["scores"], other["scores"], atol=5e-2)
+
+
+def test_an_agent_plays_as_it_learned_to(tmp_path):
+    """Only the order of the stack tells what pays: weights and frames come out of training as they went in."""
+    place = Place("tiny", "tiny")
+    envs = place.make(8, "SameStep", STEPS)
+    training = PPOTraining(steps=6144, stack=2, rollout=32, batch=128, rate=2e-3, discount=0.0, epochs=6)
+    learn(envs, training, {}).save(tmp_path / "agent")
+    player = LearnedPlayer(load_policy(tmp_path / "agent"), 4)
+    scores = play_episodes(place.make(4, "Disabled", STEPS), player, 20, 0, lambda _: None)
+    assert (scores.length == STEPS).all()
+    assert scores.total.mean() > 0.8 * (STEPS - 1)  # a random player: STEPS / 3
+
+
+def test_the_same_seed_gives_the_same_agent():
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
+        return learn(envs, PPOTraining(steps=64, stack=1, rollout=32, batch=32, seed=seed), {}).network.state_dict()
+
+    first, again, other = weights(3), weights(3), weights(4)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["policy.weight"], other["policy.weight"])
+
+
+def test_a_stored_policy_is_the_policy(tmp_path):
+    policy = a_policy()
+    policy.save(tmp_path / "p")
+    policy.save(tmp_path / "p")  # in its own place
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["p", "policy.json", "policy.safetensors"]
+    again = load_policy(tmp_path / "p")
+    assert (again.config, again.training) == (policy.config, policy.training)
+    stacks = torch.randint(0, 256, (3, HEIGHT, WIDTH, 6), dtype=torch.uint8)
+    for one, other in zip(again.network(stacks), policy.network(stacks), strict=True):
+        assert torch.equal(one, other)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text").write_text("years of work")
+    with pytest.raises(WorldsimError, match="not a policy. Give another --out"):
+        policy.save(tmp_path / "thesis")
+
+
+@pytest.mark.parametrize("name", [POLICY.manifest, WEIGHTS])
+@pytest.mark.parametrize("harm", ["missing", "cut", "changed"])
+def test_a_broken_policy_is_one_error_that_names_the_file(tmp_path, name, harm):
+    a_policy().save(tmp_path / "p")
+    path = tmp_path / "p" / name
+    data = path.read_bytes()
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(data[: len(data) // 2] if harm == "cut" else data[:-40] + bytes([data[-40] ^ 1]) + data[-39:])
+    with pytest.raises(WorldsimError, match=name) as caught:
+        load_policy(tmp_path / "p")
+    assert "\n" not in str(caught.value) and "rain" in str(caught.value)
+
+
+def test_weights_of_another_network_are_one_error(tmp_path):
+    a_policy().save(tmp_path / "p")
+    folder = tmp_path / "p"
+    save_file({"eye": load_file(folder / WEIGHTS)["policy.weight"]}, folder / WEIGHTS)
+    content = json.loads((folder / POLICY.manifest).read_text())
+    (folder / POLICY.manifest).unlink()
+    POLICY.write_manifest(folder, {name: content[name] for name in ("config", "training")})
+    with pytest.raises(WorldsimError, match="does not fit its network"):
+        load_policy(folder)
+    for harm in ({"stack": 99}, {"hidden": "many"}, {"colour": 1}):
+        (folder / POLICY.manifest).unlink()
+        POLICY.write_manifest(folder, {"config": {**content["config"], **harm}, "training": {}})
+        with pytest.raises(WorldsimError, match=r"policy\.json is not that of a policy"):
+            load_policy(folder)
+
+
+@pytest.mark.parametrize("changes", [{"world": "other"}, {"width": 64}, {"actions": ("stay", "up", "down")}])
+def test_a_policy_for_another_world_is_one_error(changes):
+    with pytest.raises(WorldsimError, match="policy plays .*; this is 'tiny', 48x32, stay, left, right"):
+        make_player(a_policy(**changes), tiny_spec(), 1)
+
+
+def test_episodes_are_counted_once_whoever_plays_them():
+    """Long ones too, and each from its own seed, so rows don't matter."""
+
+    class Watching(RandomPlayer):
+        begun: list[int] = []
+
+        def begin(self, rows: np.ndarray, seeds: Any) -> None:
+            self.begun += list(seeds)
+            super().begin(rows, seeds)
+
+    place, found = find_place(DREAM), []
+    for rows in (1, 3):
+        player, ticks = Watching(3, rows), []
+        player.begun = []
+        envs = place.make(rows, "Disabled", 3)
+        found.append(play_episodes(envs, player, 7, 5, ticks.append))
+        assert sum(ticks) == 7 and player.begun[:7] == list(range(JUDGED + 5, JUDGED + 12))
+    np.testing.assert_array_equal(found[0].length, found[1].length)
+    np.testing.assert_allclose(found[0].total, found[1].total, atol=2e-2)
+    assert set(found[0].length) > {1, 3} or len(set(found[0].length)) > 1
+
+
+def test_a_sampling_player_draws_by_its_odds_and_its_seed():
+    policy = a_policy()
+    with torch.no_grad():
+        policy.network.policy.weight.zero_()
+        policy.network.policy.bias.copy_(torch.tensor([0.0, 2.0, 0.0]))
+    frames, many = np.zeros((400, HEIGHT, WIDTH, 3), np.uint8), np.arange(400)
+    assert (LearnedPlayer(policy, 400)(frames, {}) == 1).all()
+    drawn = []
+    for seeds in (many, many, many + 400):
+        player = LearnedPlayer(policy, 400, sample=True)
+        player.begin(many, seeds.tolist())
+        drawn.append(player(frames, {}))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+    assert np.mean(drawn[0] == 1) == pytest.approx(np.e**2 / (np.e**2 + 2), abs=0.08)
+
+
+def test_the_scripted_player_plays_the_game_alone(tmp_path, capsys):
+    where = ("--env", "worldsim/ToyboxReal-v0", "--episodes", 2, "--episode-steps", 4, "--out", tmp_path)
+    assert command("eval", "agent", "--policy", "scripted", *where) == 0
+    found = json.loads((tmp_path / "agents.json").read_text())
+    assert [r["lengths"] for r in found["results"]] == [[4, 4]] and found["gaps"] == []
+    assert "imagined" not in capsys.readouterr().out
+
+
+def test_a_dream_without_its_game_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.delitem(REAL, "tiny")
+    where = ("--env", DREAM, "--episodes", 2, "--out", tmp_path)
+    assert command("eval", "agent", "--policy", "random", *where) == 0
+    assert "There is no real score beside this" in capsys.readouterr().out
+    assert "tiny" in json.loads((tmp_path / "agents.json").read_text())["no_game"]
+    assert "nobody wrote a player for tiny" in refused(capsys, "eval", "agent", "--policy", "scripted", *where)
+
+
+def test_ranks_and_gaps_of_known_scores():
+    dream, game = Place("dream", "tiny", "digest"), Place("game", "tiny")
+    results = []
+    for i, (imagined, real) in enumerate([(4.0, 2.0), (3.0, 1.0), (2.0, 1.5), (5.0, 4.9)]):
+        for place, mean in ((dream, imagined), (game, real)):
+            results.append(eval_agent.Result(f"p{i}", place, Scores(np.array([mean - 1, mean + 1]), np.array([3, 3]))))
+    config = eval_agent.EvalAgentConfig(tuple(f"p{i}" for i in range(4)), ("dream",))
+    section = eval_agent._section(results, "", config)
+    (figure,) = section.figures
+    assert figure.value == pytest.approx(0.8)
+    said = {row[0]: row[-1] for row in section.tables[1].rows}
+    assert said["p0"] == "the dream pays more than the game" and said["p3"] == "within 20%"
+    assert results[0].figures()["std"] == pytest.approx(2**0.5)
+    assert np.isnan(eval_agent._spearman(np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 4.0]])))
+
+
+def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world):
+    train, judge = (
+        ("train", "agent", "--out", tmp_path / "p", "--env"),
+        ("eval", "agent", "--policy", "random", "--env"),
+    )
+    for words in (train, judge):
+        assert "no environment 'worldsim/Nope-v0'; there are" in refused(capsys, *words, "worldsim/Nope-v0")
+        assert "CartPole-v1 is no world of worldsim" in refused(capsys, *words, "CartPole-v1")
+        assert "temperature -1" in refused(capsys, *words, DREAM, "--temperature", -1)
+        assert "0 or more" in refused(capsys, *words, DREAM, "--episode-steps", -1)
+    assert "has no temperature" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--temperature", 1.1)
+    assert "leave --size out" in refused(capsys, *train, tiny_world, "--size", "64x48")
+    assert "steps 0: give 1 or more" in refused(capsys, *train, DREAM, "--steps", 0)
+    assert "a stack of 99 frames of 48x32: give 1 to 10" in refused(capsys, *train, DREAM, "--stack", 99)
+    assert "no policy 'gone'" in refused(capsys, "eval", "agent", "--policy", "gone", "--env", DREAM)
+    assert "different worlds" in refused(capsys, *judge, DREAM, "--env", "worldsim/ToyboxReal-v0")
+    a_policy(world="other").save(tmp_path / "other")
+    other = ("eval", "agent", "--policy", tmp_path / "other", "--env")
+    assert "plays 'other'" in refused(capsys, *other, DREAM)
+    assert "plays 'other'" in refused(capsys, *other, "worldsim/ToyboxReal-v0")
+    (tmp_path / "p").write_text("years of work")
+    assert "not a policy. Give another --out" in refused(capsys, *train, DREAM)
+    assert "can't write" in refused(capsys, *train[:2], "--out", tmp_path / "p" / "x", "--env", DREAM)
+    assert "can't write" in refused(capsys, *judge, DREAM, "--episodes", 1, "--out", tmp_path / "p")
+
+
+def test_places_by_folder_and_id(tiny_world, tmp_path):
+    folder = shutil.copytree(tiny_world, tmp_path / "world")
+    place = find_place(str(folder))
+    assert place.generated and place.world == "tiny" and place.digest == find_place(DREAM).digest
+    envs = place.make(2, "Disabled", 5, temperature=1.2)
+    assert world_of(envs).name == "tiny"
+    assert find_place("worldsim/ToyboxReal-v0") == Place("worldsim/ToyboxReal-v0", "toybox")
+    assert find_place("worldsim/DoomMaze-v0").twin() == find_place("worldsim/DoomMazeReal-v0")
+    game = place.twin().make(3, "Disabled", 5, size=(HEIGHT, WIDTH))
+    assert game.reset(seed=0)[0].shape == (3, HEIGHT, WIDTH, 3)
+    with pytest.raises(WorldsimError, match="of no world of worldsim"):
+        world_of(gym.make_vec("CartPole-v1", 1))

@@ -1,0 +1,91 @@
+"""`worldsim train agent`: an agent learns in a world, generated or real. Knows folders and the bar, no algorithm."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worldsim.app.record import parse_size
+from worldsim.errors import WorldsimError, require
+from worldsim.progress import ProgressBar
+from worldsim_envs.real import rules_of
+from worldsim_envs.rows import find_place
+from worldsim_policies.ppo import PPOTraining, learn
+
+if TYPE_CHECKING:
+    from worldsim_policies.learned import Policy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainAgentConfig(PPOTraining):
+    """Train an agent in a world: worldsim train agent --env worldsim/DoomMaze-v0 --out policies/maze
+
+    Attributes:
+        env: a Gymnasium id of worldsim, generated or real, or the folder of a generated world.
+        out: the folder of the policy; curves go beside it, into OUT.curves.
+        size: of a game's frames, as in 128x96; its own if not given. A generated world has only one.
+        num_envs: rows that are played at once.
+        temperature: of a generated world: above 1, chance is wilder than it was recorded.
+        episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
+        keep: keep so many policies of the way there too, as OUT-STEPS.
+    """
+
+    env: str
+    out: Path
+    size: str = ""
+    num_envs: int = 16
+    temperature: float = 1.0
+    episode_steps: int = 0
+    keep: int = 0
+
+
+def train_agent(config: TrainAgentConfig) -> None:
+    """Train, and write the policy.
+
+    Raises:
+        WorldsimError: for an unknown environment, one of no world of worldsim, a wrong number, a missing package, or
+            an `out` that holds something else.
+    """
+    require("torch", "rl")
+    from worldsim_policies.learned import POLICY
+
+    if min(config.num_envs - 1, config.episode_steps, config.keep) < 0:
+        raise WorldsimError("num-envs is 1 or more, episode-steps and keep are 0 or more")
+    POLICY.check_free(config.out)
+    place = find_place(config.env)
+    steps = config.episode_steps or rules_of(place.world).agent_steps
+    size = parse_size(config.size)
+    if size and place.generated:
+        raise WorldsimError(f"{config.env} is generated, and has only the size that it learned: leave --size out")
+    shape = (size["height"], size["width"]) if size else None
+    curves = config.out.with_name(f"{config.out.name}.curves")
+    training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
+    envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape)
+    print(f"Curves: tensorboard --logdir {curves}")
+    facts = {
+        "env": config.env,
+        "world_digest": place.digest,
+        "temperature": config.temperature,
+        "episode_steps": steps,
+    }
+    every = math.ceil(config.steps / (config.keep + 1))
+    kept = 0
+    try:
+        with ProgressBar(f"{place.name}: frames", config.steps) as bar:
+
+            def watch(done: int, length: float, policy: Callable[[], Policy]) -> None:
+                nonlocal kept
+                bar.update(done, "" if math.isnan(length) else f"(episodes of {length:.0f})")
+                if kept < config.keep and done >= (kept + 1) * every:
+                    kept += 1
+                    policy().save(config.out.with_name(f"{config.out.name}-{done}"))
+
+            policy = learn(envs, training, facts, curves, watch)
+    finally:
+        envs.close()
+    policy.save(config.out)
+    print(f"wrote {config.out}")
+    print(f"What it is worth: worldsim eval agent --policy {config.out} --env {config.env}")
