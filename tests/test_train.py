@@ -10,6 +10,7 @@ import torch
 from worldsim.app.cli import main
 from worldsim.app.train import ALLOCATOR
 from worldsim.dataset import Windows
+from worldsim.dynamics import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import pseudo_huber
 from worldsim.memory import Reach
@@ -204,12 +205,13 @@ def test_rate_rises_stays_and_falls_once() -> None:
     assert rates[1500:] == sorted(rates[1500:], reverse=True)
 
 
-def test_a_token_is_lost_where_it_differs_and_beside_it() -> None:
-    clean = torch.zeros(1, 2, 12, 5)  # of 3 x 4 tokens
+def test_a_token_is_lost_where_a_cell_of_it_differs_and_beside_it() -> None:
+    config = DynamicsConfig((5, 6, 8), actions=2, state=0, pack=(2, 2))  # 3 x 4 tokens of 5 channels x 4 cells
+    clean = torch.zeros(1, 2, 12, 20)
     own = clean.clone()
-    own[0, 1, 0] = 1.0
-    own[0, 1, 11] = 0.1
-    lost = lost_tokens(own, clean, 0.5, (3, 4))
+    own[0, 1, 0, 3::4] = 1.0  # the last cell of the first token
+    own[0, 1, 11] = 0.5  # all of the last one, but none by much
+    lost = lost_tokens(own, clean, 0.5, config)
     assert not lost[0, 0].any()
     assert lost[0, 1].nonzero().flatten().tolist() == [0, 1, 4, 5]
 

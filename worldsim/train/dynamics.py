@@ -42,7 +42,7 @@ class DynamicsTraining:
             come in two ways is decided and not averaged (see `pseudo_huber`); 0 for never.
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
-        lost: mean squared error of a generated token from which on it teaches nothing (see `lost_tokens`); 0 for never.
+        lost: error of a generated latent cell from which on its token teaches nothing (see `lost_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by how much changes in their last frames, the others at random.
         null_action: share of clips whose actions are hidden.
@@ -197,7 +197,7 @@ def train_dynamics(
         change = (target - clean).square().mean(-1)
         taught = torch.ones_like(change, dtype=torch.bool)
         if own and training.lost:
-            taught = ~lost_tokens(context, clean, training.lost, config.token_grid)
+            taught = ~lost_tokens(context, clean, training.lost, config)
         with torch.autocast("cpu", torch.bfloat16):
             losses = forward(context, actions, target, change, taught, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:

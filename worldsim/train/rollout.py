@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.dynamics import Dynamics
+from worldsim.dynamics import Dynamics, DynamicsConfig
 from worldsim.step import next_tokens
 from worldsim.train.clips import Log
 
@@ -62,18 +62,19 @@ def own_past(
     return torch.stack(frames, dim=1)
 
 
-def lost_tokens(own: Tensor, clean: Tensor, most: float, grid: tuple[int, int]) -> Tensor:
+def lost_tokens(own: Tensor, clean: Tensor, most: float, config: DynamicsConfig) -> Tensor:
     """Where a generated past has come apart from the recorded one, so that the recorded future is not what follows.
 
     A thing that the model has put elsewhere would be taught to fade there and to appear where nothing leads to it.
 
     Args:
-        own, clean: tokens `[B, T, N, D]`, generated and recorded. most: mean squared error that is still the same past.
-        grid: tokens of a frame, (rows, columns).
+        own, clean: tokens `[B, T, N, D]`, generated and recorded.
+        most: mean squared error of a latent cell that is still the same past.
 
     Returns:
-        bool `[B, T, N]`: tokens that differ, and those beside them, where what is in them may move to.
+        bool `[B, T, N]`: tokens in which a cell differs, and those beside them, where what is in them may move to.
     """
-    apart = ((own - clean).square().mean(-1) > most).float()
-    beside = F.max_pool2d(apart.flatten(0, 1).unflatten(-1, grid), 3, stride=1, padding=1)
+    cells = (own - clean).square().unflatten(-1, (config.latent_shape[0], -1)).mean(-2)  # [B, T, N, cells of a token]
+    apart = (cells.amax(-1) > most).float()
+    beside = F.max_pool2d(apart.flatten(0, 1).unflatten(-1, config.token_grid), 3, stride=1, padding=1)
     return beside.reshape(apart.shape).bool()
