@@ -349,14 +349,22 @@ def test_nothing_moves_all_the_time_is_said():
     assert not found and "Nothing" in notes[0]
 
 
-LAMP = CounterProbe("row", (4 / toy.H, 12 / toy.H, 28 / toy.W, 36 / toy.W))
+def noisy(frames: np.ndarray) -> np.ndarray:
+    """A codec that shows something else beside the lamp every time."""
+    shown = frames.copy()
+    beside = shown[..., :20, 20:28, :]
+    beside += np.random.default_rng(0).integers(0, 120, beside.shape, np.uint8)
+    return shown
+
+
+LAMP = CounterProbe("row", (0, 20 / toy.H, 20 / toy.W, 1))  # with what is beside it
 
 
 @pytest.mark.parametrize(("wrong", "counts"), [("", True), ("uncounted", False)])
 def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, counts: bool):
-    counter = motion.Counter(LAMP, toy.SPEC.state_names, footage)
+    counter = motion.Counter(LAMP, toy.SPEC.state_names, footage, noisy)
     generated, _ = run_long(toy.Perfect(wrong), footage)
-    found, table, strips = motion.counting(counter, toy.read, generated, real_run)
+    found, table, strips = motion.counting(counter, toy.read, noisy(generated), real_run)
     got = {figure.key: figure.value for figure in found}
     assert table.rows[1][1] >= 3 and strips
     assert got["motion.counted"] == float(counts)
@@ -365,7 +373,7 @@ def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, coun
 
 
 def test_world_without_jumps_is_not_measured(footage: Footage, real_run: np.ndarray):
-    counter = motion.Counter(LAMP, toy.SPEC.state_names, footage)
+    counter = motion.Counter(LAMP, toy.SPEC.state_names, footage, noisy)
     generated, _ = run_long(toy.Perfect("frozen"), footage)
     found, _, _ = motion.counting(counter, toy.read, generated, real_run)
     assert math.isnan(found[0].value)

@@ -223,7 +223,8 @@ class Judge:
             section.tables.append(table)
         if self.probes.counter is not None and read_state is not None:
             try:
-                counter = motion.Counter(self.probes.counter, self.spec.state_names, self.footage, self.seed)
+                names = self.spec.state_names
+                counter = motion.Counter(self.probes.counter, names, self.footage, self.codec, self.seed)
             except WorldsimError as error:
                 section.notes.append(f"Counting was not measured: {error}")
             else:

@@ -11,6 +11,7 @@ from worldsim.evals import metrics
 from worldsim.evals.probes import CounterProbe
 from worldsim.evals.scenes import Footage
 from worldsim.evals.section import Figure, Section, Strip, Table
+from worldsim.evals.simulator import Codec
 from worldsim.evals.state import ReadState
 
 WINDOW = 30  # frames in which it must move
@@ -40,7 +41,8 @@ def moving(generated: np.ndarray, real: np.ndarray) -> tuple[list[Figure], Table
     """Share of bands and windows that move, among the bands that always do in the real world (lanes of a road, say).
 
     Args:
-        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`.
+        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`; the real ones are judged as the
+            codec shows them.
     """
     real_rows, rows = moving_rows(real), moving_rows(generated)
     found = bands(real_rows.reshape(-1, real_rows.shape[-1]))
@@ -65,13 +67,14 @@ class Counter:
     Args:
         probe: what jumps, and where it is counted. names: of the state's components.
         footage: real frames with exact state and rewards.
+        codec: of the world that is judged; its noise is no change of the counter.
 
     Raises:
         WorldsimError: if there is no such jump, or the counter does not change with it.
     """
 
-    def __init__(self, probe: CounterProbe, names: Sequence[str], footage: Footage, seed: int = 0):
-        self._mover = names.index(probe.mover)
+    def __init__(self, probe: CounterProbe, names: Sequence[str], footage: Footage, codec: Codec, seed: int = 0):
+        self._mover, self._codec = names.index(probe.mover), codec
         rewarded = footage.rewards > 0
         events = footage.draw(160, SETTLE + 1, SETTLE + 2, seed, rewarded)
         others = footage.draw(320, SETTLE + 1, SETTLE + 2, seed, ~_near(rewarded, 2 * SETTLE + 2))
@@ -81,12 +84,17 @@ class Counter:
         height, width = events.frames.shape[2:4]
         top, bottom, left, right = np.round(np.array(probe.area) * (height, height, width, width)).astype(int)
         self._area = slice(top, bottom), slice(left, right)
-        t = SETTLE
-        counted, uncounted = (self._change(s.frames[:, t - 1], s.frames[:, t + SETTLE]) for s in (events, others))
+        counted, uncounted = (
+            self._change(*np.moveaxis(codec(s.frames[:, [SETTLE - 1, 2 * SETTLE]]), 1, 0)) for s in (events, others)
+        )
         low, high = float(np.quantile(uncounted, 0.9)), float(np.quantile(counted, 0.1))
         if low >= high:
             raise WorldsimError(f"the counter does not change whenever {probe.mover} jumps with a reward")
         self._threshold = (low + high) / 2
+
+    def shown(self, frames: np.ndarray) -> np.ndarray:
+        """Real frames, encoded and decoded."""
+        return self._codec(frames)
 
     def jumps(self, state: np.ndarray) -> np.ndarray:
         """Frames within `LEAD` of which the mover jumps as when it is counted: state `[n, S]` -> indices."""
@@ -113,14 +121,15 @@ def counting(
     """Share of the jumps that are counted, and counts without a jump.
 
     Args:
-        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`.
+        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`; the real ones are judged as the
+            codec shows them.
     """
     figures: list[Figure] = []
     strips: list[Strip] = []
     rows: list[tuple[str, int, int, int, int]] = []
     for label, frames in (("real", real), ("generated", generated)):
         jumps = counted = still = ghosts = 0
-        for row in frames:
+        for row in counter.shown(frames) if label == "real" else frames:
             hits = counter.jumps(read(row))
             hits = hits[hits < len(row) - LEAD - SETTLE]
             right = counter.counted(row, hits)
