@@ -57,7 +57,9 @@ RECIPES = {
         tokenizer=TokenizerConfig(channels=8, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=1900, batch=32),
         dynamics=DynamicsSize(pack=(4, 2)),
-        dynamics_training=DynamicsTraining(steps=2450, batch=8, worst=0.2, own_from=0.4, own_lead=40, schedule=(0.0,)),
+        dynamics_training=DynamicsTraining(
+            steps=3950, batch=8, rate=4e-4, worst=0.2, huber=0.05, own_from=0.25, own_lead=32, lost=0.4, schedule=(0.0,)
+        ),
     ),
     "doom-maze": Recipe(
         frames=470_000,
