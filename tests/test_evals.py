@@ -364,7 +364,7 @@ LAMP = CounterProbe("row", (0, 20 / toy.H, 20 / toy.W, 1))  # with what is besid
 def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, counts: bool):
     counter = motion.Counter(LAMP, toy.SPEC.state_names, footage, noisy)
     generated, _ = run_long(toy.Perfect(wrong), footage)
-    found, table, strips = motion.counting(counter, toy.read, noisy(generated), real_run)
+    found, table, strips = motion.counting(counter, toy.read, noisy(generated), noisy(real_run))
     got = {figure.key: figure.value for figure in found}
     assert table.rows[1][1] >= 3 and strips
     assert got["motion.counted"] == float(counts)
@@ -375,7 +375,7 @@ def test_counter_counts(footage: Footage, real_run: np.ndarray, wrong: str, coun
 def test_world_without_jumps_is_not_measured(footage: Footage, real_run: np.ndarray):
     counter = motion.Counter(LAMP, toy.SPEC.state_names, footage, noisy)
     generated, _ = run_long(toy.Perfect("frozen"), footage)
-    found, _, _ = motion.counting(counter, toy.read, generated, real_run)
+    found, _, _ = motion.counting(counter, toy.read, noisy(generated), noisy(real_run))
     assert math.isnan(found[0].value)
 
 

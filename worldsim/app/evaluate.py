@@ -228,7 +228,7 @@ class Judge:
             except WorldsimError as error:
                 section.notes.append(f"Counting was not measured: {error}")
             else:
-                figures, table, strips = motion.counting(counter, read_state, generated, real)
+                figures, table, strips = motion.counting(counter, read_state, generated, self.codec(real))
                 section.figures.extend(figures)
                 section.tables.append(table)
                 section.strips.extend(strips)

@@ -41,8 +41,7 @@ def moving(generated: np.ndarray, real: np.ndarray) -> tuple[list[Figure], Table
     """Share of bands and windows that move, among the bands that always do in the real world (lanes of a road, say).
 
     Args:
-        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`; the real ones are judged as the
-            codec shows them.
+        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`.
     """
     real_rows, rows = moving_rows(real), moving_rows(generated)
     found = bands(real_rows.reshape(-1, real_rows.shape[-1]))
@@ -74,7 +73,7 @@ class Counter:
     """
 
     def __init__(self, probe: CounterProbe, names: Sequence[str], footage: Footage, codec: Codec, seed: int = 0):
-        self._mover, self._codec = names.index(probe.mover), codec
+        self._mover = names.index(probe.mover)
         rewarded = footage.rewards > 0
         events = footage.draw(160, SETTLE + 1, SETTLE + 2, seed, rewarded)
         others = footage.draw(320, SETTLE + 1, SETTLE + 2, seed, ~_near(rewarded, 2 * SETTLE + 2))
@@ -91,10 +90,6 @@ class Counter:
         if low >= high:
             raise WorldsimError(f"the counter does not change whenever {probe.mover} jumps with a reward")
         self._threshold = (low + high) / 2
-
-    def shown(self, frames: np.ndarray) -> np.ndarray:
-        """Real frames, encoded and decoded."""
-        return self._codec(frames)
 
     def jumps(self, state: np.ndarray) -> np.ndarray:
         """Frames within `LEAD` of which the mover jumps as when it is counted: state `[n, S]` -> indices."""
@@ -121,15 +116,14 @@ def counting(
     """Share of the jumps that are counted, and counts without a jump.
 
     Args:
-        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`; the real ones are judged as the
-            codec shows them.
+        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`, the real ones encoded and decoded.
     """
     figures: list[Figure] = []
     strips: list[Strip] = []
     rows: list[tuple[str, int, int, int, int]] = []
     for label, frames in (("real", real), ("generated", generated)):
         jumps = counted = still = ghosts = 0
-        for row in counter.shown(frames) if label == "real" else frames:
+        for row in frames:
             hits = counter.jumps(read(row))
             hits = hits[hits < len(row) - LEAD - SETTLE]
             right = counter.counted(row, hits)
