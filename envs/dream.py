@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ class Play:
         start: int64 `[N]`, which start each began at.
         reward: float64 `[N]` of the last step, 0 after a reset.
         total: float64 `[N]`, rewards since the reset.
+        doubt: float64 `[N]`, uncertainty of all frames since the last real one, summed up.
         cont: float64 `[N]`, probability that play goes on, 1 after a reset.
     """
 
@@ -49,6 +51,7 @@ class Play:
     start: np.ndarray
     reward: np.ndarray
     total: np.ndarray
+    doubt: np.ndarray
     cont: np.ndarray
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Play:
@@ -56,7 +59,14 @@ class Play:
 
     def info(self) -> dict[str, np.ndarray]:
         """What Gymnasium's info says of each row, `[N]`."""
-        seen = {"start": self.start, "steps_since_real": self.state.index, "continue": self.cont, "return": self.total}
+        seen = {
+            "start": self.start,
+            "steps_since_real": self.state.index,
+            "uncertainty": self.state.uncertainty,
+            "doubt": self.doubt,
+            "continue": self.cont,
+            "return": self.total,
+        }
         return {name: values.copy() for name, values in seen.items()}
 
 
@@ -88,6 +98,7 @@ class Dream:
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: an episode is truncated after so many; None for never.
         temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
+        most_doubt: an episode is truncated once its doubt is larger; None for never.
 
     Attributes:
         world: the spec; without `state_names`, for nobody knows a generated world's exact state.
@@ -107,11 +118,14 @@ class Dream:
         split: str = "held-out",
         max_episode_steps: int | None = None,
         temperature: float = 1.0,
+        most_doubt: float | None = None,
     ):
         if split not in SPLITS:
             raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
         if max_episode_steps is not None and max_episode_steps < 1:
             raise WorldsimError(f"max_episode_steps {max_episode_steps}: give 1 or more, or None for no end")
+        if most_doubt is not None and not most_doubt > 0:
+            raise WorldsimError(f"most_doubt {most_doubt}: give a number above 0, or None for no end")
         bundle = open_world(world)
         self.world, self.origin = dataclasses.replace(bundle.spec, state_names=()), bundle.origin
         self._opened = (
@@ -122,9 +136,10 @@ class Dream:
             split,
             max_episode_steps,
             temperature,
+            most_doubt,
         )
         self._digest = bundle.digest
-        self._most = max_episode_steps or sys.maxsize
+        self._most, self._most_doubt = max_episode_steps or sys.maxsize, most_doubt or math.inf
         self._session = Session(load_runtime(bundle, runtime, device), temperature)
         self.starts = len(bundle.starts)
         self._recording: Recording | None = None
@@ -152,7 +167,7 @@ class Dream:
         seeds = [seed for seed, _ in drawn]
         chosen = [own if start is None else int(start) for start, (_, own) in zip(starts, drawn, strict=True)]
         blank = np.zeros(len(drawn))
-        return Play(self._begin(chosen, seeds), np.array(chosen, np.int64), blank, blank, np.ones(len(drawn)))
+        return Play(self._begin(chosen, seeds), np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)))
 
     def step(self, play: Play, actions: np.ndarray) -> Play:
         """Generate the next frame of every row, all in one step of the network.
@@ -162,11 +177,12 @@ class Dream:
         """
         state, seen = self._session.step(play.state, actions)
         reward = seen.reward.astype(np.float64)
-        return Play(state, play.start, reward, play.total + reward, seen.cont.astype(np.float64))
+        doubt = play.doubt + state.uncertainty
+        return Play(state, play.start, reward, play.total + reward, doubt, seen.cont.astype(np.float64))
 
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""
-        return play.cont < ENDS_BELOW, play.state.index >= self._most
+        return play.cont < ENDS_BELOW, (play.state.index >= self._most) | (play.doubt > self._most_doubt)
 
     def put(self, play: Play, rows: np.ndarray, other: Play) -> Play:
         """A play in which the rows that the mask `rows`, bool `[N]`, names are those of another one."""
@@ -174,7 +190,7 @@ class Dream:
         for row, state in zip(np.flatnonzero(rows), others, strict=True):
             states[row] = state
         merged = {}
-        for name in ("start", "reward", "total", "cont"):
+        for name in ("start", "reward", "total", "doubt", "cont"):
             merged[name] = getattr(play, name).copy()
             merged[name][rows] = getattr(other, name)
         return Play(self._session.stack(states), **merged)

@@ -22,7 +22,9 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
     Observations are uint8 RGB `[H, W, 3]`; the actions and their order are those of the real world. The reward is the
     expected one, a float. `terminated` is true once the probability that play goes on falls below one half. `info` has
     `"start"`, which of the starts play began at; `"steps_since_real"`, generated frames since that start's last real
-    one; `"continue"`, the probability that play goes on; and `"return"`, the rewards so far.
+    one; `"uncertainty"`, how undecided the world was about this frame, in standard deviations of a latent; `"doubt"`,
+    that of all frames since the last real one, summed up; `"continue"`, the probability that play goes on; and
+    `"return"`, the rewards so far. What uncertainty and doubt say of errors is in each world's card.
 
     A start is drawn from the seed unless `options` name one; the same seed, start and actions give the same frames.
     Copies and pickles go on where the original is; copies share its networks. `envs/vector.py` plays many at once.
@@ -37,6 +39,7 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         max_episode_steps: truncate an episode after so many; None for never. (Given to `gymnasium.make`, it becomes a
             wrapper instead, whose counter `clone_state` doesn't know.)
         temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
+        most_doubt: truncate an episode once its doubt is larger; None for never.
 
     Raises:
         WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
@@ -55,8 +58,9 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         split: str = "held-out",
         max_episode_steps: int | None = None,
         temperature: float = 1.0,
+        most_doubt: float | None = None,
     ):
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature)
+        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, most_doubt)
         self.world, self.origin = self._dream.world, self._dream.origin
         self.metadata = {**self.metadata, "render_fps": self.world.fps}
         self.render_mode = render_mode

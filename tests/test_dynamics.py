@@ -95,3 +95,13 @@ def test_tokens_are_latents_rearranged(model):
 def test_latents_that_do_not_divide_into_tokens_are_refused():
     with pytest.raises(WorldsimError, match="5x6"):
         DynamicsConfig((4, 5, 6), 3)
+
+
+def test_a_gate_copies_a_cell_from_where_it_points(model):
+    config = model.config
+    latents = torch.randn(2, *config.latent_shape)
+    gates = torch.zeros(2, config.token_grid[0] * config.token_grid[1], 9, config.pack[0] * config.pack[1])
+    gates[:, :, 5] = 50.0  # of three rows of three: the cell to the right
+    copied = model.to_latents(model._copied(model.to_tokens(latents), gates.flatten(-2)))
+    torch.testing.assert_close(copied[..., :-1], latents[..., 1:], atol=1e-6, rtol=0)
+    assert copied[..., -1].abs().max() < 1e-6  # nothing comes from beyond the edge

@@ -12,7 +12,7 @@ import pytest
 import toy
 
 from worldsim.errors import WorldsimError
-from worldsim.evals import actions, drift, fidelity, metrics, motion, report, state, stillness, turn
+from worldsim.evals import actions, drift, fidelity, metrics, motion, report, state, stillness, trust, turn
 from worldsim.evals.probes import PROBES, CounterProbe, StateGroup, Target, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
@@ -155,6 +155,32 @@ def test_teacher_forcing_forgives_what_free_running_does_not(scenes: Scenes):
     rows = {row[0]: row[1:] for row in section.tables[0].rows}
     assert rows["teacher-forced"][2] > rows["free-running"][2] + 3
     assert set(rows) >= {"copy of the last frame", "copy of the frame before", "encode-decode ceiling"}
+
+
+# trust
+
+
+def test_auroc_of_known_scores():
+    positive = np.array([True, True, False, False])
+    assert trust.auroc(np.array([3.0, 2.0, 1.0, 0.0]), positive) == 1
+    assert trust.auroc(np.array([3.0, 1.0, 2.0, 0.0]), positive) == 0.75
+    assert trust.auroc(np.array([1.0, 1.0, 1.0, 1.0]), positive) == 0.5
+    assert math.isnan(trust.auroc(np.array([1.0]), np.array([True])))
+
+
+def test_who_says_when_it_goes_wrong_is_trusted(scenes: Scenes):
+    rng = np.random.default_rng(0)
+    lost = np.maximum.accumulate(rng.random(scenes.truth.shape[:2]) < 0.05, axis=1)  # from some frame on
+    first = lost & ~np.pad(lost, ((0, 0), (1, 0)))[:, :-1]
+    frames = np.where(first[..., None, None, None], 255 - scenes.truth, scenes.truth)
+    run = np.where(lost[..., None, None, None], 255 - scenes.truth, scenes.truth)
+    said, noise = first.astype(np.float32), rng.random(first.shape).astype(np.float32)
+    for words, low, high in ((said, 1.0, 1.0), (noise, 0.2, 0.8)):
+        heard = trust.Heard(frames, scenes.truth, words), trust.Heard(run, scenes.truth, words)
+        section = trust.trust(*heard, toy.codec)
+        assert low <= values(section)["trust.uncertainty_auroc"] <= high
+        assert low <= values(section)["trust.doubt_auroc"] or words is noise
+        assert section.tables[1].rows[-1][1] == f"{lost.mean():.0%}"
 
 
 def test_rollout_in_batches_is_rollout_in_one(scenes: Scenes):

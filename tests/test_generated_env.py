@@ -41,7 +41,14 @@ class TestGenerated(WorldContract):
         for start in range(STARTS):
             observation, info = env.reset(seed=1, options={"start": start})
             np.testing.assert_array_equal(observation, frames[start])
-            assert info == {"start": start, "steps_since_real": 0, "continue": 1.0, "return": 0.0}
+            assert info == {
+                "start": start,
+                "steps_since_real": 0,
+                "uncertainty": 0,
+                "doubt": 0,
+                "continue": 1.0,
+                "return": 0.0,
+            }
         for start in (-1, STARTS):
             with pytest.raises(WorldsimError, match=f"no start {start}; it has 0 to {STARTS - 1}"):
                 env.reset(options={"start": start})
@@ -84,6 +91,18 @@ class TestGenerated(WorldContract):
                 assert np.isfinite(reward)
                 ends.add(terminated)
         assert ends == {True, False}
+
+    def test_doubt_sums_up_and_can_end_an_episode(self, env):
+        env.reset(seed=3)
+        infos = [env.step(1)[-1] for _ in range(4)]
+        said = np.cumsum([info["uncertainty"] for info in infos])
+        assert (said > 0).all()
+        np.testing.assert_allclose([info["doubt"] for info in infos], said)
+        short = gym.make(self.gym_id, disable_env_checker=True, most_doubt=float(said[1:3].mean())).unwrapped
+        short.reset(seed=3)
+        assert [short.step(1)[3] for _ in range(4)] == [False, False, True, True]
+        with pytest.raises(WorldsimError, match="most_doubt 0: give a number above 0"):
+            gym.make(self.gym_id, disable_env_checker=True, most_doubt=0)
 
     def test_step_before_reset_is_refused(self, tiny_world):
         with pytest.raises(gym.error.ResetNeeded):

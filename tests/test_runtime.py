@@ -44,7 +44,7 @@ def inputs(tiny_world: Path) -> tuple[np.ndarray, ...]:
 
 
 def assert_same(a: StepOutput, b: StepOutput) -> None:
-    for name in ("entry", "latents", "reward", "cont", "left"):
+    for name in ("entry", "latents", "reward", "cont", "uncertainty", "left"):
         x, y = getattr(a, name), getattr(b, name)
         assert x.shape == y.shape and x.dtype == y.dtype, name
         close = HALF if name in ("entry", "left") else CLOSE

@@ -53,6 +53,7 @@ def tiny_networks(seed: int = 0, memory: Reach = MEMORY) -> tuple[Tokenizer, Dyn
                 depth=2,
                 look_back=(0, 1),
                 head_depth=1,
+                copy_reach=1,
                 window=WINDOW,
                 memory=memory,
                 memory_pack=(2, 1),

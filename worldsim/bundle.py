@@ -31,7 +31,7 @@ SHIPPED = Path(__file__).parent / "worlds"
 BUNDLE = FolderKind(
     noun="a world",
     manifest="world.json",
-    format=1,
+    format=2,
     written_by="worldsim export",
     way_out="Export the world again, or install worldsim again if it came with it.",
 )

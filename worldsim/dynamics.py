@@ -18,6 +18,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -39,6 +40,8 @@ class DynamicsConfig:
         pack: latent cells (rows, columns) in one token.
         width: D. heads: query heads. kv_heads: G.
         depth: trunk blocks. look_back: which of them look back in time. head_depth: head blocks.
+        copy_reach: how many cells away the head may copy a cell from, each way, where the view or a thing moves (as
+            CDNA, Finn et al. 2016); 0 for none but its own place.
         registers: R tokens of a frame that stand for no place (Darcet et al. 2023).
         window: past frames a frame can see.
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
@@ -56,6 +59,7 @@ class DynamicsConfig:
     depth: int = 6
     look_back: tuple[int, ...] = (1, 4)
     head_depth: int = 2
+    copy_reach: int = 0
     registers: int = 1
     window: int = 16
     memory: Reach = ()
@@ -80,6 +84,12 @@ class DynamicsConfig:
     def token_width(self) -> int:
         """Numbers in a token."""
         return self.latent_shape[0] * self.pack[0] * self.pack[1]
+
+    @property
+    def gates(self) -> int:
+        """Gates of a token: one for each of its numbers, or one for each of its cells and each place to copy from."""
+        places = (2 * self.copy_reach + 1) ** 2
+        return self.token_width if places == 1 else places * self.pack[0] * self.pack[1]
 
     @property
     def entry_shape(self) -> tuple[int, int, int]:
@@ -141,7 +151,7 @@ class Dynamics(nn.Module):
         self.tau_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.head = nn.ModuleList(Block(width, config.heads, config.heads) for _ in range(config.head_depth))
         self.head_norm = nn.RMSNorm(width, eps=1e-6)
-        self.token_out = nn.Linear(width, 2 * config.token_width)
+        self.token_out = nn.Linear(width, config.token_width + config.gates)
         self.outcome_out = nn.Linear(width, len(REWARD_BINS) + 1 + config.state)
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
@@ -274,11 +284,24 @@ class Dynamics(nn.Module):
         for block in self.head:
             x = block.within(x, shared, angles)
         x = self.head_norm(x)
-        change, keep = self.token_out(x[:, r:]).float().chunk(2, dim=-1)
+        change, gates = self.token_out(x[:, r:]).float().split([self.config.token_width, self.config.gates], dim=-1)
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
         # A still place is copied in float32 rather than made anew: no drift where nothing happens.
-        return HeadOutput(keep.sigmoid() * previous.float() + change, reward, cont[:, 0], state)
+        return HeadOutput(self._copied(previous.float(), gates) + change, reward, cont[:, 0], state)
+
+    def _copied(self, previous: Tensor, gates: Tensor) -> Tensor:
+        """What stays of the frame before `[B, N, token_width]`, in its place or a few cells away."""
+        reach, (_, h, w) = self.config.copy_reach, self.config.latent_shape
+        if not reach:
+            return gates.sigmoid() * previous
+        (p, q), (rows, _) = self.config.pack, self.config.token_grid
+        shares = F.pad(gates.unflatten(-1, (-1, p * q)), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
+        shares = rearrange(shares, "b (y x) s (p q) -> s b 1 (y p) (x q)", y=rows, p=p)
+        around = F.pad(self.to_latents(previous), (reach,) * 4)
+        steps = range(2 * reach + 1)
+        places = [around[:, :, i : i + h, j : j + w] for i in steps for j in steps]
+        return self.to_tokens(sum(share * place for share, place in zip(shares, places, strict=True)))
 
     def _angles(self, frames: Tensor) -> Tensor:
         """Rotary angles of every token of the frames at `frames` `[F]` -> `[F M, E / 2]`."""

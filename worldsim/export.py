@@ -152,7 +152,7 @@ def export_graphs(step: WorldStep, spec: WorldSpec) -> dict[str, tuple[bytes, li
     actions = torch.zeros(2, 3, dtype=torch.int64)
     batch, time_ = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("time", min=1, max=4096)
     one, two = {0: batch}, {0: batch, 1: time_}
-    outputs = ["entry", "next_latents", "frame", "reward", "cont"]
+    outputs = ["entry", "next_latents", "frame", "reward", "cont", "uncertainty"]
     inputs = ["cache", "length", "latents", "actions", "noise"]
     known = step.state_dict().keys()
     dynamic: tuple[dict[int, Any], ...] = (one,) * 5
@@ -236,7 +236,9 @@ def measure_parity(reference: TorchRuntime, onnx: OnnxRuntime, step: WorldStep, 
         "step: entries": _difference(a.entry, b.entry),
         "step: latents": _difference(a.latents, b.latents),
         "step: frames": _difference(a.frame, b.frame),
-        "step: outcome": max(_difference(a.reward, b.reward), _difference(a.cont, b.cont)),
+        "step: outcome": max(
+            _difference(getattr(a, name), getattr(b, name)) for name in ("reward", "cont", "uncertainty")
+        ),
         "prefill: entries": _difference(reference.prefill(latents, actions), onnx.prefill(latents, actions)),
         "encoder: latents": _difference(reference.encode(frames), onnx.encode(frames)),
         "decoder: frames": _difference(reference.decode(latents), onnx.decode(latents)),

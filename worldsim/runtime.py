@@ -38,6 +38,7 @@ class StepOutput(NamedTuple):
         frame: uint8 `[B, H, W, 3]`, the new frame.
         reward: float32 `[B]`, expected.
         cont: float32 `[B]`, probability that play goes on.
+        uncertainty: float32 `[B]`, how far the sampler's passes are apart, in standard deviations of a latent.
         left: float16 `[B, K, Q, U]`, what the frame that was on screen leaves in the log; None without memory.
     """
 
@@ -46,6 +47,7 @@ class StepOutput(NamedTuple):
     frame: np.ndarray
     reward: np.ndarray
     cont: np.ndarray
+    uncertainty: np.ndarray
     left: np.ndarray | None = None
 
 

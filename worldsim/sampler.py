@@ -14,7 +14,7 @@ SCHEDULE = (0.0, 0.15, 0.4, 0.7)  # signal levels visited; most steps where the 
 
 def euler(
     denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedule: Sequence[float] = SCHEDULE
-) -> HeadOutput:
+) -> tuple[HeadOutput, Tensor]:
     """Deterministic Euler sampler of the rectified flow (Liu et al. 2022, section 2.2), in len(schedule) passes.
 
     Args:
@@ -23,10 +23,12 @@ def euler(
         schedule: rising signal levels, the first 0, all below 1; the last pass goes straight to 1.
 
     Returns:
-        the last pass's output, whose `clean` is the sample.
+        the last pass's output, whose `clean` is the sample; and float32 `[B]`, how far that is from what the first pass
+        expected of all that may come, as a root mean square: 0 if one pass is all there is.
     """
-    noisy = noise
+    noisy, passes = noise, []
     for tau, next_tau in zip(schedule, [*schedule[1:], 1.0], strict=True):
         output = denoise(noisy, noise.new_full((1,), tau))
         noisy = advance(noisy, output.clean, tau, next_tau)
-    return output
+        passes.append(output.clean)
+    return output, (passes[-1] - passes[0]).square().mean((1, 2)).sqrt()

@@ -42,6 +42,8 @@ class State:
         frame: uint8 `[B, H, W, 3]`, on screen.
         index: int64 `[B]`, frames generated since the last real one.
         seed: uint64 `[B]`, what the random numbers hang on.
+        uncertainty: float32 `[B]`, how undecided the world was about the frame on screen: by how much the sampler's
+            passes differ, in standard deviations of a latent; 0 for a real frame.
     """
 
     entries: tuple[np.ndarray, ...]
@@ -53,6 +55,7 @@ class State:
     frame: np.ndarray
     index: np.ndarray
     seed: np.ndarray
+    uncertainty: np.ndarray
 
     def __post_init__(self) -> None:
         for array in (*self.entries, *self.log, self.logged, *(getattr(self, name) for name in ROWS)):
@@ -68,7 +71,15 @@ class State:
         return len(self.length)
 
 
-ROWS = ("length", "number", "latents", "frame", "index", "seed")  # fields of a state with one row for each world
+ROWS = (
+    "length",
+    "number",
+    "latents",
+    "frame",
+    "index",
+    "seed",
+    "uncertainty",
+)  # fields of a state with one row for each world
 
 
 class Frame(NamedTuple):
@@ -168,6 +179,7 @@ class Session:
             frame=made.frame,
             index=state.index + 1,
             seed=state.seed,
+            uncertainty=made.uncertainty,
         )
         return new, Frame(made.frame, made.reward, made.cont)
 
@@ -252,6 +264,7 @@ class Session:
             frame=frame.copy(),
             index=np.zeros(batch, np.int64),
             seed=np.array([int(seed) for seed in seeds], np.uint64),
+            uncertainty=np.zeros(batch, np.float32),
         )
 
     def _actions(self, actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -33,16 +33,16 @@ def next_tokens(
     noise: Tensor,
     log: Tensor | None = None,
     age: Tensor | None = None,
-) -> tuple[Tensor, HeadOutput]:
+) -> tuple[Tensor, HeadOutput, Tensor]:
     """The next frame in tokens `[B, N, D]`, from the frame before it and noise of the same shape; the rest as in
     `WorldStep.forward`.
 
     Returns:
-        the cache entry of the frame before, float16 `[B, L, M, F]`, and the head's output.
+        the cache entry of the frame before, float16 `[B, L, M, F]`, the head's output, and its uncertainty `[B]`.
     """
     features, entries = model.look(previous[:, None], actions[:, None], cache, length, log, age)
-    output = euler(lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau), noise, schedule)
-    return entries[:, 0].half(), output
+    output, uncertainty = euler(lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau), noise, schedule)
+    return entries[:, 0].half(), output, uncertainty
 
 
 class WorldStep(nn.Module):
@@ -79,14 +79,17 @@ class WorldStep(nn.Module):
             frame: uint8 `[B, H, W, 3]`, the next frame.
             reward: float32 `[B]`, expected.
             cont: float32 `[B]`, probability that play goes on.
+            uncertainty: float32 `[B]`, by how much the sampler's passes disagree (see `euler`).
             left: float16 `[B, K, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
         previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
-        entry, output = next_tokens(model, self.schedule, cache, length, previous, actions, noisy, log, age)
+        entry, output, uncertainty = next_tokens(
+            model, self.schedule, cache, length, previous, actions, noisy, log, age
+        )
         latents = model.to_latents(output.clean)
         frame = to_frames(self.tokenizer.decode(latents))
-        made = entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid()
+        made = entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid(), uncertainty
         return (*made, model.remember(previous, output.clean, actions).half()) if model.config.memory else made
 
 

@@ -20,7 +20,7 @@ import tyro
 
 from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError, require
-from worldsim.evals import actions, drift, fidelity, motion, report, state, stillness, turn
+from worldsim.evals import actions, drift, fidelity, motion, report, state, stillness, trust, turn
 from worldsim.evals.generated import SessionSimulator, runtime_codec
 from worldsim.evals.probes import Probes, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, check_recording
@@ -29,11 +29,13 @@ from worldsim.evals.simulator import Tick, play, rollout
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.runtime import load_runtime
+from worldsim.session import State
 from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
     from worldsim.evals.reader import ActionReader, StateReader
 
+TRUSTED = 24  # frames of a scene that are generated from real ones, to see whether the world knows when it errs
 FAR = 10**6  # seeds of real play from here on were never recorded
 
 
@@ -154,13 +156,20 @@ class Judge:
         scenes = self.footage.draw(self.size.scenes, simulator.context, longest, self.seed)
         n = len(scenes)
         with progress("free-running, frames", n * longest) as tick:
-            free = rollout(simulator, *scenes.past, scenes.future_actions, self.seed, tick)
+            free_said = Said(n, longest)
+            free = rollout(simulator, *scenes.past, scenes.future_actions, self.seed, tick, free_said)
         with progress("teacher-forced, frames", n * len(horizons)) as tick:
             forced = fidelity.teacher_forced(simulator, scenes, horizons, tick)
         sections = [fidelity.fidelity(scenes, free, forced, self.codec, horizons)]
         if read_state is not None:
             names = self.spec.state_names
             sections.append(state.state_error(self.probes.groups, names, read_state, scenes, free, self.codec))
+        every = range(1, longest + 1, max(1, longest // TRUSTED))
+        with progress("one frame from real ones, frames", n * len(every)) as tick:
+            said = Said(n, len(every))
+            next_frames = fidelity.teacher_forced(simulator, scenes, every, tick, said)
+        one_frame = trust.Heard(next_frames, scenes.truth[:, every.start - 1 :: every.step], said.uncertainty)
+        sections.append(trust.trust(one_frame, trust.Heard(free, scenes.truth, free_said.uncertainty), self.codec))
         with progress("other actions, frames", 2 * n * max(h for h in actions.HORIZONS if h <= longest)) as tick:
             following = actions.following(simulator, scenes, free, len(self.spec.actions), self.seed, tick)
         return sections, following
@@ -263,6 +272,17 @@ class Judge:
                 tick(1)
         env.close()
         return frames, taken, walls
+
+
+class Said:
+    """Notes what a world says of its frames: `uncertainty`, float32 `[N, n]`."""
+
+    def __init__(self, rows: int, frames: int):
+        self.uncertainty = np.zeros((rows, frames), np.float32)
+
+    def __call__(self, rows: slice, t: int, state: State) -> None:
+        """As `Note`."""
+        self.uncertainty[rows, t] = state.uncertainty
 
 
 class Crew:

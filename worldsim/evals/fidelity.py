@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from worldsim.evals import metrics
 from worldsim.evals.scenes import Scenes
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table
-from worldsim.evals.simulator import Codec, Simulator, Tick, rollout, silent
+from worldsim.evals.simulator import Codec, Note, Simulator, Tick, rollout, silent, unnoted
 
 HORIZONS = (1, 4, 16, 64, 256)
 MOVED = 24  # levels of 255 by which a pixel changes where something moves
@@ -20,10 +22,15 @@ def horizons_within(longest: int) -> tuple[int, ...]:
     return tuple(h for h in HORIZONS if h <= longest)
 
 
-def teacher_forced(simulator: Simulator, scenes: Scenes, horizons: Sequence[int], tick: Tick = silent) -> np.ndarray:
-    """The frame at each horizon, generated from the real frames before it: uint8 `[N, len(horizons), H, W, 3]`."""
+def teacher_forced(
+    simulator: Simulator, scenes: Scenes, horizons: Sequence[int], tick: Tick = silent, note: Note = unnoted
+) -> np.ndarray:
+    """The frame at each horizon, generated from the real frames before it: uint8 `[N, len(horizons), H, W, 3]`.
+
+    Of the i-th horizon `note` is told as of frame i.
+    """
     columns = []
-    for h in horizons:
+    for i, h in enumerate(horizons):
         first, last = h - 1, h - 1 + scenes.context
         columns.append(
             rollout(
@@ -33,9 +40,14 @@ def teacher_forced(simulator: Simulator, scenes: Scenes, horizons: Sequence[int]
                 scenes.actions[:, last - 1 : last],
                 h,
                 tick,
+                functools.partial(_noted_as, note, i),
             )
         )
     return np.concatenate(columns, axis=1)
+
+
+def _noted_as(note: Note, i: int, rows: slice, t: int, state: Any) -> None:
+    note(rows, i, state)
 
 
 def fidelity(scenes: Scenes, free: np.ndarray, forced: np.ndarray, codec: Codec, horizons: Sequence[int]) -> Section:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 Tick = Callable[[int], None]  # told how many frames were generated
+Note = Callable[[slice, int, Any], None]  # told of rows, and what state they are in after how many frames
 
 
 class Simulator(Protocol):
@@ -66,6 +67,10 @@ def silent(frames: int) -> None:
     """A tick that tells nobody."""
 
 
+def unnoted(rows: slice, t: int, state: Any) -> None:
+    """A note that nobody takes."""
+
+
 def rollout(
     simulator: Simulator,
     frames: np.ndarray,
@@ -73,6 +78,7 @@ def rollout(
     future: np.ndarray,
     seed: int = 0,
     tick: Tick = silent,
+    note: Note = unnoted,
 ) -> np.ndarray:
     """Run free from a context with given actions.
 
@@ -90,6 +96,7 @@ def rollout(
         state = look(simulator, frames[rows], actions[rows], seed + np.arange(rows.start, rows.stop))
         for t in range(future.shape[1]):
             state, generated[rows, t] = simulator.step(state, future[rows, t])
+            note(rows, t, state)
             tick(rows.stop - rows.start)
     return generated
 

@@ -23,6 +23,7 @@ class DynamicsSize:
     depth: int = 6
     look_back: tuple[int, ...] = (1, 4)
     head_depth: int = 2
+    copy_reach: int = 0
     window: int = 16
     memory: Reach = ()
     memory_pack: tuple[int, int] = (1, 1)
@@ -58,7 +59,15 @@ RECIPES = {
         tokenizer_training=TokenizerTraining(steps=1900, batch=32),
         dynamics=DynamicsSize(pack=(4, 2)),
         dynamics_training=DynamicsTraining(
-            steps=3950, batch=8, rate=4e-4, worst=0.2, huber=0.05, own_from=0.25, own_lead=32, lost=0.4, schedule=(0.0,)
+            steps=3950,
+            batch=8,
+            rate=4e-4,
+            worst=0.2,
+            huber=0.05,
+            own_from=0.25,
+            own_lead=32,
+            lost=0.4,
+            schedule=(0.0, 0.3),
         ),
     ),
     "doom-maze": Recipe(

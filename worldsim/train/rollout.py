@@ -52,7 +52,7 @@ def own_past(
             noise = torch.randn(frames[-1].shape, generator=generator)
             past = cache[:, t : t + window]
             memory = (entries, age) if log else ()
-            entry, output = next_tokens(model, schedule, past, length, frames[-1], actions[:, t], noise, *memory)
+            entry, output, _ = next_tokens(model, schedule, past, length, frames[-1], actions[:, t], noise, *memory)
             cache[:, window + t] = entry
             if log:
                 new = model.remember(frames[-1], output.clean, actions[:, t])
