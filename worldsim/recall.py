@@ -9,8 +9,6 @@ registers, V network width, E head width, H recall heads, K recalling layers.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,14 +67,15 @@ class Recall(nn.Module):
         q = self.q_norm(self.q(self.input_norm(x)).unflatten(-1, (self.heads, -1)))  # [B, T, M, H, E]
         q = rotate(q.permute(0, 3, 1, 2, 4), place).flatten(2, 3)  # [B, H, T M, E]
         k, v = log.flatten(1, 2).to(q.dtype).chunk(2, dim=-1)  # [B, S Q, E]
+        scores = (q * q.shape[-1] ** -0.5) @ k[:, None].mT  # [B, H, T M, S Q]
         bucket = (4 * age.clamp(min=1).float().log2()).long().clamp(max=AGES - 1)
         bias = self.age[:, bucket].transpose(0, 1).masked_fill((age < 1)[:, None], float("-inf"))  # [B, H, T, S]
-        # Nothing is a frame of its own: tokens that say nothing, and share its bias.
-        nothing = (self.nothing - math.log(tokens))[:, None, None].expand(*bias.shape[:3], 1)
-        bias = torch.cat([nothing, bias], dim=-1)[:, :, :, None, :, None]
-        k, v = (F.pad(x, (0, 0, tokens, 0)) for x in (k, v))
-        scores = (q * q.shape[-1] ** -0.5) @ k[:, None].mT  # [B, H, T M, S Q]
-        scores = scores.unflatten(2, (t, m)).unflatten(-1, (-1, tokens)) + bias.to(q.dtype)
-        weights = scores.flatten(-2).flatten(2, 3).softmax(-1)
-        found = (weights.to(v.dtype) @ v[:, None]).transpose(1, 2).flatten(2)  # [B, T M, H E]
+        scores = scores.unflatten(2, (t, m)).unflatten(-1, (-1, tokens)) + bias[:, :, :, None, :, None].to(q.dtype)
+        scores = scores.flatten(-2).flatten(2, 3)
+        # A softmax over all that is there and nothing, whose own value is zero.
+        nothing = self.nothing[:, None, None]
+        most = torch.maximum(scores.amax(-1, keepdim=True).detach().float(), nothing.detach())
+        weights = (scores - most).exp()
+        found = weights.to(v.dtype) @ v[:, None] / (weights.sum(-1, keepdim=True) + (nothing - most).exp())
+        found = found.to(v.dtype).transpose(1, 2).flatten(2)  # [B, T M, H E]
         return self.out(found).unflatten(1, (t, m))
