@@ -97,7 +97,8 @@ def test_latents_that_do_not_divide_into_tokens_are_refused():
         DynamicsConfig((4, 5, 6), 3)
 
 
-def test_a_gate_copies_a_cell_from_where_it_points(model):
+def test_a_gate_copies_a_cell_from_where_it_points():
+    model = tiny_networks(memory=(), copy_reach=1)[1].requires_grad_(False)
     config = model.config
     latents = torch.randn(2, *config.latent_shape)
     gates = torch.zeros(2, config.token_grid[0] * config.token_grid[1], 9, config.pack[0] * config.pack[1])

@@ -47,6 +47,18 @@ def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
     assert str(Path(worldsim.__file__).parent).encode() not in path.read_bytes()
 
 
+def test_what_is_copied_from_beside_is_the_same_in_onnx(tmp_path):
+    networks = tiny_networks(memory=(), copy_reach=1)
+    export_bundle(
+        tmp_path / "world", *networks, tiny_spec(), *tiny_clips(2, WINDOW + 1), ORIGIN
+    )  # raises if it differs
+    world = Bundle(tmp_path / "world")
+    assert world.configs["dynamics"]["copy_reach"] == 1
+    step = world_step(world)
+    latents = measure_parity(TorchRuntime(step, world.spec), OnnxRuntime(world, "cpu"), step, world.path)
+    assert latents.differences["step: latents"] < 1e-4
+
+
 def test_the_parity_report_measures_every_output(tiny_world):
     world = Bundle(tiny_world)
     step = world_step(world)

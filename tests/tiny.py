@@ -36,7 +36,7 @@ def tiny_spec() -> WorldSpec:
     )
 
 
-def tiny_networks(seed: int = 0, memory: Reach = MEMORY) -> tuple[Tokenizer, Dynamics]:
+def tiny_networks(seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -53,7 +53,7 @@ def tiny_networks(seed: int = 0, memory: Reach = MEMORY) -> tuple[Tokenizer, Dyn
                 depth=2,
                 look_back=(0, 1),
                 head_depth=1,
-                copy_reach=1,
+                copy_reach=copy_reach,
                 window=WINDOW,
                 memory=memory,
                 memory_pack=(2, 1),
