@@ -62,7 +62,7 @@ class Play:
         seen = {
             "start": self.start,
             "steps_since_real": self.state.index,
-            "uncertainty": self.state.uncertainty,
+            "uncertainty": self.state.uncertainty.astype(np.float64),
             "doubt": self.doubt,
             "continue": self.cont,
             "return": self.total,
