@@ -35,7 +35,7 @@ STAND, LEFT, RIGHT = range(3)
 FIREBALL = ("ahead", "left", "drift")
 
 
-def doom_take_cover_spec(height: int = 48, width: int = 64, frame_skip: int = SKIP) -> WorldSpec:
+def doom_take_cover_spec(height: int = 72, width: int = 96, frame_skip: int = SKIP) -> WorldSpec:
     """The world of `DoomTakeCoverEnv`.
 
     State, in map units and tics: `place` of the player, from the wall on the right (16 to 752), and `back`, from the
@@ -76,7 +76,7 @@ class DoomTakeCoverEnv(ReplayedEnv):
         WorldsimError: if vizdoom is not installed, the size is not 3:4, or the frame skip is less than 1.
     """
 
-    def __init__(self, height: int = 48, width: int = 64, render_mode: str | None = None, frame_skip: int = SKIP):
+    def __init__(self, height: int = 72, width: int = 96, render_mode: str | None = None, frame_skip: int = SKIP):
         if frame_skip < 1:
             raise WorldsimError(f"a frame takes at least one tic; frame_skip={frame_skip} does not. Try 4.")
         super().__init__(doom_take_cover_spec(height, width, frame_skip), ORIGIN, render_mode)

@@ -30,7 +30,6 @@ from worldsim.runtime import Device, load_runtime
 from worldsim.session import Session, State
 from worldsim.spec import WorldSpec
 
-ENDS_BELOW = 0.5  # probability that play goes on
 SPLITS = ("held-out", "train", "all")
 
 
@@ -45,6 +44,7 @@ class Play:
         total: float64 `[N]`, rewards since the reset.
         doubt: float64 `[N]`, uncertainty of all frames since the last real one, summed up.
         cont: float64 `[N]`, probability that play goes on, 1 after a reset.
+        ended: bool `[N]`, whether it did not, drawn with that probability.
     """
 
     state: State
@@ -53,6 +53,7 @@ class Play:
     total: np.ndarray
     doubt: np.ndarray
     cont: np.ndarray
+    ended: np.ndarray
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Play:
         return self
@@ -167,7 +168,8 @@ class Dream:
         seeds = [seed for seed, _ in drawn]
         chosen = [own if start is None else int(start) for start, (_, own) in zip(starts, drawn, strict=True)]
         blank = np.zeros(len(drawn))
-        return Play(self._begin(chosen, seeds), np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)))
+        state, running = self._begin(chosen, seeds), np.zeros(len(drawn), bool)
+        return Play(state, np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)), running)
 
     def step(self, play: Play, actions: np.ndarray) -> Play:
         """Generate the next frame of every row, all in one step of the network.
@@ -178,11 +180,11 @@ class Dream:
         state, seen = self._session.step(play.state, actions)
         reward = seen.reward.astype(np.float64)
         doubt = play.doubt + state.uncertainty
-        return Play(state, play.start, reward, play.total + reward, doubt, seen.cont.astype(np.float64))
+        return Play(state, play.start, reward, play.total + reward, doubt, seen.cont.astype(np.float64), seen.ended)
 
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""
-        return play.cont < ENDS_BELOW, (play.state.index >= self._most) | (play.doubt > self._most_doubt)
+        return play.ended, (play.state.index >= self._most) | (play.doubt > self._most_doubt)
 
     def put(self, play: Play, rows: np.ndarray, other: Play) -> Play:
         """A play in which the rows that the mask `rows`, bool `[N]`, names are those of another one."""
@@ -190,7 +192,7 @@ class Dream:
         for row, state in zip(np.flatnonzero(rows), others, strict=True):
             states[row] = state
         merged = {}
-        for name in ("start", "reward", "total", "doubt", "cont"):
+        for name in ("start", "reward", "total", "doubt", "cont", "ended"):
             merged[name] = getattr(play, name).copy()
             merged[name][rows] = getattr(other, name)
         return Play(self._session.stack(states), **merged)

@@ -69,6 +69,7 @@ def learn(
     facts: dict[str, Any],
     curves: Path | None = None,
     watch: Callable[[int, float, Callable[[], Policy]], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> Policy:
     """Train an agent.
 
@@ -79,17 +80,21 @@ def learn(
         curves: a folder for TensorBoard.
         watch: told after every step of all rows how many frames were played, how long the last hundred episodes were
             on average (NaN before the first ended), and how to have the policy as it is now.
+        checkpoint: a file to go on from, if it is there, and to write once a minute, between two updates; what
+            follows is played in new episodes, so the result is not that of a training that was never stopped.
 
     Raises:
-        WorldsimError: if a package is missing, a setting is impossible, the rows are of no world of worldsim, or the
-            curves can't be written.
+        WorldsimError: if a package is missing, a setting is impossible, the rows are of no world of worldsim, the
+            curves can't be written, or the checkpoint is cut or of other settings.
     """
     sb3 = require("stable_baselines3", "rl")
+    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.logger import configure
     from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
 
     from worldsim_envs.sb3 import SB3VecEnv
     from worldsim_policies.learned import Eye, Network, Policy, PolicyConfig
+    from worldsim_policies.unfinished import Unfinished
 
     training.check()
     config = PolicyConfig.of(world_of(envs), training.stack)
@@ -109,6 +114,9 @@ def learn(
         seed=training.seed,
         device="auto",
     )
+    settings = {**facts, **dataclasses.asdict(training), "rows": envs.num_envs, "config": dataclasses.asdict(config)}
+    del settings["steps"]
+    unfinished = Unfinished(checkpoint, model, settings, training.seed)
     if curves is not None:
         require("tensorboard", "rl")
         try:
@@ -116,7 +124,7 @@ def learn(
         except OSError as error:
             raise WorldsimError(f"can't write {curves}: {error.strerror or error}. Give another --out.") from error
         model.set_logger(configure(str(curves), ["tensorboard"]))
-    began = time.monotonic()
+    began = time.monotonic() - unfinished.seconds
 
     def policy() -> Policy:
         network = Network(config)
@@ -137,13 +145,19 @@ def learn(
         }
         return Policy(config, network.eval().requires_grad_(False), told)
 
-    def after_step(local: dict[str, Any], _: dict[str, Any]) -> bool:
-        if watch is not None:
-            lengths = [episode["l"] for episode in model.ep_info_buffer]
-            watch(model.num_timesteps, float(np.mean(lengths)) if lengths else float("nan"), policy)
-        return True
+    class Callback(BaseCallback):
+        def _on_step(self) -> bool:
+            if watch is not None:
+                lengths = [episode["l"] for episode in model.ep_info_buffer]
+                watch(model.num_timesteps, float(np.mean(lengths)) if lengths else float("nan"), policy)
+            return True
 
-    model.learn(training.steps, callback=after_step)
+        def _on_rollout_start(self) -> None:
+            unfinished.save(time.monotonic() - began)
+
+    left = training.steps - model.num_timesteps
+    if left > 0:
+        model.learn(left, callback=Callback(), reset_num_timesteps=False)
     return policy()
 
 

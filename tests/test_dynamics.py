@@ -26,9 +26,16 @@ def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
     return model.to_tokens(latents), torch.randint(0, 3, (2, FRAMES), generator=generator)
 
 
-@pytest.mark.parametrize("memory", [(), ((4, 1), (12, 3), (40, 6))])
-def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, memory):
-    model = tiny_networks(memory=memory)[1].requires_grad_(False)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"memory": ()},
+        {"memory": ((4, 1), (12, 3), (40, 6))},
+        {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "recall_cells": True},
+    ],
+)
+def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
+    model = tiny_networks(**kind)[1].requires_grad_(False)
     tokens, actions = clip
     features, entries = model.look(tokens, actions)
     window = model.config.window
@@ -41,7 +48,7 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, memory):
         torch.testing.assert_close(now[:, 0], features[:, t], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(entry[:, 0], entries[:, t], atol=1e-5, rtol=1e-4)
         cache = torch.cat([cache[:, 1:], entry], dim=1)
-        if memory and t + 1 < FRAMES:
+        if kind["memory"] and t + 1 < FRAMES:
             log.append(model.remember(tokens[:, t], tokens[:, t + 1], actions[:, t]))
 
 
@@ -103,6 +110,6 @@ def test_a_gate_copies_a_cell_from_where_it_points():
     latents = torch.randn(2, *config.latent_shape)
     gates = torch.zeros(2, config.token_grid[0] * config.token_grid[1], 9, config.pack[0] * config.pack[1])
     gates[:, :, 5] = 50.0  # of three rows of three: the cell to the right
-    copied = model.to_latents(model._copied(model.to_tokens(latents), gates.flatten(-2)))
+    copied = model.to_latents(model._copied([model.to_tokens(latents)], gates.flatten(-2)))
     torch.testing.assert_close(copied[..., :-1], latents[..., 1:], atol=1e-6, rtol=0)
     assert copied[..., -1].abs().max() < 1e-6  # nothing comes from beyond the edge

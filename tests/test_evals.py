@@ -12,8 +12,21 @@ import pytest
 import toy
 
 from worldsim.errors import WorldsimError
-from worldsim.evals import actions, drift, fidelity, metrics, motion, report, state, stillness, trust, turn
-from worldsim.evals.probes import PROBES, CounterProbe, StateGroup, Target, TurnProbe, probes_of
+from worldsim.evals import (
+    actions,
+    drift,
+    events,
+    fidelity,
+    metrics,
+    motion,
+    outcome,
+    report,
+    state,
+    stillness,
+    trust,
+    turn,
+)
+from worldsim.evals.probes import PROBES, CounterProbe, EventProbe, StateGroup, Target, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
 from worldsim.evals.simulator import CopyLast, Simulator, play, rollout
@@ -155,6 +168,67 @@ def test_teacher_forcing_forgives_what_free_running_does_not(scenes: Scenes):
     rows = {row[0]: row[1:] for row in section.tables[0].rows}
     assert rows["teacher-forced"][2] > rows["free-running"][2] + 3
     assert set(rows) >= {"copy of the last frame", "copy of the frame before", "encode-decode ceiling"}
+
+
+# outcome and events
+
+
+def test_rare_frames_are_drawn_and_weighed(footage: Footage):
+    rare = footage.rewards > 0
+    sample = outcome.sample(footage, rare, 3, 20, 0)
+    assert sample is not None and sample.rare.sum() == 20 and len(sample.rare) == 40
+    came = sample.scenes.rewards[:, 2] > 0
+    np.testing.assert_array_equal(came, sample.rare)
+    real = np.concatenate([rare[start + 2 : end - 1] for start, end in footage.spans])
+    assert np.average(sample.rare, weights=sample.weight) == pytest.approx(real.mean())
+    assert outcome.sample(footage, footage.terminated, 3, 20, 0) is None
+
+
+def test_who_knows_what_pays_and_what_ends_is_told_from_who_guesses(footage: Footage):
+    sample = outcome.sample(footage, footage.rewards > 0, 3, 200, 0)
+    usual = outcome.usual_reward(footage)
+    assert sample is not None and usual == 0
+    rng = np.random.default_rng(0)
+    chance = np.average(sample.rare, weights=sample.weight)
+    found = {}
+    for name, said in {
+        "knows": sample.rare.astype(float),
+        "always fears": np.full(len(sample.rare), 0.9),
+        "guesses": rng.uniform(0, 2 * chance, len(sample.rare)),
+    }.items():
+        found[name] = values(outcome.outcome(sample, 1 - said, sample, said, usual))
+    assert found["knows"]["outcome.end_auroc"] == found["knows"]["outcome.reward_auroc"] == 1
+    assert found["knows"]["outcome.end_calibration"] == found["knows"]["outcome.reward_error"] == 0
+    assert found["always fears"]["outcome.end_calibration"] == pytest.approx(0.9 - chance)
+    assert abs(found["guesses"]["outcome.end_auroc"] - 0.5) < 0.1 > found["guesses"]["outcome.end_calibration"]
+    assert found["knows"]["outcome.ends"] == pytest.approx(1000 * chance)
+    unjudged = outcome.outcome(None, np.zeros(0), None, np.zeros(0), usual)
+    assert not unjudged.figures and len(unjudged.notes) == 2
+
+
+def test_event_rates_are_compared_while_play_goes_on(scenes: Scenes):
+    probes = (
+        EventProbe("bar", "bar", "bar", "level"),
+        EventProbe("rise", "rise of the row", "row", "growth"),
+        EventProbe("ends", "ends", "", "count"),
+    )
+    b, n = scenes.truth.shape[:2]
+    ended = np.zeros((b, n), bool)
+    ended[::2, 9] = ended[::2, 20] = True  # what comes after the first end doesn't count
+    paid = np.ones((b, n))
+    real = events.Watched.of(scenes.truth, ended, paid)
+    assert real.ended.sum() == b // 2 and real.alive[0].sum() == 10 and real.alive[1].all()
+
+    def judged(generated: events.Watched) -> dict[str, float]:
+        return values(events.events(probes, toy.SPEC.state_names, toy.read, real, generated))
+
+    same = judged(real)
+    assert all(same[f"events.{key}"] == 0 for key in ("bar", "rise", "ends"))
+    assert same["events.imagined"] == pytest.approx((b // 2 * 10 + (b - b // 2) * n) / b)
+    often = judged(events.Watched.of(scenes.truth, ended | (np.arange(n) == 4), paid))
+    assert often["events.ends"] > 1 and often["events.imagined"] == 5
+    still = judged(events.Watched.of(np.repeat(scenes.truth[:, :1], n, axis=1), ended, paid))
+    assert still["events.rise"] == pytest.approx(1) and still["events.ends"] == 0
 
 
 # trust

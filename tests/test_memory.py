@@ -71,3 +71,26 @@ def test_nothing_in_the_log_is_nothing_found(model, clip):
     alone, _ = model.look(tokens[:, :1], actions[:, :1])
     unseen, _ = model.look(tokens[:, :1], actions[:, :1], log=log, age=torch.zeros(2, 3, dtype=torch.int64))
     torch.testing.assert_close(alone, unseen, atol=1e-6, rtol=1e-5)
+
+
+def test_cells_in_the_log_are_found_and_copied():
+    network = tiny_networks(memory=REACH, copy_reach=1, recall_cells=True)[1].requires_grad_(False)
+    config = network.config
+    network.recall_cells.nothing.fill_(-50.0)  # something is always found
+    tokens = torch.randn(2, 1, config.token_grid[0] * config.token_grid[1], config.token_width)
+    actions = torch.zeros(2, 1, dtype=torch.int64)
+    kept = torch.randn(2, 1, 1, config.token_width).expand_as(tokens)  # the same at every place
+    log = network.remember(kept, torch.randn_like(kept), actions)
+    features, _ = network.look(tokens, actions, log=log, age=torch.full((2, 1), 30))
+    found = features[:, 0, config.registers :, config.width :]
+    torch.testing.assert_close(found, kept[:, 0], atol=1e-5, rtol=1e-4)
+    gates = torch.zeros(2, found.shape[1], 18, config.pack[0] * config.pack[1])
+    gates[:, :, 9 + 4] = 50.0  # after the nine places of the frame before, its own place in what was found
+    copied = network._copied([tokens[:, 0], found], gates.flatten(-2))
+    torch.testing.assert_close(copied, found, atol=1e-6, rtol=0)
+
+
+def test_cells_of_packed_memory_tokens_are_refused():
+    config = tiny_networks(memory=REACH, copy_reach=1)[1].config
+    with pytest.raises(WorldsimError, match="recall_cells takes memory"):
+        dataclasses.replace(config, recall_cells=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from worldsim_envs import GENERATED, VECTOR
 from worldsim_envs.real import REAL, RealWorld
 from worldsim_envs.rows import Place, find_place, world_of
 from worldsim_envs.world_env import WorldEnv
+from worldsim_policies import unfinished
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
 from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
 from worldsim_policies.players import RandomPlayer, make_player
@@ -128,6 +130,34 @@ def test_the_same_seed_gives_the_same_agent():
     first, again, other = weights(3), weights(3), weights(4)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["policy.weight"], other["policy.weight"])
+
+
+def test_a_killed_training_goes_on_from_its_last_update(tmp_path, monkeypatch):
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    path, training = tmp_path / "agent.checkpoint", PPOTraining(steps=320, stack=1, rollout=16, batch=32)
+
+    def train(watch: Any, **changed: Any) -> Policy:
+        envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
+        return learn(envs, dataclasses.replace(training, **changed), {"env": "tiny"}, None, watch, path)
+
+    def kill(steps: int, *_: Any) -> None:
+        if steps == 210:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(kill)
+    kept = load_file(path)
+    seen: list[tuple[int, dict[str, torch.Tensor]]] = []
+    policy = train(lambda steps, _, now: seen.append((steps, now().network.state_dict())))
+    assert seen[0][0] == 192 + 2 and seen[-1][0] == 320 == policy.training["steps"]
+    torch.testing.assert_close(seen[0][1]["policy.weight"], kept["policy.action_net.weight"], atol=0, rtol=0)
+    assert kept["optimizer.0.step"] == 6 * 4  # of six updates, four epochs each
+    assert load_file(path)["optimizer.0.step"] == 9 * 4
+    with pytest.raises(WorldsimError, match=r"other settings \(rate\)"):
+        train(None, rate=1e-3)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WorldsimError, match="is cut or not a worldsim checkpoint"):
+        train(None)
 
 
 def test_a_stored_policy_is_the_policy(tmp_path):

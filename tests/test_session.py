@@ -59,6 +59,22 @@ def test_the_first_frame_is_the_real_one_and_time_counts_from_it(session):
     assert seen.reward.shape == seen.cont.shape == (2,) and ((seen.cont >= 0) & (seen.cont <= 1)).all()
 
 
+def test_an_end_is_drawn_with_its_probability_and_the_rarest_never_comes(session, monkeypatch):
+    state, real_step = session.start([0, 1, 2], [5, 6, 7]), session.runtime.step
+    for cont, share in ((1.0, 0.0), (0.99, 0.0), (0.9, 0.1), (0.5, 0.5), (0.0, 1.0)):
+
+        def step(*inputs, cont=cont):
+            return real_step(*inputs)._replace(cont=np.full(3, cont, np.float32))
+
+        monkeypatch.setattr(session.runtime, "step", step)
+        ended, now = [], state
+        for _ in range(100):
+            now, seen = session.step(now, np.zeros(3, np.int64))
+            ended.append(seen.ended)
+        assert abs(np.mean(ended) - share) <= 4 * np.sqrt(share * (1 - share) / 300)
+        np.testing.assert_array_equal(session.step(state, np.zeros(3, np.int64))[1].ended, ended[0])
+
+
 def test_a_start_is_a_reset_from_its_frames(session):
     starts = session.runtime.starts
     a = session.start([1], [5])

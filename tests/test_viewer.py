@@ -34,9 +34,9 @@ PATIENCE = 30  # seconds, on a busy machine
 class Watched(Session):
     """A session that notes what it was asked to do, and may be slow."""
 
-    def __init__(self, world: Bundle, slowness: float = 0.0, cont: float = 1.0):
+    def __init__(self, world: Bundle, slowness: float = 0.0, ends: bool = False):
         super().__init__(OnnxRuntime(world, "cpu", threads=1))
-        self.slowness, self.cont = slowness, cont
+        self.slowness, self.ends = slowness, ends
         self.actions: list[int] = []
         self.frames: list[np.ndarray] = []
 
@@ -46,7 +46,7 @@ class Watched(Session):
         state, made = super().step(state, actions)
         self.actions.append(int(actions[0]))
         self.frames.append(made.frame[0])
-        return state, made._replace(cont=np.full(1, self.cont, np.float32))
+        return state, made._replace(ended=np.full(1, self.ends))
 
 
 @dataclasses.dataclass
@@ -87,11 +87,11 @@ def world(tiny_world: Path) -> Bundle:
 
 @pytest.fixture
 def staged(world: Bundle) -> Iterator[Callable[..., Stage]]:
-    """`staged(slowness=0, cont=1, **options of Playing)` -> a Stage, playing; closed after the test."""
+    """`staged(slowness=0, ends=False, **options of Playing)` -> a Stage, playing; closed after the test."""
     viewers: list[Viewer] = []
 
-    def stage(slowness: float = 0.0, cont: float = 1.0, **options: Any) -> Stage:
-        session = Watched(world, slowness, cont)
+    def stage(slowness: float = 0.0, ends: bool = False, **options: Any) -> Stage:
+        session = Watched(world, slowness, ends)
         viewers.append(Viewer([world], lambda chosen: Playing(chosen, lambda _: session, **options), world))
         made = Stage(viewers[-1], session)
         made.until(lambda: made.player.view is not None)
@@ -316,7 +316,7 @@ def test_what_is_shown_is_the_newest_frame(staged):
 
 
 def test_the_end_of_the_world_stops_time_until_told(staged):
-    stage = staged(cont=0.1)
+    stage = staged(ends=True)
     stage.until(lambda: stage.player.paused)
     assert stage.player.view.ended and len(stage.session.frames) == 1
     tap("Space")

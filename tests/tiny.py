@@ -36,7 +36,9 @@ def tiny_spec() -> WorldSpec:
     )
 
 
-def tiny_networks(seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0) -> tuple[Tokenizer, Dynamics]:
+def tiny_networks(
+    seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0, recall_cells: bool = False
+) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -56,8 +58,9 @@ def tiny_networks(seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0) ->
                 copy_reach=copy_reach,
                 window=WINDOW,
                 memory=memory,
-                memory_pack=(2, 1),
+                memory_pack=(1, 1) if recall_cells else (2, 1),
                 recall=(0, 1),
+                recall_cells=recall_cells,
             )
         )
         _fill(dynamics)

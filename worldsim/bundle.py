@@ -86,7 +86,7 @@ class Bundle:
             looks, tokens, numbers = sizes["entry"]
             self.entry_shape: tuple[int, int, int] = (looks, tokens, numbers)
             log, memory = sizes.get("log"), sizes.get("memory", [])
-            self.log_shape: tuple[int, int, int] | None = (log[0], log[1], log[2]) if log else None
+            self.log_shape: tuple[int, int] | None = (log[0], log[1]) if log else None
             self.reach: Reach = tuple((int(age), int(every)) for age, every in memory)
             graphs = (*GRAPHS, *(["remember"] if log else []))
             self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in graphs}

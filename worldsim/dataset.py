@@ -65,6 +65,11 @@ class Windows:
             raise WorldsimError(f"no episode is as long as a window of {length} frames (the longest has {longest})")
         self.starts = np.concatenate(starts)
         self.length = length
+        weight = np.ones(len(self.starts))
+        last = np.cumsum([len(s) for s in starts]) - 1
+        for edge in (last, last - [len(s) - 1 for s in starts]):
+            weight[edge] += length - 1
+        self._weights = np.cumsum(weight)
         if change is not None:
             total = np.cumsum(np.concatenate([[0.0], change.astype(np.float64)]))
             end = self.starts + length
@@ -72,9 +77,13 @@ class Windows:
 
     def draw(self, count: int, seed: int, step: int, eventful: float = 0.0) -> np.ndarray:
         """Frame indices `[count, length]` of `count` random windows; a share `eventful` of them by what happens in the
-        last frames."""
+        last frames.
+
+        The first and the last window of an episode come `length` times as often as the others: they alone hold its
+        first and last frame, which must be seen as often as any other, or an end would be thought rarer than it is.
+        """
         rng = draw_rng(seed, step)
-        start = rng.choice(self.starts, count)
+        start = self.starts[np.searchsorted(self._weights, rng.random(count) * self._weights[-1], side="right")]
         if some := round(eventful * count):
             start[:some] = self.starts[np.searchsorted(self.happens, rng.random(some) * self.happens[-1])]
         return start[:, None] + np.arange(self.length)

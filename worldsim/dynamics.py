@@ -9,7 +9,7 @@ Knows nothing of pixels, samplers or losses.
 
 B batch, T frames, P past frames in the cache, N tokens of a frame, R registers before them, D width, M = R + N,
 C x h x w latents, A actions, L trunk blocks that look back, G key/value heads, E head width, S frames in the log, K
-blocks that look it up, Q memory tokens of a frame.
+blocks that look it up, Q memory tokens of a frame, U numbers that each leaves in the log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worldsim.errors import WorldsimError
 from worldsim.flow import REWARD_BINS
 from worldsim.layers import Block, FourierFeatures, axis_angles, rotate
 from worldsim.memory import Reach, check_reach
-from worldsim.recall import Recall, Remember
+from worldsim.recall import Lookup, Recall, Remember
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,8 @@ class DynamicsConfig:
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
         memory_pack: tokens (rows, columns) in one memory token.
         recall: trunk blocks after which the log is looked up. recall_heads: query heads there.
+        recall_cells: whether the log keeps the cells of its frames too, and the head may copy from what is found there
+            as from the frame before (pointers, Vinyals et al. 2015); it takes a copy_reach, and no memory_pack.
     """
 
     latent_shape: tuple[int, int, int]
@@ -66,6 +68,7 @@ class DynamicsConfig:
     memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
     recall_heads: int = 2
+    recall_cells: bool = False
 
     def __post_init__(self) -> None:
         check_reach(self.memory)
@@ -74,6 +77,8 @@ class DynamicsConfig:
             raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {self.pack[0]}x{self.pack[1]}")
         if any(size % pack for size, pack in zip(self.token_grid, self.memory_pack, strict=True)):
             raise WorldsimError(f"{self.token_grid} tokens do not divide into memory tokens of {self.memory_pack}")
+        if self.recall_cells and not (self.memory and self.copy_reach and self.memory_pack == (1, 1)):
+            raise WorldsimError("recall_cells takes memory, a copy_reach of 1 or more, and a memory_pack of 1 and 1")
 
     @property
     def token_grid(self) -> tuple[int, int]:
@@ -88,7 +93,7 @@ class DynamicsConfig:
     @property
     def gates(self) -> int:
         """Gates of a token: one for each of its numbers, or one for each of its cells and each place to copy from."""
-        places = (2 * self.copy_reach + 1) ** 2
+        places = (2 * self.copy_reach + 1) ** 2 * (1 + self.recall_cells)
         return self.token_width if places == 1 else places * self.pack[0] * self.pack[1]
 
     @property
@@ -98,10 +103,11 @@ class DynamicsConfig:
         return len(self.look_back), self.registers + rows * columns, 2 * self.kv_heads * self.width // self.heads
 
     @property
-    def log_shape(self) -> tuple[int, int, int] | None:
-        """What one frame leaves in the log: (K, Q, 2 E), or None without memory."""
-        (rows, columns), (p, q) = self.token_grid, self.memory_pack
-        return (len(self.recall), rows * columns // (p * q), 2 * self.width // self.heads) if self.memory else None
+    def log_shape(self) -> tuple[int, int] | None:
+        """What one frame leaves in the log: (Q, U), or None without memory."""
+        (rows, columns), (p, q), head_width = self.token_grid, self.memory_pack, self.width // self.heads
+        cells = head_width + self.token_width if self.recall_cells else 0
+        return (rows * columns // (p * q), 2 * len(self.recall) * head_width + cells) if self.memory else None
 
 
 def as_tuples(config: Any) -> Any:
@@ -143,8 +149,11 @@ class Dynamics(nn.Module):
         if config.memory:
             head_width = width // config.heads
             memory_width = config.token_width * config.memory_pack[0] * config.memory_pack[1]
-            self.write = Remember(memory_width, config.actions, width, head_width, len(config.recall))
+            layers, cells = len(config.recall), config.recall_cells
+            self.write = Remember(memory_width, config.actions, width, head_width, layers, cells)
             self.recall = nn.ModuleList(Recall(width, config.recall_heads, head_width) for _ in config.recall)
+            if cells:
+                self.recall_cells = Lookup(width, 1, head_width)
 
         self.noisy_in = nn.Linear(config.token_width, width)
         self.tau = FourierFeatures(width)
@@ -192,11 +201,12 @@ class Dynamics(nn.Module):
             actions: int64 `[B, T]`, the action taken on seeing each of them; A is the null action.
             past: cache entries of the P frames before, oldest first, `[B, P, L, M, 2 G E]`.
             length: int64 `[B]`, how many of the newest entries are real.
-            log: what frames before the first of the T left in the log, `[B, S, K, Q, 2 E]`.
+            log: what frames before the first of the T left in the log, `[B, S, Q, U]`.
             age: int64 `[B, S]`, how many frames before the first of the T; 0 for nothing.
 
         Returns:
-            features of the frames to come `[B, T, M, D]`, and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
+            features of the frames to come `[B, T, M, D]`, with recall_cells followed by the cells that were found for
+            them, `[B, T, M, D + token_width]`; and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
         """
         b, t, _, _ = tokens.shape
         x = torch.cat([self.registers.expand(b, t, -1, -1), self.token_in(tokens)], dim=2)  # [B, T, M, D]
@@ -205,11 +215,12 @@ class Dynamics(nn.Module):
         here, mask = self._frame_positions(t, past, length)
         place = self._here()
         log, age = self._whole_log(tokens, actions, log, age)
+        pair = 2 * self.config.width // self.config.heads  # a key and a value of one recalling layer
         entries = []
         for index, block in enumerate(self.trunk):
             if log is not None and index in self.config.recall:
                 layer = self.config.recall.index(index)
-                x = x + self.recall[layer](x, log[:, :, layer], age, place)
+                x = x + self.recall[layer](x, log[..., layer * pair : (layer + 1) * pair], age, place)
             if index not in self.config.look_back:
                 x = block.within(x.flatten(0, 1), shared.flatten(0, 1), place).unflatten(0, (b, t))
                 continue
@@ -224,7 +235,11 @@ class Dynamics(nn.Module):
             q = rotate(block.attention.queries(inner), self._angles(here[-t:]))
             attended = block.attention.attend(q, rotate(k, self._angles(here)), v, mask)
             x = block.finish(x, attended.unflatten(1, (t, m)), modulation)
-        return self.trunk_norm(x), torch.stack(entries, dim=2)
+        features = self.trunk_norm(x)
+        if log is not None and self.config.recall_cells:
+            found = self.recall_cells(features, log[..., len(self.recall) * pair :], age, place)
+            features = torch.cat([features, found.to(features.dtype)], dim=-1)
+        return features, torch.stack(entries, dim=2)
 
     def remember(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
         """What frames leave in the log, once it is known what became of them.
@@ -233,7 +248,7 @@ class Dynamics(nn.Module):
             before, after: tokens `[..., N, token_width]`. actions: int64 `[...]`, those between them.
 
         Returns:
-            `[..., K, Q, 2 E]`.
+            `[..., Q, U]`.
         """
         here = self._here()[self.config.registers :]
         place = self._memory_tokens(here).unflatten(-1, (-1, here.shape[-1])).mean(-2)
@@ -251,7 +266,7 @@ class Dynamics(nn.Module):
         """The log of the frames before, and what each of the T frames leaves to those after it.
 
         Returns:
-            `[B, S + T, K, Q, 2 E]`, and the age of each as seen from each of the T, `[B, T, S + T]`; less than 1 is not
+            `[B, S + T, Q, U]`, and the age of each as seen from each of the T, `[B, T, S + T]`; less than 1 is not
             looked at.
         """
         if not self.config.memory:
@@ -272,12 +287,13 @@ class Dynamics(nn.Module):
         """Run the head once.
 
         Args:
-            features: of the trunk `[B, M, D]`.
+            features: of the trunk `[B, M, D]`, or with the cells found.
             previous: tokens of the frame before `[B, N, token_width]`, to copy from.
             noisy: tokens of the frame to come at signal level tau `[B, N, token_width]`.
             tau: `[B]`.
         """
         r = self.config.registers
+        features, recalled = features.tensor_split([self.config.width], dim=-1)
         x = torch.cat([features[:, :r], features[:, r:] + self.noisy_in(noisy)], dim=1)
         shared = self.tau_modulation(self.tau(tau))[:, None]  # [B, 1, 6 D]
         angles = self._here()
@@ -288,19 +304,21 @@ class Dynamics(nn.Module):
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
         # A still place is copied in float32 rather than made anew: no drift where nothing happens.
-        return HeadOutput(self._copied(previous.float(), gates) + change, reward, cont[:, 0], state)
+        frames = [previous.float(), *([recalled[:, r:].float()] if self.config.recall_cells else [])]
+        return HeadOutput(self._copied(frames, gates) + change, reward, cont[:, 0], state)
 
-    def _copied(self, previous: Tensor, gates: Tensor) -> Tensor:
-        """What stays of the frame before `[B, N, token_width]`, in its place or a few cells away."""
+    def _copied(self, frames: list[Tensor], gates: Tensor) -> Tensor:
+        """What is taken over of the frame before and of the one recalled, each `[B, N, token_width]`, in its place or a
+        few cells away."""
         reach, (_, h, w) = self.config.copy_reach, self.config.latent_shape
         if not reach:
-            return gates.sigmoid() * previous
+            return gates.sigmoid() * frames[0]
         (p, q), (rows, _) = self.config.pack, self.config.token_grid
         shares = F.pad(gates.unflatten(-1, (-1, p * q)), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
         shares = rearrange(shares, "b (y x) s (p q) -> s b 1 (y p) (x q)", y=rows, p=p)
-        around = F.pad(self.to_latents(previous), (reach,) * 4)
+        padded = [F.pad(self.to_latents(frame), (reach,) * 4) for frame in frames]
         steps = range(2 * reach + 1)
-        places = [around[:, :, i : i + h, j : j + w] for i in steps for j in steps]
+        places = [around[:, :, i : i + h, j : j + w] for around in padded for i in steps for j in steps]
         return self.to_tokens(sum(share * place for share, place in zip(shares, places, strict=True)))
 
     def _angles(self, frames: Tensor) -> Tensor:

@@ -24,3 +24,8 @@ def frame_noise(seed: int, frame: int, draws: int, shape: tuple[int, ...], tempe
     bits = (np.random.Philox(key=[seed, 0], counter=[0, 0, draw, frame]) for draw in range(draws))
     standard = np.stack([np.random.Generator(b).standard_normal(shape, dtype=np.float32) for b in bits])
     return standard * np.float32(temperature)
+
+
+def frame_chance(seed: int, frame: int) -> float:
+    """A number from 0 to below 1 for one frame, every one as likely; not of the stream that its noise comes from."""
+    return float(np.random.Generator(np.random.Philox(key=[seed, 1], counter=[0, 0, 0, frame])).random())

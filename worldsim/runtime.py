@@ -6,7 +6,7 @@
 Knows nothing of rollouts: what to keep from step to step is the session's business.
 
 B batch, T frames, W window, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, S frames
-in the log, K x Q x U what each of them left there.
+in the log, Q x U what each of them left there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class StepOutput(NamedTuple):
         reward: float32 `[B]`, expected.
         cont: float32 `[B]`, probability that play goes on.
         uncertainty: float32 `[B]`, how far the sampler's passes are apart, in standard deviations of a latent.
-        left: float16 `[B, K, Q, U]`, what the frame that was on screen leaves in the log; None without memory.
+        left: float16 `[B, Q, U]`, what the frame that was on screen leaves in the log; None without memory.
     """
 
     entry: np.ndarray
@@ -60,7 +60,7 @@ class Runtime(Protocol):
         latent_shape: (C, h, w).
         entry_shape: (L, M, F).
         reach: which older frames are remembered; () without memory.
-        log_shape: (K, Q, U), what each of them leaves in the log; None without memory.
+        log_shape: (Q, U), what each of them leaves in the log; None without memory.
         draws: arrays of noise a frame.
         digest: names these weights; a snapshot of one world does not fit another.
         starts: where play can begin; None if the runtime was made in memory, without a bundle.
@@ -71,7 +71,7 @@ class Runtime(Protocol):
     latent_shape: tuple[int, int, int]
     entry_shape: tuple[int, int, int]
     reach: Reach
-    log_shape: tuple[int, int, int] | None
+    log_shape: tuple[int, int] | None
     draws: int
     digest: str
     starts: Starts | None
@@ -88,7 +88,7 @@ class Runtime(Protocol):
 
     def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Latents and those of the frames that followed, two of float32 `[B, T, C, h, w]`, and the actions between
-        them, int64 `[B, T]` -> what the frames leave in the log, float16 `[B, T, K, Q, U]`. Only with memory."""
+        them, int64 `[B, T]` -> what the frames leave in the log, float16 `[B, T, Q, U]`. Only with memory."""
 
     def step(
         self,
@@ -107,7 +107,7 @@ class Runtime(Protocol):
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it.
             noise: float32 `[B, draws, C, h, w]`, standard normal.
-            memory: with memory, the log float16 `[B, S, K, Q, U]`, S at least 1, and how many frames before the one on
+            memory: with memory, the log float16 `[B, S, Q, U]`, S at least 1, and how many frames before the one on
                 screen each of it is, int64 `[B, S]`, 0 for nothing.
         """
 

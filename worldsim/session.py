@@ -7,7 +7,7 @@
 Keeping an old state is rewind, stepping it with another action is a branch, `snapshot` of it is a save file. States
 share the cache entries of frames they have both seen. Knows nothing of windows, gymnasium or torch.
 
-B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, K x Q x U what a
+B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, Q x U what a
 frame left in the log.
 """
 
@@ -24,7 +24,7 @@ import safetensors.numpy
 
 from worldsim.errors import WorldsimError
 from worldsim.memory import remembered
-from worldsim.noise import frame_noise
+from worldsim.noise import frame_chance, frame_noise
 from worldsim.runtime import Runtime
 
 
@@ -35,7 +35,7 @@ class State:
     Attributes:
         entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
         length: int64 `[B]`, how many of the newest entries are real for each row.
-        log: what is remembered of older frames, oldest first, each float16 `[B, K, Q, U]`; empty without memory.
+        log: what is remembered of older frames, oldest first, each float16 `[B, Q, U]`; empty without memory.
         logged: int64 `[len(log), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
         number: int64 `[B]`, frames seen before the one on screen.
         latents: float32 `[B, C, h, w]` of the frame on screen.
@@ -71,6 +71,7 @@ class State:
         return len(self.length)
 
 
+RAREST = 0.02  # chance of an end that is drawn; what is less is the error of a network, which adds up in long play
 ROWS = (
     "length",
     "number",
@@ -89,11 +90,13 @@ class Frame(NamedTuple):
         frame: uint8 `[B, H, W, 3]`, read-only.
         reward: float32 `[B]`, expected.
         cont: float32 `[B]`, probability that play goes on.
+        ended: bool `[B]`, whether it ends here, drawn with that probability.
     """
 
     frame: np.ndarray
     reward: np.ndarray
     cont: np.ndarray
+    ended: np.ndarray
 
 
 class Session:
@@ -181,7 +184,9 @@ class Session:
             seed=state.seed,
             uncertainty=made.uncertainty,
         )
-        return new, Frame(made.frame, made.reward, made.cont)
+        chance = [frame_chance(int(s), int(i)) for s, i in zip(new.seed, new.index, strict=True)]
+        ended = (np.array(chance) >= made.cont) & (made.cont <= 1 - RAREST)
+        return new, Frame(made.frame, made.reward, made.cont, ended)
 
     def stack(self, states: Sequence[State]) -> State:
         """Several states as the rows of one; they may have been played for different times."""
@@ -286,7 +291,7 @@ class Session:
         return np.zeros((batch, *self.runtime.entry_shape), np.float16)
 
     def _memory(self, state: State) -> tuple[np.ndarray, ...]:
-        """The log as the runtime takes it, `[B, S, K, Q, U]`, and ages `[B, S]`; nothing without memory."""
+        """The log as the runtime takes it, `[B, S, Q, U]`, and ages `[B, S]`; nothing without memory."""
         if self.runtime.log_shape is None:
             return ()
         if not state.log:

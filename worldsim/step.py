@@ -4,7 +4,7 @@
     noise --head, K passes--> latents --decoder--> frame;  reward and continue from the last pass
 
 B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width D, C x h x w latents, A actions,
-S x K x Q x U the log.
+S x Q x U the log.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class WorldStep(nn.Module):
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it; A is the null action.
             noise: float32 `[B, DRAWS, C, h, w]`, standard normal.
-            log: float16 `[B, S, K, Q, U]`, what is remembered; only of a world with memory, as the next.
+            log: float16 `[B, S, Q, U]`, what is remembered; only of a world with memory, as the next.
             age: int64 `[B, S]`, how many frames before the one on screen; 0 for nothing.
 
         Returns:
@@ -80,7 +80,7 @@ class WorldStep(nn.Module):
             reward: float32 `[B]`, expected.
             cont: float32 `[B]`, probability that play goes on.
             uncertainty: float32 `[B]`, by how much the sampler's passes disagree (see `euler`).
-            left: float16 `[B, K, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
+            left: float16 `[B, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
         previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
@@ -114,7 +114,7 @@ class Remember(nn.Module):
 
     def forward(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
         """Latents and those of the frames that followed, two of `[B, T, C, h, w]`, the actions between them int64
-        `[B, T]` -> float16 `[B, T, K, Q, U]`."""
+        `[B, T]` -> float16 `[B, T, Q, U]`."""
         model = self.dynamics
         return model.remember(model.to_tokens(before), model.to_tokens(after), actions).half()
 

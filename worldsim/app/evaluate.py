@@ -20,7 +20,7 @@ import tyro
 
 from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError, require
-from worldsim.evals import actions, drift, fidelity, motion, report, state, stillness, trust, turn
+from worldsim.evals import actions, drift, events, fidelity, motion, outcome, report, state, stillness, trust, turn
 from worldsim.evals.generated import SessionSimulator, runtime_codec
 from worldsim.evals.probes import Probes, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, check_recording
@@ -68,6 +68,9 @@ class Size:
     still_scenes: int = 6
     still_frames: int = 300
     turns: int = 100
+    outcomes: int = 192
+    games: int = 128
+    game_frames: int = 100
     runs: int = 8
     real_runs: int = 4
     run_frames: int = 1000
@@ -82,6 +85,9 @@ QUICK = Size(
     still_scenes=2,
     still_frames=100,
     turns=20,
+    outcomes=32,
+    games=24,
+    game_frames=50,
     runs=4,
     real_runs=2,
     run_frames=200,
@@ -145,7 +151,9 @@ class Judge:
             with progress("training the state reader, steps", steps) as tick:
                 read_state = train_state_reader(self.recording, self.readers, steps, tick)
         sections, following = self._scenes(read_state)
-        sections += [*self._free(read_action, read_state, following), self.stillness()]
+        sections += [*self._free(read_action, read_state, following), self.outcome(), self.stillness()]
+        if self.probes.events and read_state is not None:
+            sections.append(self.events(read_state))
         if self.probes.turn is not None and read_state is not None:
             sections.append(self.turn(self.probes.turn, read_state))
         return sections
@@ -156,7 +164,7 @@ class Judge:
         scenes = self.footage.draw(self.size.scenes, simulator.context, longest, self.seed)
         n = len(scenes)
         with progress("free-running, frames", n * longest) as tick:
-            free_said = Said(n, longest)
+            free_said = Said(simulator, n, longest)
             free = rollout(simulator, *scenes.past, scenes.future_actions, self.seed, tick, free_said)
         with progress("teacher-forced, frames", n * len(horizons)) as tick:
             forced = fidelity.teacher_forced(simulator, scenes, horizons, tick)
@@ -166,13 +174,72 @@ class Judge:
             sections.append(state.state_error(self.probes.groups, names, read_state, scenes, free, self.codec))
         every = range(1, longest + 1, max(1, longest // TRUSTED))
         with progress("one frame from real ones, frames", n * len(every)) as tick:
-            said = Said(n, len(every))
+            said = Said(simulator, n, len(every))
             next_frames = fidelity.teacher_forced(simulator, scenes, every, tick, said)
         one_frame = trust.Heard(next_frames, scenes.truth[:, every.start - 1 :: every.step], said.uncertainty)
         sections.append(trust.trust(one_frame, trust.Heard(free, scenes.truth, free_said.uncertainty), self.codec))
         with progress("other actions, frames", 2 * n * max(h for h in actions.HORIZONS if h <= longest)) as tick:
             following = actions.following(simulator, scenes, free, len(self.spec.actions), self.seed, tick)
         return sections, following
+
+    def outcome(self) -> Section:
+        """What pays and what ends, one frame from real ones."""
+        footage, context, most = self.footage, self.simulator.context, self.size.outcomes
+        usual = outcome.usual_reward(footage)
+        ends = outcome.sample(footage, footage.terminated, context, most, self.seed)
+        pays = outcome.sample(footage, footage.rewards != usual, context, most, self.seed)
+        said = []
+        for drawn in (ends, pays):
+            n = len(drawn.scenes) if drawn else 0
+            said.append(Said(self.simulator, n, 1))
+            if drawn:
+                with progress("ends and rewards, frames", n) as tick:
+                    scenes = drawn.scenes
+                    rollout(self.simulator, *scenes.past, scenes.future_actions, self.seed, tick, said[-1])
+        return outcome.outcome(ends, said[0].cont[:, 0], pays, said[1].reward[:, 0], usual)
+
+    def events(self, read_state: StateReader) -> Section:
+        """Games that the real world begins, and both go on with."""
+        frames, keys, ended, rewards = self._games()
+        context = self.simulator.context
+        begun = ~ended[:, : context - 1].any(1)
+        frames, keys, ended, rewards = frames[begun], keys[begun], ended[begun], rewards[begun]
+        past, future = (frames[:, :context], keys[:, : context - 1]), keys[:, context - 1 :]
+        said = Said(self.simulator, *future.shape)
+        with progress("generated games, frames", future.size) as tick:
+            generated = rollout(self.simulator, *past, future, self.seed, tick, said)
+        real = self.codec(frames[:, context:]), ended[:, context - 1 :], rewards[:, context - 1 :]
+        return events.events(
+            self.probes.events,
+            self.spec.state_names,
+            read_state,
+            events.Watched.of(*real),
+            events.Watched.of(generated, said.ended, said.reward),
+        )
+
+    def _games(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The real world under random keys that are held a while: frames `[B, m + 1, H, W, 3]`; keys, ended and rewards
+        `[B, m]`, the last frame again and no reward after an end."""
+        from worldsim_envs.real import make_real
+        from worldsim_policies.explorers import StickyExplorer
+
+        b, m = self.size.games, self.simulator.context - 1 + self.size.game_frames
+        env: Any = make_real(self.spec.name, height=self.spec.height, width=self.spec.width)
+        frames = np.empty((b, m + 1, self.spec.height, self.spec.width, 3), np.uint8)
+        keys, ended, rewards = np.empty((b, m), np.int64), np.zeros((b, m), bool), np.zeros((b, m))
+        with progress("real games, frames", b * m) as tick:
+            for row in range(b):
+                explorer = StickyExplorer(len(self.spec.actions), np.random.default_rng([self.seed, row, 3]))
+                frames[row, 0], info = env.reset(seed=2 * FAR + self.seed + row)
+                for t in range(m):
+                    keys[row, t] = explorer(frames[row, t], info)
+                    over = ended[row, :t].any()
+                    frames[row, t + 1] = frames[row, t]
+                    if not over:
+                        frames[row, t + 1], rewards[row, t], ended[row, t], _, info = env.step(keys[row, t])
+                    tick(1)
+        env.close()
+        return frames, keys, ended, rewards
 
     def stillness(self) -> Section:
         """No key pressed, where the recording has such moments."""
@@ -275,14 +342,18 @@ class Judge:
 
 
 class Said:
-    """Notes what a world says of its frames: `uncertainty`, float32 `[N, n]`."""
+    """Notes what a world says of its frames, each `[N, n]`: float32 uncertainty, reward and cont; bool ended."""
 
-    def __init__(self, rows: int, frames: int):
-        self.uncertainty = np.zeros((rows, frames), np.float32)
+    def __init__(self, simulator: SessionSimulator, rows: int, frames: int):
+        self._simulator = simulator
+        self.uncertainty, self.reward, self.cont = (np.zeros((rows, frames), np.float32) for _ in range(3))
+        self.ended = np.zeros((rows, frames), bool)
 
     def __call__(self, rows: slice, t: int, state: State) -> None:
         """As `Note`."""
+        seen = self._simulator.seen
         self.uncertainty[rows, t] = state.uncertainty
+        self.reward[rows, t], self.cont[rows, t], self.ended[rows, t] = seen.reward, seen.cont, seen.ended
 
 
 class Crew:

@@ -18,7 +18,6 @@ from typing import Literal
 
 import numpy as np
 
-from worldsim.app.player import ENDS_BELOW
 from worldsim.bundle import Bundle, open_world, shipped_worlds
 from worldsim.errors import WorldsimError
 from worldsim.runtime import load_runtime
@@ -124,7 +123,7 @@ def play_headless(config: PlayConfig, world: Bundle) -> None:
             state, made = session.step(state, np.array([next(actions)]))
             if video:
                 video.write(made.frame[0])
-            if made.cont[0] < ENDS_BELOW:
+            if made.ended[0]:
                 start = (start + 1) % len(world.starts)
                 state = session.start([start], [config.seed])
     seconds = time.perf_counter() - began

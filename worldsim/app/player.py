@@ -21,7 +21,6 @@ from worldsim.session import Frame, Session
 from worldsim.spec import WorldSpec
 
 KEEPS_UP = 0.95  # of the world's speed
-ENDS_BELOW = 0.5  # probability that play goes on
 
 
 class KeyLatch:
@@ -218,7 +217,7 @@ class Player:
                 if len(self._ready) > self.spec.fps / 2
                 else None
             )
-            ended = view.ended or bool(made.cont[0] < ENDS_BELOW)
+            ended = view.ended or bool(made.ended[0])
             if ended and not view.ended and self._wanted_start is None:
                 self._paused = True
             reward = view.reward + float(made.reward[0])

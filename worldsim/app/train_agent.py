@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class TrainAgentConfig(PPOTraining):
     """Train an agent in a world: worldsim train agent --env worldsim/DoomMaze-v0 --out policies/maze
 
+    Stopped before its end, the same command goes on from OUT.checkpoint, which is written once a minute.
+
     Attributes:
         env: a Gymnasium id of worldsim, generated or real, or the folder of a generated world.
         out: the folder of the policy; curves go beside it, into OUT.curves.
@@ -61,7 +63,7 @@ def train_agent(config: TrainAgentConfig) -> None:
     if size and place.generated:
         raise WorldsimError(f"{config.env} is generated, and has only the size that it learned: leave --size out")
     shape = (size["height"], size["width"]) if size else None
-    curves = config.out.with_name(f"{config.out.name}.curves")
+    curves, checkpoint = (config.out.with_name(f"{config.out.name}.{kind}") for kind in ("curves", "checkpoint"))
     training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
     envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape)
     print(f"Curves: tensorboard --logdir {curves}")
@@ -83,9 +85,10 @@ def train_agent(config: TrainAgentConfig) -> None:
                     kept += 1
                     policy().save(config.out.with_name(f"{config.out.name}-{done}"))
 
-            policy = learn(envs, training, facts, curves, watch)
+            policy = learn(envs, training, facts, curves, watch, checkpoint)
     finally:
         envs.close()
     policy.save(config.out)
+    checkpoint.unlink(missing_ok=True)
     print(f"wrote {config.out}")
     print(f"What it is worth: worldsim eval agent --policy {config.out} --env {config.env}")

@@ -7,7 +7,7 @@ import numpy as np
 from worldsim.evals.simulator import Codec
 from worldsim.memory import context
 from worldsim.runtime import Runtime
-from worldsim.session import Session, State
+from worldsim.session import Frame, Session, State
 
 
 class SessionSimulator:
@@ -15,7 +15,12 @@ class SessionSimulator:
 
     Args:
         shown: how many context frames it is shown; as `worldsim.memory.context` has it if not given.
+
+    Attributes:
+        seen: what the newest step gave besides its frames.
     """
+
+    seen: Frame
 
     def __init__(self, runtime: Runtime, rows: int = 12, shown: int = 0):
         self._session = Session(runtime)
@@ -28,8 +33,8 @@ class SessionSimulator:
 
     def step(self, state: State, actions: np.ndarray) -> tuple[State, np.ndarray]:
         """Generate the next frames."""
-        state, seen = self._session.step(state, actions)
-        return state, seen.frame
+        state, self.seen = self._session.step(state, actions)
+        return state, self.seen.frame
 
 
 def runtime_codec(runtime: Runtime, batch: int = 32) -> Codec:

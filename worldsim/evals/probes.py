@@ -69,6 +69,22 @@ class CounterProbe:
 
 
 @dataclasses.dataclass(frozen=True)
+class EventProbe:
+    """Something that happens by chance, and how often.
+
+    Attributes:
+        key: of its figure. label: what it is, in words.
+        component: of the state, read off frames; "" for ends of play.
+        kind: "level", the mean of the component; "growth", its rise in 1,000 frames; "count", how often in 1,000.
+    """
+
+    key: str
+    label: str
+    component: str
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Target:
     """A figure that must be reached: `figure` is its key, `least` or `most` the limit (one of them)."""
 
@@ -84,6 +100,7 @@ class Probes:
     groups: tuple[StateGroup, ...] = ()
     turn: TurnProbe | None = None
     counter: CounterProbe | None = None
+    events: tuple[EventProbe, ...] = ()
     targets: tuple[Target, ...] = ()
 
 
@@ -124,6 +141,25 @@ PROBES = {
             Target("fidelity.gain_16", least=4.0),
             Target("turn.returned", least=0.80),
             Target("stillness.psnr_300", least=28.0),
+            *EVERY_WORLD,
+        ),
+    ),
+    "doom-take-cover": Probes(
+        groups=(
+            StateGroup("player", ("place",), unit="map units", radius=32.0),
+            StateGroup("monsters in view", ("monsters_seen",)),
+            StateGroup("fireballs in view", ("fireballs_seen",)),
+        ),
+        events=(
+            EventProbe("monsters", "monsters that appear in 1,000 frames", "monsters_seen", "growth"),
+            EventProbe("fireballs", "fireballs in view", "fireballs_seen", "level"),
+            EventProbe("deaths", "deaths in 1,000 frames", "", "count"),
+        ),
+        targets=(
+            Target("events.monsters", most=0.15),
+            Target("events.fireballs", most=0.15),
+            Target("events.deaths", most=0.15),
+            Target("drift.collapsed", most=0.01),
             *EVERY_WORLD,
         ),
     ),

@@ -62,7 +62,8 @@ class Footage:
     """One split of a recording, its actions and states in memory, its frames read on demand.
 
     Attributes:
-        actions: int64 `[M]`; rewards: float32 `[M]`; state: float32 `[M, S]`: of all M frames of the recording.
+        actions: int64 `[M]`; rewards: float32 `[M]`; terminated: bool `[M]`; state: float32 `[M, S]`: of all M frames
+            of the recording.
 
     Raises:
         WorldsimError: if the split has no episode.
@@ -80,6 +81,7 @@ class Footage:
         total = len(recording)
         self.actions = np.asarray(recording.actions[:total]).astype(np.int64)
         self.rewards = np.asarray(recording.rewards[:total])
+        self.terminated = np.asarray(recording.terminated[:total]).astype(bool)
         self.state = np.asarray(recording.state[:total])
 
     def longest(self, context: int) -> int:

@@ -28,6 +28,7 @@ class DynamicsSize:
     memory: Reach = ()
     memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
+    recall_cells: bool = False
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""
@@ -77,6 +78,22 @@ RECIPES = {
         dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
         dynamics_training=DynamicsTraining(
             steps=4900, batch=12, own_from=0.84, own_lead=6, schedule=(0.0, 0.5), state=0.3
+        ),
+    ),
+    "doom-take-cover": Recipe(
+        frames=250_000,
+        tokenizer=TokenizerConfig(channels=8, widths=(64, 128), blocks=1),
+        tokenizer_training=TokenizerTraining(steps=2400, batch=32),
+        dynamics=DynamicsSize(pack=(3, 2)),
+        dynamics_training=DynamicsTraining(
+            steps=4400,
+            batch=8,
+            rate=4e-4,
+            worst=0.2,
+            own_from=0.5,
+            own_lead=32,
+            lost=0.4,
+            state=0.3,
         ),
     ),
 }
