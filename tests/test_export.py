@@ -9,11 +9,14 @@ import onnx
 import pytest
 import safetensors.numpy
 import torch
+import toy
 from tiny import ORIGIN, WINDOW, tiny_clips, tiny_networks, tiny_spec
 
 import worldsim.export
 from worldsim.app.cli import main
+from worldsim.app.export import beginnings
 from worldsim.bundle import GRAPHS, Bundle
+from worldsim.dataset import Windows
 from worldsim.dynamics import Dynamics, DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.export import export_bundle, measure_parity, stored_weights
@@ -152,3 +155,15 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "dynamics.safetensors is cut" in error(recording)
     (run / "dynamics.safetensors").unlink()
     assert "dynamics.safetensors" in error(recording)
+
+
+def test_a_game_that_grows_harder_begins_at_the_beginning(tmp_path):
+    recording = Recording(toy.record(tmp_path / "toy", episodes=40, length=30))
+    windows = Windows(recording.episodes("held-out"), 6)
+    frames, actions = beginnings(recording, windows, 3, 0)
+    assert actions.shape == (3, 5)
+    first = [np.asarray(recording.frames[start : start + 6]) for start, _ in recording.episodes("held-out")]
+    for chosen in frames:
+        assert any(np.array_equal(chosen, begun) for begun in first)
+    assert len(np.unique(frames[:, 0], axis=0)) == 3
+    assert len(beginnings(recording, windows, 99, 0)[0]) == len(first)

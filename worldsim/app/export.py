@@ -67,9 +67,11 @@ def export(config: ExportConfig) -> None:
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
     windows = Windows(recording.episodes("held-out"), context(dynamics.config.window, dynamics.config.memory))
-    frames, actions = choose_starts(recording, windows, config.starts, config.seed)
+    recipe = RECIPES.get(spec.name)
+    choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
+    frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
-    schedule = config.schedule or (RECIPES[spec.name].dynamics_training.schedule if spec.name in RECIPES else SCHEDULE)
+    schedule = config.schedule or (SCHEDULE if recipe is None else recipe.dynamics_training.schedule)
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
     print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule))
     print(f"Play it: python play.py --world {config.out}")
@@ -86,5 +88,20 @@ def choose_starts(recording: Recording, windows: Windows, count: int, seed: int)
         drawn = windows.draw(CANDIDATES, seed, start)
         detail = [np.abs(cv2.Laplacian(recording.frames[int(row[-1])], cv2.CV_32F)).mean() for row in drawn]
         chosen.append(drawn[int(np.argmax(detail))])
+    return _read(recording, chosen)
+
+
+def beginnings(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first frames of up to `count` held-out episodes, for a game that grows harder the longer it is played.
+
+    Returns:
+        what `choose_starts` does.
+    """
+    first = np.intersect1d(windows.starts, [start for start, _ in recording.episodes("held-out")])
+    drawn = np.random.default_rng(seed).permutation(first)[:count]
+    return _read(recording, list(drawn[:, None] + np.arange(windows.length)))
+
+
+def _read(recording: Recording, chosen: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     frames = np.stack([recording.frames[row[0] : row[-1] + 1] for row in chosen])
     return frames, np.stack([recording.actions[row[0] : row[-1]] for row in chosen]).astype(np.int64)

@@ -44,6 +44,7 @@ class Recipe:
     Attributes:
         frames: frames to record at least.
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
+        beginnings: whether play starts where games begin, and not anywhere in them.
     """
 
     frames: int
@@ -51,6 +52,7 @@ class Recipe:
     tokenizer_training: TokenizerTraining
     dynamics: DynamicsSize
     dynamics_training: DynamicsTraining
+    beginnings: bool = False
 
 
 RECIPES = {
@@ -86,15 +88,16 @@ RECIPES = {
         tokenizer_training=TokenizerTraining(steps=2400, batch=32),
         dynamics=DynamicsSize(pack=(3, 2)),
         dynamics_training=DynamicsTraining(
-            steps=4400,
+            steps=3200,
             batch=8,
             rate=4e-4,
             worst=0.2,
             own_from=0.5,
-            own_lead=32,
+            own_lead=12,
             lost=0.4,
             state=0.3,
         ),
+        beginnings=True,
     ),
 }
 
