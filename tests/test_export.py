@@ -22,7 +22,7 @@ from worldsim.errors import WorldsimError
 from worldsim.export import export_bundle, measure_parity, stored_weights
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.runtime import OnnxRuntime
-from worldsim.step import WorldStep
+from worldsim.step import WorldStep, example_inputs
 from worldsim.torch_runtime import TorchRuntime, world_step
 from worldsim.train.checkpoint import save_model
 
@@ -115,11 +115,12 @@ def run(tmp_path: Path) -> Path:
 def test_export_from_the_command_line(run, capsys, monkeypatch):
     out, recording = run.parent / "world", run.parent / "recording"
     arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
-    arguments += ["--schedule", "0"]
+    arguments += ["--schedule", "0", "--spread", "1.25"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
     world = Bundle(out)
+    assert world_step(world).spread == 1.25
     assert world.configs["schedule"] == [0.0] and world.origin == {**ORIGIN, "frames": 90}
     ((start, end),) = Recording(recording).episodes("held-out")
     held_out = Recording(recording).frames[start:end]
@@ -150,6 +151,7 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "'small' at 32x16" in error(small_recording)
     assert "--starts" in error(recording, "--starts", "0")
     assert "rise from 0" in error(recording, "--schedule", "0.5")
+    assert "spread -1 of the noise" in error(recording, "--spread", "-1")
     assert "no recording at" in error(run.parent / "nowhere")
     (run / "dynamics.safetensors").write_bytes((run / "dynamics.safetensors").read_bytes()[:1000])
     assert "dynamics.safetensors is cut" in error(recording)
@@ -167,3 +169,12 @@ def test_a_game_that_grows_harder_begins_at_the_beginning(tmp_path):
         assert any(np.array_equal(chosen, begun) for begun in first)
     assert len(np.unique(frames[:, 0], axis=0)) == 3
     assert len(beginnings(recording, windows, 99, 0)[0]) == len(first)
+
+
+def test_a_spread_is_noise_of_that_deviation():
+    plain, wide = (WorldStep(*tiny_networks(memory=()), (0.0, 0.4), spread).eval() for spread in (1.0, 1.25))
+    *inputs, noise = example_inputs(plain, 2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        here, there, other = plain(*inputs, 1.25 * noise), wide(*inputs, noise), plain(*inputs, noise)
+    torch.testing.assert_close(here[1], there[1])
+    assert (here[1] - other[1]).abs().max() > 1e-3

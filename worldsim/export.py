@@ -12,6 +12,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
+import math
 import statistics
 import time
 import warnings
@@ -73,6 +74,7 @@ def export_bundle(
     actions: np.ndarray,
     origin: Mapping[str, Any],
     schedule: Sequence[float] = SCHEDULE,
+    spread: float = 1.0,
 ) -> Parity:
     """Write a playable world, whole or not at all.
 
@@ -84,18 +86,21 @@ def export_bundle(
         actions: int64 `[n, T-1]`, those taken between them.
         origin: {"source", "licence", ...} of what was learned from.
         schedule: the sampler's signal levels.
+        spread: of its noise, see `WorldStep`.
 
     Returns:
         what was measured on the graphs that were written.
 
     Raises:
-        WorldsimError: if the networks are not of this world, the schedule does not rise, a graph differs from torch, or
-            `out` can't be written.
+        WorldsimError: if the networks are not of this world, the schedule does not rise, the spread is below 0, a graph
+            differs from torch, or `out` can't be written.
     """
     if list(schedule) != sorted(set(schedule)) or not schedule or schedule[0] != 0 or schedule[-1] >= 1:
         raise WorldsimError(f"schedule {tuple(schedule)} does not rise from 0 to below 1, as in (0, 0.15, 0.4, 0.7)")
+    if not 0 <= spread < math.inf:
+        raise WorldsimError(f"spread {spread:g} of the noise: give 0 or more; 1 is what the network was trained with")
     weights = stored_weights(WorldStep(tokenizer, dynamics))
-    step = WorldStep(copy.deepcopy(tokenizer), copy.deepcopy(dynamics), schedule).eval()
+    step = WorldStep(copy.deepcopy(tokenizer), copy.deepcopy(dynamics), schedule, spread).eval()
     step.load_state_dict({name: torch.from_numpy(w).float() for name, w in weights.items()})
     step.requires_grad_(False)
     runtime = TorchRuntime(step, spec)
@@ -109,6 +114,7 @@ def export_bundle(
                 "tokenizer": dataclasses.asdict(tokenizer.config),
                 "dynamics": dataclasses.asdict(config),
                 "schedule": list(schedule),
+                "spread": spread,
             },
             sizes={
                 "window": config.window,

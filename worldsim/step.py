@@ -46,11 +46,20 @@ def next_tokens(
 
 
 class WorldStep(nn.Module):
-    """Generate the next frame."""
+    """Generate the next frame.
 
-    def __init__(self, tokenizer: Tokenizer, dynamics: Dynamics, schedule: Sequence[float] = SCHEDULE):
+    Args:
+        tokenizer, dynamics: of the world.
+        schedule: signal levels that the sampler visits.
+        spread: standard deviation of the noise that a frame starts from. 1 is what the network was trained with; a few
+            passes of it are shy of what seldom happens, and a little more than 1 makes that as frequent as it was.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, dynamics: Dynamics, schedule: Sequence[float] = SCHEDULE, spread: float = 1.0
+    ):
         super().__init__()
-        self.tokenizer, self.dynamics, self.schedule = tokenizer, dynamics, tuple(schedule)
+        self.tokenizer, self.dynamics, self.schedule, self.spread = tokenizer, dynamics, tuple(schedule), spread
 
     def forward(
         self,
@@ -83,7 +92,7 @@ class WorldStep(nn.Module):
             left: float16 `[B, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
-        previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
+        previous, noisy = model.to_tokens(latents), self.spread * model.to_tokens(noise[:, 0])
         entry, output, uncertainty = next_tokens(
             model, self.schedule, cache, length, previous, actions, noisy, log, age
         )

@@ -30,6 +30,8 @@ class ExportConfig:
         starts: how many places to begin at.
         seed: of the choice of starts.
         schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
+        spread: standard deviation of the sampler's noise; the recipe's if not given. `worldsim eval` says whether
+            things happen as often as they should.
     """
 
     run: tyro.conf.Positional[Path]
@@ -38,6 +40,7 @@ class ExportConfig:
     starts: int = 12
     seed: int = 0
     schedule: tuple[float, ...] = ()
+    spread: float | None = None
 
 
 def export(config: ExportConfig) -> None:
@@ -72,8 +75,9 @@ def export(config: ExportConfig) -> None:
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
     schedule = config.schedule or (SCHEDULE if recipe is None else recipe.dynamics_training.schedule)
+    spread = config.spread if config.spread is not None else 1.0 if recipe is None else recipe.spread
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
-    print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule))
+    print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule, spread))
     print(f"Play it: python play.py --world {config.out}")
 
 

@@ -44,6 +44,7 @@ class Recipe:
     Attributes:
         frames: frames to record at least.
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
+        spread: standard deviation of the noise in play, see `worldsim.step.WorldStep`.
         beginnings: whether play starts where games begin, and not anywhere in them.
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     tokenizer_training: TokenizerTraining
     dynamics: DynamicsSize
     dynamics_training: DynamicsTraining
+    spread: float = 1.0
     beginnings: bool = False
 
 
