@@ -99,6 +99,7 @@ RECIPES = {
             lost=0.4,
             state=0.3,
         ),
+        spread=1.2,
         beginnings=True,
     ),
 }
