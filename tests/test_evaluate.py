@@ -80,7 +80,7 @@ def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, 
     assert "free-running PSNR at 16" in shown and "read as the action given" in shown and "Targets" not in shown
     found = json.loads((out / "eval.json").read_text())
     names = [section["name"] for section in found["sections"]]
-    assert names == ["fidelity", "trust", "actions", "drift", "motion", "stillness"]
+    assert names == ["fidelity", "trust", "actions", "drift", "motion", "outcome", "stillness"]
     assert found["facts"]["weights"] == Bundle(world).digest
     html = (out / "eval.html").read_text("utf-8")
     assert html.count("data:image/png;base64,") > 8
@@ -158,7 +158,8 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, 
     config = evaluate.EvalConfig(str(tiny_world), path, seed=1)
     judge = evaluate.Judge(bundle, Recording(path), config, SMALL)
     sections = {section.name: section for section in judge.sections()}
-    assert list(sections) == ["fidelity", "state", "trust", "actions", "drift", "motion", "stillness", "turn"]
+    names = ["fidelity", "state", "trust", "actions", "drift", "motion", "outcome", "stillness", "turn"]
+    assert list(sections) == names
     keys = {figure.key for section in sections.values() for figure in section.figures}
     assert {"state.place_16", "state.place_kept", "turn.returned"} <= keys
     assert (tmp_path / "waves.readers").is_dir()
