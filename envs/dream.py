@@ -45,6 +45,7 @@ class Play:
         doubt: float64 `[N]`, uncertainty of all frames since the last real one, summed up.
         cont: float64 `[N]`, probability that play goes on, 1 after a reset.
         ended: bool `[N]`, whether it did not, drawn with that probability.
+        ood: float64 `[N]`, how unlike what the world learned from the frame is; None where nobody asked.
     """
 
     state: State
@@ -54,6 +55,7 @@ class Play:
     doubt: np.ndarray
     cont: np.ndarray
     ended: np.ndarray
+    ood: np.ndarray | None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Play:
         return self
@@ -68,6 +70,8 @@ class Play:
             "continue": self.cont,
             "return": self.total,
         }
+        if self.ood is not None:
+            seen["ood"] = self.ood
         return {name: values.copy() for name, values in seen.items()}
 
 
@@ -100,6 +104,8 @@ class Dream:
         max_episode_steps: an episode is truncated after so many; None for never.
         temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
         most_doubt: an episode is truncated once its doubt is larger; None for never.
+        ood: say of each frame how unlike what the world learned from it is; each is encoded again for that.
+        most_ood: the same, and an episode is truncated once that is larger; None for never.
 
     Attributes:
         world: the spec; without `state_names`, for nobody knows a generated world's exact state.
@@ -120,13 +126,16 @@ class Dream:
         max_episode_steps: int | None = None,
         temperature: float = 1.0,
         most_doubt: float | None = None,
+        ood: bool = False,
+        most_ood: float | None = None,
     ):
         if split not in SPLITS:
             raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
         if max_episode_steps is not None and max_episode_steps < 1:
             raise WorldsimError(f"max_episode_steps {max_episode_steps}: give 1 or more, or None for no end")
-        if most_doubt is not None and not most_doubt > 0:
-            raise WorldsimError(f"most_doubt {most_doubt}: give a number above 0, or None for no end")
+        for name, most in (("most_doubt", most_doubt), ("most_ood", most_ood)):
+            if most is not None and not most > 0:
+                raise WorldsimError(f"{name} {most}: give a number above 0, or None for no end")
         bundle = open_world(world)
         self.world, self.origin = dataclasses.replace(bundle.spec, state_names=()), bundle.origin
         self._opened = (
@@ -138,9 +147,12 @@ class Dream:
             max_episode_steps,
             temperature,
             most_doubt,
+            ood,
+            most_ood,
         )
         self._digest = bundle.digest
         self._most, self._most_doubt = max_episode_steps or sys.maxsize, most_doubt or math.inf
+        self._ood, self._most_ood = ood or most_ood is not None, most_ood or math.inf
         self._session = Session(load_runtime(bundle, runtime, device), temperature)
         self.starts = len(bundle.starts)
         self._recording: Recording | None = None
@@ -169,7 +181,8 @@ class Dream:
         chosen = [own if start is None else int(start) for start, (_, own) in zip(starts, drawn, strict=True)]
         blank = np.zeros(len(drawn))
         state, running = self._begin(chosen, seeds), np.zeros(len(drawn), bool)
-        return Play(state, np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)), running)
+        ood = blank if self._ood else None
+        return Play(state, np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)), running, ood)
 
     def step(self, play: Play, actions: np.ndarray) -> Play:
         """Generate the next frame of every row, all in one step of the network.
@@ -179,12 +192,14 @@ class Dream:
         """
         state, seen = self._session.step(play.state, actions)
         reward = seen.reward.astype(np.float64)
-        doubt = play.doubt + state.uncertainty
-        return Play(state, play.start, reward, play.total + reward, doubt, seen.cont.astype(np.float64), seen.ended)
+        doubt, cont = play.doubt + state.uncertainty, seen.cont.astype(np.float64)
+        ood = self._session.ood(state).astype(np.float64) if self._ood else None
+        return Play(state, play.start, reward, play.total + reward, doubt, cont, seen.ended, ood)
 
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""
-        return play.ended, (play.state.index >= self._most) | (play.doubt > self._most_doubt)
+        truncated = (play.state.index >= self._most) | (play.doubt > self._most_doubt)
+        return play.ended, truncated if play.ood is None else truncated | (play.ood > self._most_ood)
 
     def put(self, play: Play, rows: np.ndarray, other: Play) -> Play:
         """A play in which the rows that the mask `rows`, bool `[N]`, names are those of another one."""
@@ -192,10 +207,10 @@ class Dream:
         for row, state in zip(np.flatnonzero(rows), others, strict=True):
             states[row] = state
         merged = {}
-        for name in ("start", "reward", "total", "doubt", "cont", "ended"):
+        for name in ("start", "reward", "total", "doubt", "cont", "ended", *(("ood",) if self._ood else ())):
             merged[name] = getattr(play, name).copy()
             merged[name][rows] = getattr(other, name)
-        return Play(self._session.stack(states), **merged)
+        return Play(self._session.stack(states), **{"ood": None, **merged})
 
     def clone(self, play: Play, chance: Sequence[np.random.Generator]) -> Clone:
         """A play and its generators, kept."""
@@ -221,7 +236,8 @@ class Dream:
             )
         if len(clone.play.state) != rows:
             raise WorldsimError(f"this state has {len(clone.play.state)} rows, the environment {rows}")
-        return clone.play, [copy.deepcopy(rng) for rng in clone.chance]
+        ood = self._session.ood(clone.play.state).astype(np.float64) if self._ood else None
+        return dataclasses.replace(clone.play, ood=ood), [copy.deepcopy(rng) for rng in clone.chance]
 
     def _begin(self, starts: list[int], seeds: list[int]) -> State:
         if self._recording is None:

@@ -34,7 +34,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     of a row that is being reset is ignored, but still has to be one.
 
     Args:
-        world, runtime, device, recording, split, temperature, most_doubt: as for `GeneratedEnv`.
+        world, runtime, device, recording, split, temperature, most_doubt, ood, most_ood: as for `GeneratedEnv`.
         num_envs: N.
         render_mode: "rgb_array" or None; a vector has no window.
         max_episode_steps: truncate an episode after so many; None for never.
@@ -59,6 +59,8 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         temperature: float = 1.0,
         most_doubt: float | None = None,
+        ood: bool = False,
+        most_ood: float | None = None,
     ):
         modes = [mode.value for mode in AutoresetMode]
         if num_envs < 1:
@@ -67,7 +69,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise WorldsimError(f"no render_mode {render_mode!r} of many worlds; there are rgb_array and None")
         if autoreset_mode not in (*AutoresetMode, *modes):
             raise WorldsimError(f"no autoreset_mode {autoreset_mode!r}; there are {', '.join(modes)}")
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, most_doubt)
+        self._dream = Dream(
+            world, runtime, device, recording, split, max_episode_steps, temperature, most_doubt, ood, most_ood
+        )
         self.world, self.origin = self._dream.world, self._dream.origin
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)

@@ -251,7 +251,10 @@ def test_who_says_when_it_goes_wrong_is_trusted(scenes: Scenes):
     said, noise = first.astype(np.float32), rng.random(first.shape).astype(np.float32)
     for words, low, high in ((said, 1.0, 1.0), (noise, 0.2, 0.8)):
         heard = trust.Heard(frames, scenes.truth, words), trust.Heard(run, scenes.truth, words)
-        section = trust.trust(*heard, toy.codec)
+        told = trust.Unlike(words * 0.5, np.array([0.1, 0.2]), np.array([0.3, 0.15]))
+        section = trust.trust(*heard, told, toy.codec)
+        assert values(section)["trust.ood_auroc"] == 0.75
+        assert section.tables[1].rows[2][0] == "ood"
         assert low <= values(section)["trust.uncertainty_auroc"] <= high
         assert low <= values(section)["trust.doubt_auroc"] or words is noise
         assert section.tables[1].rows[-1][1] == f"{lost.mean():.0%}"

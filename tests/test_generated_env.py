@@ -11,8 +11,9 @@ import pytest
 from contract import WorldContract
 from tiny import STARTS
 
-from worldsim.bundle import Bundle
+from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError
+from worldsim.runtime import load_runtime
 from worldsim_envs import GENERATED, IDS
 from worldsim_envs.generated import GeneratedEnv
 
@@ -104,6 +105,27 @@ class TestGenerated(WorldContract):
         assert [short.step(1)[3] for _ in range(4)] == [False, False, True, True]
         with pytest.raises(WorldsimError, match="most_doubt 0: give a number above 0"):
             gym.make(self.gym_id, disable_env_checker=True, most_doubt=0)
+
+    def test_ood_is_how_much_a_frame_changes_when_encoded_again_and_can_end_an_episode(self, env, tiny_world):
+        watched = GeneratedEnv(tiny_world, ood=True)
+        assert "ood" not in env.reset(seed=3)[1] and watched.reset(seed=3)[1]["ood"] == 0
+        runtime, said = load_runtime(open_world(tiny_world)), []
+        for _ in range(4):
+            kept = watched.clone_state()
+            frame, *_, info = watched.step(np.int64(1))
+            again = runtime.encode(frame[None, None])[0, 0]
+            latents = watched.clone_state().play.state.latents[0]
+            assert info["ood"] == pytest.approx(np.sqrt(((again - latents) ** 2).mean()), rel=1e-5) and info["ood"] > 0
+            said.append(info["ood"])
+        assert watched.restore_state(kept)[1]["ood"] == pytest.approx(said[2])
+        env.restore_state(kept)
+        assert "ood" not in env.step(np.int64(1))[-1]
+        most = float(np.sort(said)[2:].mean())
+        strict = GeneratedEnv(tiny_world, most_ood=most)
+        strict.reset(seed=3)
+        assert [strict.step(np.int64(1))[3] for _ in said] == [own > most for own in said]
+        with pytest.raises(WorldsimError, match="most_ood -1: give a number above 0"):
+            GeneratedEnv(tiny_world, most_ood=-1)
 
     def test_step_before_reset_is_refused(self, tiny_world):
         with pytest.raises(gym.error.ResetNeeded):

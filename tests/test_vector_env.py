@@ -127,8 +127,8 @@ def assert_close(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_a_batch_is_its_singles_in_gymnasium_s_own_vector(tiny_world, mode):
     """Observations, rewards, ends and infos, through several episodes of each row."""
-    batch = GeneratedVectorEnv(tiny_world, 4, max_episode_steps=5, autoreset_mode=mode)
-    single = GeneratedEnv(tiny_world, max_episode_steps=5)
+    batch = GeneratedVectorEnv(tiny_world, 4, max_episode_steps=5, autoreset_mode=mode, ood=True)
+    single = GeneratedEnv(tiny_world, max_episode_steps=5, ood=True)
     others = [pickle.loads(pickle.dumps(single)) for _ in range(3)]
     sync = SyncVectorEnv([lambda env=env: env for env in (single, *others)], autoreset_mode=mode)
     for one, other in zip(batch.reset(seed=3), sync.reset(seed=3), strict=True):

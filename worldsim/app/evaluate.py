@@ -21,7 +21,7 @@ import tyro
 from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import actions, drift, events, fidelity, motion, outcome, report, state, stillness, trust, turn
-from worldsim.evals.generated import SessionSimulator, runtime_codec
+from worldsim.evals.generated import SessionSimulator, runtime_codec, runtime_ood
 from worldsim.evals.probes import Probes, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, check_recording
 from worldsim.evals.section import Section
@@ -35,6 +35,7 @@ from worldsim.spec import WorldSpec
 if TYPE_CHECKING:
     from worldsim.evals.reader import ActionReader, StateReader
 
+UNLIKE = 4  # real frames of a scene that are turned upside down, to see whether the world finds that odd
 TRUSTED = 24  # frames of a scene that are generated from real ones, to see whether the world knows when it errs
 FAR = 10**6  # seeds of real play from here on were never recorded
 
@@ -128,7 +129,7 @@ class Judge:
         self.spec, self.size, self.seed = bundle.spec, size, config.seed
         self.probes: Probes = probes_of(bundle.spec)
         runtime = load_runtime(bundle, config.runtime)
-        self.simulator, self.codec = SessionSimulator(runtime), runtime_codec(runtime)
+        self.simulator, self.codec, self.ood = SessionSimulator(runtime), runtime_codec(runtime), runtime_ood(runtime)
         self.recording, self.footage = recording, Footage(recording)
         self.readers = recording.path.with_name(f"{recording.path.name}.readers")
         self.horizons = fidelity.horizons_within(min(size.longest, self.footage.longest(self.simulator.context)))
@@ -164,7 +165,7 @@ class Judge:
         scenes = self.footage.draw(self.size.scenes, simulator.context, longest, self.seed)
         n = len(scenes)
         with progress("free-running, frames", n * longest) as tick:
-            free_said = Said(simulator, n, longest)
+            free_said = Said(simulator, n, longest, ood=True)
             free = rollout(simulator, *scenes.past, scenes.future_actions, self.seed, tick, free_said)
         with progress("teacher-forced, frames", n * len(horizons)) as tick:
             forced = fidelity.teacher_forced(simulator, scenes, horizons, tick)
@@ -177,7 +178,10 @@ class Judge:
             said = Said(simulator, n, len(every))
             next_frames = fidelity.teacher_forced(simulator, scenes, every, tick, said)
         one_frame = trust.Heard(next_frames, scenes.truth[:, every.start - 1 :: every.step], said.uncertainty)
-        sections.append(trust.trust(one_frame, trust.Heard(free, scenes.truth, free_said.uncertainty), self.codec))
+        real = np.concatenate(scenes.truth[:, :: max(1, longest // UNLIKE)])
+        unlike = trust.Unlike(free_said.ood, self.ood(real), self.ood(np.ascontiguousarray(real[:, ::-1])))
+        free_run = trust.Heard(free, scenes.truth, free_said.uncertainty)
+        sections.append(trust.trust(one_frame, free_run, unlike, self.codec))
         with progress("other actions, frames", 2 * n * max(h for h in actions.HORIZONS if h <= longest)) as tick:
             following = actions.following(simulator, scenes, free, len(self.spec.actions), self.seed, tick)
         return sections, following
@@ -342,11 +346,12 @@ class Judge:
 
 
 class Said:
-    """Notes what a world says of its frames, each `[N, n]`: float32 uncertainty, reward and cont; bool ended."""
+    """Notes what a world says of its frames, each `[N, n]`: float32 uncertainty, reward, cont and, if asked, ood; bool
+    ended."""
 
-    def __init__(self, simulator: SessionSimulator, rows: int, frames: int):
-        self._simulator = simulator
-        self.uncertainty, self.reward, self.cont = (np.zeros((rows, frames), np.float32) for _ in range(3))
+    def __init__(self, simulator: SessionSimulator, rows: int, frames: int, ood: bool = False):
+        self._simulator, self._ood = simulator, ood
+        self.uncertainty, self.reward, self.cont, self.ood = (np.zeros((rows, frames), np.float32) for _ in range(4))
         self.ended = np.zeros((rows, frames), bool)
 
     def __call__(self, rows: slice, t: int, state: State) -> None:
@@ -354,6 +359,8 @@ class Said:
         seen = self._simulator.seen
         self.uncertainty[rows, t] = state.uncertainty
         self.reward[rows, t], self.cont[rows, t], self.ended[rows, t] = seen.reward, seen.cont, seen.ended
+        if self._ood:
+            self.ood[rows, t] = self._simulator.ood(state)
 
 
 class Crew:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from worldsim.evals.simulator import Codec
@@ -35,6 +37,25 @@ class SessionSimulator:
         """Generate the next frames."""
         state, self.seen = self._session.step(state, actions)
         return state, self.seen.frame
+
+    def ood(self, state: State) -> np.ndarray:
+        """How unlike what the world learned from its newest frames are, float32 `[B]`."""
+        return self._session.ood(state)
+
+
+def runtime_ood(runtime: Runtime) -> Callable[[np.ndarray], np.ndarray]:
+    """How unlike what a world of ours learned from frames are, as `Session.ood` has it: uint8 `[N, H, W, 3]` -> `[N]`,
+    each as if it had been generated from its latents."""
+
+    def ood(frames: np.ndarray) -> np.ndarray:
+        apart = []
+        for frame in frames:
+            latents = runtime.encode(frame[None, None])
+            again = runtime.encode(runtime.decode(latents))
+            apart.append(float(np.sqrt(np.square(again - latents).mean())))
+        return np.array(apart)
+
+    return ood
 
 
 def runtime_codec(runtime: Runtime, batch: int = 32) -> Codec:

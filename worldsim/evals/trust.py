@@ -31,6 +31,20 @@ class Heard(NamedTuple):
     uncertainty: np.ndarray
 
 
+class Unlike(NamedTuple):
+    """How unlike what the world learned from frames are, by its own word.
+
+    Attributes:
+        free: float `[N, n]`, of a free run.
+        real: float `[M]`, of real frames that it never saw, encoded and decoded.
+        turned: float `[M]`, of the same frames, upside down.
+    """
+
+    free: np.ndarray
+    real: np.ndarray
+    turned: np.ndarray
+
+
 def auroc(score: np.ndarray, positive: np.ndarray) -> float:
     """The chance that a positive has a higher score than a negative, ties counting half; NaN without both."""
     from scipy.stats import rankdata
@@ -42,12 +56,13 @@ def auroc(score: np.ndarray, positive: np.ndarray) -> float:
     return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def trust(one_frame: Heard, free: Heard, codec: Codec) -> Section:
+def trust(one_frame: Heard, free: Heard, unlike: Unlike, codec: Codec) -> Section:
     """Whether uncertain frames are wrong ones.
 
     Args:
         one_frame: each generated from real frames.
         free: free-running.
+        unlike: "ood", of the same free run.
     """
     scenes, n = free.uncertainty.shape
     some = free.truth[:, :: max(1, n // 4)]
@@ -56,7 +71,9 @@ def trust(one_frame: Heard, free: Heard, codec: Codec) -> Section:
         "trust",
         "Does it know when it is wrong?",
         f"The {scenes} scenes of fidelity. Uncertainty is by how much the sampler's passes differ; doubt is the sum "
-        f"of it since the last real frame. Of {one_frame.uncertainty.size} frames generated from real ones, those with "
+        f"of it since the last real frame; ood is by how much a frame's latents differ from those of the picture they "
+        f"become: held-out frames must have less of it than the same {len(unlike.real)} upside down. "
+        f"Of {one_frame.uncertainty.size} frames generated from real ones, those with "
         f"the largest error count as wrong; of free runs of {n} frames, those whose PSNR is d dB below the "
         f"encode-decode ceiling of {ceiling:.1f} dB. AUROC: the chance that a wrong frame has a higher "
         "score than a right one; 0.5 is a guess.",
@@ -68,7 +85,8 @@ def trust(one_frame: Heard, free: Heard, codec: Codec) -> Section:
     psnr = metrics.psnr(free.frames, free.truth)  # [N, n]
     wrong = {f"wrong by > {d:g} dB": psnr < ceiling - d for d in WRONG}
     doubt, steps = np.cumsum(free.uncertainty, axis=1), np.arange(1, n + 1)
-    scores = {"doubt": doubt, "frames since the last real one": np.broadcast_to(steps, psnr.shape)}
+    counted = np.broadcast_to(steps, psnr.shape)
+    scores = {"doubt": doubt, "frames since the last real one": counted, "ood": unlike.free}
     drifted = _table("Free-running: AUROC", scores, wrong)
 
     section.tables.extend([known, drifted])
@@ -78,9 +96,14 @@ def trust(one_frame: Heard, free: Heard, codec: Codec) -> Section:
     column = 1 + WRONG.index(JUDGED_WRONG)
     beside = f"of counting frames {other[column]:.3f}"
     section.figures.append(Figure("trust.doubt_auroc", label, own[column], reference=beside))
+    told = auroc(np.concatenate([unlike.real, unlike.turned]), np.repeat([False, True], len(unlike.real)))
+    medians = f"median {np.median(unlike.turned):.2f} against {np.median(unlike.real):.2f}"
+    section.figures.append(
+        Figure("trust.ood_auroc", "AUROC of ood, upside down or held-out frames", told, reference=medians)
+    )
     lines = {"PSNR below the ceiling": (steps, (ceiling - psnr).mean(0))}
     section.curves.append(Curves("Further from the truth", "frames since the last real one", "dB", lines, log_x=True))
-    lines = {"doubt": (steps, doubt.mean(0))}
+    lines = {"doubt": (steps, doubt.mean(0)), "ood x 10": (steps, 10 * unlike.free.mean(0))}
     section.curves.append(Curves("Doubt", "frames since the last real one", "standard deviations", lines, log_x=True))
     return section
 
