@@ -102,7 +102,7 @@ class Dream:
         recording: begin anywhere in these episodes, instead of at the world's own starts.
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: an episode is truncated after so many; None for never.
-        temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
+        temperature: of the noise that a frame starts from, 0 or more; 1 is what the world was exported with.
         most_doubt: an episode is truncated once its doubt is larger; None for never.
         ood: say of each frame how unlike what the world learned from it is; each is encoded again for that.
         most_ood: the same, and an episode is truncated once that is larger; None for never.
@@ -199,7 +199,7 @@ class Dream:
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""
         truncated = (play.state.index >= self._most) | (play.doubt > self._most_doubt)
-        return play.ended, truncated if play.ood is None else truncated | (play.ood > self._most_ood)
+        return play.ended.copy(), truncated if play.ood is None else truncated | (play.ood > self._most_ood)
 
     def put(self, play: Play, rows: np.ndarray, other: Play) -> Play:
         """A play in which the rows that the mask `rows`, bool `[N]`, names are those of another one."""

@@ -18,6 +18,15 @@ from worldsim.train import checkpoint
 EVERY = 60.0  # seconds between two
 
 
+def frames_played(path: Path) -> int:
+    """Of the training whose file this is; 0 if there is none.
+
+    Raises:
+        WorldsimError: if it is cut.
+    """
+    return int(checkpoint.read(path)[1]["steps"]) if path.exists() else 0
+
+
 class Unfinished:
     """The file of a training, read if it is there.
 

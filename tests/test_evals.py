@@ -176,7 +176,8 @@ def test_teacher_forcing_forgives_what_free_running_does_not(scenes: Scenes):
 def test_rare_frames_are_drawn_and_weighed(footage: Footage):
     rare = footage.rewards > 0
     sample = outcome.sample(footage, rare, 3, 20, 0)
-    assert sample is not None and sample.rare.sum() == 20 and len(sample.rare) == 40
+    assert sample is not None and sample.rare.sum() == 20 and len(sample.rare) == 20 + 20 * outcome.OTHERS
+    assert len(np.unique(sample.scenes.lasts)) == len(sample.rare)
     came = sample.scenes.rewards[:, 2] > 0
     np.testing.assert_array_equal(came, sample.rare)
     real = np.concatenate([rare[start + 2 : end - 1] for start, end in footage.spans])

@@ -17,7 +17,7 @@ from worldsim.app.bench import CALLS
 from worldsim.app.cli import main
 from worldsim.bundle import Bundle, open_world
 from worldsim.evals import probes
-from worldsim.evals.probes import CounterProbe, Probes, StateGroup, TurnProbe
+from worldsim.evals.probes import CounterProbe, EventProbe, Probes, StateGroup, TurnProbe
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import WorldSpec
 
@@ -26,6 +26,9 @@ SMALL = evaluate.Size(
     still_scenes=2,
     still_frames=12,
     turns=4,
+    outcomes=4,
+    games=4,
+    game_frames=8,
     runs=2,
     real_runs=2,
     run_frames=35,
@@ -164,6 +167,61 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, 
     assert {"state.place_16", "state.place_kept", "turn.returned"} <= keys
     assert (tmp_path / "waves.readers").is_dir()
     assert "the counter does not change whenever y jumps" in sections["motion"].notes[-1]
+
+
+class CountingGame:
+    """Frames and rewards tell how many steps were played. It ends after a number of them that hangs on the seed."""
+
+    def __init__(self, spec: WorldSpec):
+        self._spec = spec
+
+    def reset(self, seed: int) -> tuple[np.ndarray, dict[str, int]]:
+        self._steps, self._most = 0, 12 + 5 * (seed % 4)
+        return self._frame(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, int]]:
+        self._steps += 1
+        return self._frame(), float(self._steps), self._steps == self._most, False, {}
+
+    def close(self) -> None:
+        pass
+
+    def _frame(self) -> np.ndarray:
+        return np.full((self._spec.height, self._spec.width, 3), self._steps, np.uint8)
+
+
+def test_games_go_on_where_the_real_world_left_them(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    spec = tiny.tiny_spec()
+    bundle = open_world(tiny_world)
+    bundle.spec = dataclasses.replace(bundle.spec, state_names=STATE)
+    path = record(tmp_path / "waves", bundle.spec)
+    judge = evaluate.Judge(bundle, Recording(path), evaluate.EvalConfig(str(tiny_world), path), SMALL)
+    monkeypatch.setattr("worldsim_envs.real.make_real", lambda name, **size: CountingGame(spec))
+    judge.probes = dataclasses.replace(judge.probes, events=(EventProbe("ends", "ends", "", "count"),))
+    context, m = judge.simulator.context, judge.simulator.context - 1 + SMALL.game_frames
+    most = np.array([12, 17, 22, 27])  # 2 * FAR is a multiple of four
+
+    frames, keys, ended, rewards = judge._games()
+    steps = np.minimum(np.arange(m + 1), most[:, None])
+    np.testing.assert_array_equal(frames[:, :, 0, 0, 0], steps)
+    np.testing.assert_array_equal(ended, np.arange(1, m + 1) == most[:, None])
+    np.testing.assert_array_equal(rewards, np.where(steps[:, 1:] > steps[:, :-1], steps[:, 1:], 0))
+    assert set(keys.ravel().tolist()) == {0, 1, 2}
+
+    played, judged = [], []
+    reset, step, judge_events = judge.simulator.reset, judge.simulator.step, evaluate.events.events
+    monkeypatch.setattr(judge.simulator, "reset", lambda *past: (played.append(past), reset(*past))[1])
+    monkeypatch.setattr(judge.simulator, "step", lambda state, now: (played.append(now), step(state, now))[1])
+    monkeypatch.setattr(evaluate.events, "events", lambda *args: (judged.append(args), judge_events(*args))[1])
+    section = judge.events(lambda frames: np.zeros((*frames.shape[:2], len(STATE))))
+    begun = most > context - 1
+    (seen, taken, _), *following = played
+    np.testing.assert_array_equal(seen, frames[begun, :context])
+    np.testing.assert_array_equal(np.column_stack([taken, *following]), keys[begun])
+    real = judged[0][3]
+    np.testing.assert_array_equal(real.ended, ended[begun, context - 1 :])
+    np.testing.assert_array_equal(real.rewards[:, 0], np.full(begun.sum(), context))
+    assert [figure.key for figure in section.figures] == ["events.ends", "events.imagined"]
 
 
 def test_what_a_recording_never_shows_is_noted(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -126,6 +126,13 @@ def test_first_and_last_frames_are_drawn_as_often_as_others():
     np.testing.assert_allclose(seen[[0, 59, 60, 84, 85, 299]], np.median(seen), rtol=0.15)
 
 
+def test_the_last_frame_is_taught_as_often_as_others_when_a_window_has_a_lead():
+    windows = Windows([(0, 100), (100, 132), (132, 400)], 32, taught=20)
+    taught = np.concatenate([windows.draw(500, 0, step)[:, -20:].ravel() for step in range(80)])
+    seen = np.bincount(taught, minlength=400) / len(taught) * 400
+    np.testing.assert_allclose(seen[[12, 99, 112, 131, 144, 399]], np.median(seen[40:60]), rtol=0.2)
+
+
 def test_clips_are_drawn_by_what_happens_in_them() -> None:
     change = np.zeros(1000, np.float32)
     change[:500] = 1.0

@@ -56,9 +56,16 @@ class Windows:
         spans: (start, end) of the episodes.
         length: frames of a window.
         change: how much happens in each frame of the recording, for draws by it.
+        taught: how many frames at the end of a window are learned from; all if not given.
     """
 
-    def __init__(self, spans: list[tuple[int, int]], length: int, change: np.ndarray | None = None):
+    def __init__(
+        self,
+        spans: list[tuple[int, int]],
+        length: int,
+        change: np.ndarray | None = None,
+        taught: int | None = None,
+    ):
         starts = [np.arange(a, b - length + 1) for a, b in spans if b - a >= length]
         if not starts:
             longest = max((b - a for a, b in spans), default=0)
@@ -68,7 +75,7 @@ class Windows:
         weight = np.ones(len(self.starts))
         last = np.cumsum([len(s) for s in starts]) - 1
         for edge in (last, last - [len(s) - 1 for s in starts]):
-            weight[edge] += length - 1
+            weight[edge] = length if taught is None else taught
         self._weights = np.cumsum(weight)
         if change is not None:
             total = np.cumsum(np.concatenate([[0.0], change.astype(np.float64)]))
@@ -79,8 +86,9 @@ class Windows:
         """Frame indices `[count, length]` of `count` random windows; a share `eventful` of them by what happens in the
         last frames.
 
-        The first and the last window of an episode come `length` times as often as the others: they alone hold its
-        first and last frame, which must be seen as often as any other, or an end would be thought rarer than it is.
+        The first and the last window of an episode come `taught` times as often as the others: they alone teach the
+        first and the last frame that can be taught, which must be seen as often as others, or an end would be thought
+        rarer than it is. (Those near them are seen up to twice as often.)
         """
         rng = draw_rng(seed, step)
         start = self.starts[np.searchsorted(self._weights, rng.random(count) * self._weights[-1], side="right")]

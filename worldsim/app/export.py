@@ -69,7 +69,8 @@ def export(config: ExportConfig) -> None:
                 f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
-    windows = Windows(recording.episodes("held-out"), context(dynamics.config.window, dynamics.config.memory))
+    spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
+    windows = Windows(spans, context(dynamics.config.window, dynamics.config.memory))
     recipe = RECIPES.get(spec.name)
     choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
@@ -87,9 +88,11 @@ def choose_starts(recording: Recording, windows: Windows, count: int, seed: int)
     Returns:
         frames uint8 `[count, T, H, W, 3]` and actions int64 `[count, T-1]`.
     """
+    from worldsim.dataset import draw_rng
+
     chosen = []
     for start in range(count):
-        drawn = windows.draw(CANDIDATES, seed, start)
+        drawn = draw_rng(seed, start).choice(windows.starts, CANDIDATES)[:, None] + np.arange(windows.length)
         detail = [np.abs(cv2.Laplacian(recording.frames[int(row[-1])], cv2.CV_32F)).mean() for row in drawn]
         chosen.append(drawn[int(np.argmax(detail))])
     return _read(recording, chosen)

@@ -53,6 +53,7 @@ def train_agent(config: TrainAgentConfig) -> None:
     """
     require("torch", "rl")
     from worldsim_policies.learned import POLICY
+    from worldsim_policies.unfinished import frames_played
 
     if min(config.num_envs - 1, config.episode_steps, config.keep) < 0:
         raise WorldsimError("num-envs is 1 or more, episode-steps and keep are 0 or more")
@@ -74,9 +75,10 @@ def train_agent(config: TrainAgentConfig) -> None:
         "episode_steps": steps,
     }
     every = math.ceil(config.steps / (config.keep + 1))
-    kept = 0
+    before = frames_played(checkpoint)
+    kept = before // every
     try:
-        with ProgressBar(f"{place.name}: frames", config.steps) as bar:
+        with ProgressBar(f"{place.name}: frames", config.steps, before) as bar:
 
             def watch(done: int, length: float, policy: Callable[[], Policy]) -> None:
                 nonlocal kept

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worldsim.errors import WorldsimError
 from worldsim.evals.scenes import Footage, Scenes
 from worldsim.evals.section import Curves, Figure, Section, Table
 from worldsim.evals.trust import auroc
+from worldsim.session import RAREST
 
+OTHERS = 10  # frames before nothing unusual, for each before an event
 BINS = np.array([0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])  # of a probability; ends are rare
 
 
@@ -32,21 +33,22 @@ class Sample(NamedTuple):
 
 
 def sample(footage: Footage, rare: np.ndarray, context: int, count: int, seed: int) -> Sample | None:
-    """Up to `count` frames before the event and as many before none; None if it never came, or always did.
+    """Up to `count` frames before the event and `OTHERS` times as many before none, each frame as likely as any other
+    of its kind; None if it never came, or always did.
 
     Args:
         rare: bool `[M]`, whether the event came with the action taken on each frame of the recording.
     """
-    parts, weights = [], []
-    for what in (rare, ~rare):
-        try:
-            parts.append(footage.draw(count, context, 1, seed, what))
-        except WorldsimError:
+    rng = np.random.default_rng(seed)
+    frames = np.concatenate([np.arange(start + context - 1, end - 1) for start, end in footage.spans])
+    lasts, weights = [], []
+    for kind, most in ((frames[rare[frames]], count), (frames[~rare[frames]], OTHERS * count)):
+        if not len(kind):
             return None
-        possible = sum(int(what[start + context - 1 : end - 1].sum()) for start, end in footage.spans)
-        weights.append(np.full(len(parts[-1]), possible / len(parts[-1])))
-    both = footage.scenes(np.concatenate([p.lasts for p in parts]) - context + 1, context, context + 1)
-    return Sample(both, np.arange(len(both)) < len(parts[0]), np.concatenate(weights))
+        lasts.append(rng.permutation(kind)[:most])
+        weights.append(np.full(len(lasts[-1]), len(kind) / len(lasts[-1])))
+    scenes = footage.scenes(np.concatenate(lasts) - context + 1, context, context + 1)
+    return Sample(scenes, np.arange(len(scenes)) < len(lasts[0]), np.concatenate(weights))
 
 
 def usual_reward(footage: Footage) -> float:
@@ -99,12 +101,14 @@ def _ends(section: Section, ends: Sample, said: np.ndarray) -> None:
         Table("Probability of an end", ("said", "frames", "share of play, %", "said, %", "came, %"), rows)
     )
     expected, came = (1000 * float(np.average(values, weights=ends.weight)) for values in (said, ends.rare))
+    drawn = 1000 * float(np.average(np.where(said >= RAREST, said, 0), weights=ends.weight))
+    beside = f"real play {came:.2f}; {drawn:.2f} of it likely enough to be drawn in play"
     auc = auroc(said, ends.rare)
     section.figures.extend(
         [
             Figure("outcome.end_auroc", "AUROC of ends", auc, reference=f"{int(ends.rare.sum())} ends"),
             Figure("outcome.end_calibration", "calibration error of ends", error, "%"),
-            Figure("outcome.ends", "ends expected in 1,000 frames", expected, reference=f"real play {came:.2f}"),
+            Figure("outcome.ends", "ends expected in 1,000 frames", expected, "", _interval(1000 * said, ends), beside),
         ]
     )
     said_share, came_share = (np.array([row[i] for row in rows]) / 100 for i in (3, 4))
@@ -125,3 +129,14 @@ def _rewards(section: Section, pays: Sample, said: np.ndarray, usual: float) -> 
             Figure("outcome.reward", "reward expected in a frame", expected, reference=f"real play {real:.3f}"),
         ]
     )
+
+
+def _interval(values: np.ndarray, drawn: Sample) -> tuple[float, float]:
+    """Bootstrap interval of the mean over play, 95%: each kind is drawn again by itself."""
+    rng, means = np.random.default_rng(0), np.zeros(1000)
+    for kind in (drawn.rare, ~drawn.rare):
+        own = values[kind]
+        again = own[rng.integers(len(own), size=(len(means), len(own)))].mean(1)
+        means += again * drawn.weight[kind].sum() / drawn.weight.sum()
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

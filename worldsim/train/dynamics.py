@@ -158,7 +158,7 @@ def train_dynamics(
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
     most_lead = max(0, min(training.own_lead, longest - training.length))
-    windows = {room: Windows(episodes, training.length + room, change) for room in (0, most_lead)}
+    windows = {room: Windows(episodes, training.length + room, change, training.length) for room in (0, most_lead)}
     watch = Watch(recording, tokenizer, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
