@@ -29,7 +29,7 @@ from worldsim.evals import (
 from worldsim.evals.probes import PROBES, CounterProbe, EventProbe, StateGroup, Target, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
-from worldsim.evals.simulator import CopyLast, Simulator, play, rollout
+from worldsim.evals.simulator import CopyLast, Simulator, look, play, rollout
 from worldsim.recording import Recording
 from worldsim_envs.real import make_real
 
@@ -259,6 +259,20 @@ def test_who_says_when_it_goes_wrong_is_trusted(scenes: Scenes):
         assert low <= values(section)["trust.uncertainty_auroc"] <= high
         assert low <= values(section)["trust.doubt_auroc"] or words is noise
         assert section.tables[1].rows[-1][1] == f"{lost.mean():.0%}"
+
+
+def test_play_that_has_ended_begins_again(footage: Footage):
+    starts = footage.draw(2, 3, 0, 1)
+    perfect = toy.Perfect()
+
+    def renew(state, t):
+        return look(perfect, *starts.past, np.arange(2)) if t == 9 else state
+
+    seen, taken = play(perfect, *starts.past, explorer, 12, renew=renew)
+    begun = toy.read(starts.frames[:, -1])
+    once = np.stack([toy.advance(s, int(a))[0] for s, a in zip(begun, taken[:, 10], strict=True)])
+    np.testing.assert_allclose(toy.read(seen[:, 11]), once, atol=0.5)
+    assert np.abs(toy.read(seen[:, 10]) - begun).max() > 1  # the frame of the end is still seen
 
 
 def test_rollout_in_batches_is_rollout_in_one(scenes: Scenes):

@@ -17,8 +17,10 @@ from worldsim.app.bench import CALLS
 from worldsim.app.cli import main
 from worldsim.bundle import Bundle, open_world
 from worldsim.evals import probes
+from worldsim.evals.generated import SessionSimulator
 from worldsim.evals.probes import CounterProbe, EventProbe, Probes, StateGroup, TurnProbe
 from worldsim.recording import Episode, Recording, RecordingWriter
+from worldsim.runtime import load_runtime
 from worldsim.spec import WorldSpec
 
 SMALL = evaluate.Size(
@@ -167,6 +169,20 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, 
     assert {"state.place_16", "state.place_kept", "turn.returned"} <= keys
     assert (tmp_path / "waves.readers").is_dir()
     assert "the counter does not change whenever y jumps" in sections["motion"].notes[-1]
+
+
+def test_rows_of_a_world_are_put_into_another_state(tiny_world: Path):
+    simulator = SessionSimulator(load_runtime(open_world(tiny_world)))
+    frames, actions = tiny.tiny_clips(3, simulator.context)
+    state = simulator.reset(frames, actions[:, : simulator.context - 1], np.arange(3))
+    later = simulator.step(simulator.step(state, np.zeros(3, int))[0], np.ones(3, int))[0]
+    ended = np.array([False, True, False])
+    mixed = simulator.put(
+        later, ended, simulator.reset(frames[1:2], actions[1:2, : simulator.context - 1], np.array([9]))
+    )
+    assert mixed.index.tolist() == [2, 0, 2] and mixed.seed.tolist() == [0, 9, 2]
+    following = simulator.step(mixed, np.full(3, 2))[1]
+    np.testing.assert_array_equal(following[[0, 2]], simulator.step(later, np.full(3, 2))[1][[0, 2]])
 
 
 class CountingGame:

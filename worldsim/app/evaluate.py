@@ -25,7 +25,7 @@ from worldsim.evals.generated import SessionSimulator, runtime_codec, runtime_oo
 from worldsim.evals.probes import Probes, TurnProbe, probes_of
 from worldsim.evals.scenes import Footage, check_recording
 from worldsim.evals.section import Section
-from worldsim.evals.simulator import Tick, play, rollout
+from worldsim.evals.simulator import Tick, look, play, rollout
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.runtime import load_runtime
@@ -279,8 +279,18 @@ class Judge:
             real, real_actions, walls = self._real_play(read_state, tick)
         crew = Crew(self.spec, runs, self.seed, read_state, walls)
         scenes = self.footage.draw(runs, context, 0, self.seed)
+
+        def renew(state: State, t: int) -> State:
+            """What has ended begins again where it began, as a game does, and goes another way."""
+            ended = self.simulator.seen.ended
+            if not ended.any():
+                return state
+            past, taken = (part[ended] for part in scenes.past)
+            seeds = self.seed + (t + 1) * len(scenes) + np.flatnonzero(ended)
+            return self.simulator.put(state, ended, look(self.simulator, past, taken, seeds))
+
         with progress("free run under the explorer, frames", len(scenes) * frames) as tick:
-            generated, taken = play(self.simulator, *scenes.past, crew, frames, self.seed, tick)
+            generated, taken = play(self.simulator, *scenes.past, crew, frames, self.seed, tick, renew)
 
         clips = self.footage.draw(8 * self.size.scenes, 16, 0, self.seed)
         agreement = actions.agreement(

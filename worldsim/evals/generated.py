@@ -38,6 +38,11 @@ class SessionSimulator:
         state, self.seen = self._session.step(state, actions)
         return state, self.seen.frame
 
+    def put(self, state: State, rows: np.ndarray, other: State) -> State:
+        """A state in which the rows that the mask `rows`, bool `[B]`, names are those of another one."""
+        states, others = self._session.split(state), iter(self._session.split(other))
+        return self._session.stack([next(others) if new else own for new, own in zip(rows, states, strict=True)])
+
     def ood(self, state: State) -> np.ndarray:
         """How unlike what the world learned from its newest frames are, float32 `[B]`."""
         return self._session.ood(state)

@@ -14,6 +14,7 @@ import numpy as np
 
 Tick = Callable[[int], None]  # told how many frames were generated
 Note = Callable[[slice, int, Any], None]  # told of rows, and what state they are in after how many frames
+Renew = Callable[[Any, int], Any]  # given a state after how many frames, the state to go on from
 
 
 class Simulator(Protocol):
@@ -67,6 +68,11 @@ def silent(frames: int) -> None:
     """A tick that tells nobody."""
 
 
+def onward(state: Any, t: int) -> Any:
+    """Goes on with the same state."""
+    return state
+
+
 def unnoted(rows: slice, t: int, state: Any) -> None:
     """A note that nobody takes."""
 
@@ -109,8 +115,12 @@ def play(
     steps: int,
     seed: int = 0,
     tick: Tick = silent,
+    renew: Renew = onward,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run free from a context with a policy that sees what is generated. All rows at once; arguments as for `rollout`.
+
+    Args:
+        renew: begins rows again in which play has ended; the frame of the end is still seen.
 
     Returns:
         frames uint8 `[N, steps + 1, H, W, 3]`, the first the last of the context; actions int64 `[N, steps]`.
@@ -122,6 +132,7 @@ def play(
     for t in range(steps):
         taken[:, t] = policy(seen[:, t])
         state, seen[:, t + 1] = simulator.step(state, taken[:, t])
+        state = renew(state, t)
         tick(len(frames))
     return seen, taken
 
