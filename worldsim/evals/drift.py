@@ -48,7 +48,7 @@ def drift(generated: np.ndarray, real: np.ndarray, gallery: np.ndarray, codec: C
         "drift",
         "A long free run",
         f"{len(generated)} held-out starts, {n - 1} free-running frames under the explorer, which sees the "
-        f"generated frames only; beside "
+        f"generated frames only, and what ends begins again; beside "
         f"{len(real)} runs of {real.shape[1] - 1} frames of the real world under the same explorer, its frames "
         f"after encoding and decoding.",
     )
