@@ -142,6 +142,20 @@ def test_clips_are_drawn_by_what_happens_in_them() -> None:
     assert (last[:200] < 708).all() and (last[200:] > 708).any()
 
 
+def test_clips_are_drawn_by_unusual_rewards(recording: Recording, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING)
+    clips = LatentClips(recording, tokenizer, tmp_path)
+    clips.rewards = np.full(len(recording), 4.0, np.float32)
+    clips.rewards[[100, 433]] = 0.0
+    happened = clips.unusual_rewards()
+    assert np.flatnonzero(happened).tolist() == [101, 434]  # the frames that came with them
+    last = Windows(recording.episodes("train"), 12, happened).draw(50, 0, 0, eventful=1.0)[:, -1]
+    assert np.isin(last, [*range(101, 109), *range(434, 442)]).all() and len(set(last)) > 6
+    training = dataclasses.replace(TRAINING, eventful=0.5, events="reward")
+    with pytest.raises(WorldsimError, match="nothing happens in it that clips could be drawn by"):
+        train_dynamics(recording, tokenizer, tmp_path, SIZE.config(recording, TOKENIZER), training)
+
+
 def test_it_learns(recording: Recording, tmp_path: Path) -> None:
     """Some seconds are enough to say where the square goes better than copying does, and only with the true action."""
     steps = dataclasses.replace(TOKENIZER_TRAINING, steps=150, batch=16, rate=3e-3, mask=0.0)

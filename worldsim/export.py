@@ -86,7 +86,7 @@ def export_bundle(
         actions: int64 `[n, T-1]`, those taken between them.
         origin: {"source", "licence", ...} of what was learned from.
         schedule: the sampler's signal levels.
-        spread: of its noise, see `WorldStep`.
+        spread: of what may come, see `worldsim.sampler.euler`.
 
     Returns:
         what was measured on the graphs that were written.
@@ -98,7 +98,7 @@ def export_bundle(
     if list(schedule) != sorted(set(schedule)) or not schedule or schedule[0] != 0 or schedule[-1] >= 1:
         raise WorldsimError(f"schedule {tuple(schedule)} does not rise from 0 to below 1, as in (0, 0.15, 0.4, 0.7)")
     if not 0 <= spread < math.inf:
-        raise WorldsimError(f"spread {spread:g} of the noise: give 0 or more; 1 is what the network was trained with")
+        raise WorldsimError(f"spread {spread:g} of what may come: give 0 or more; 1 is what the network says")
     weights = stored_weights(WorldStep(tokenizer, dynamics))
     step = WorldStep(copy.deepcopy(tokenizer), copy.deepcopy(dynamics), schedule, spread).eval()
     step.load_state_dict({name: torch.from_numpy(w).float() for name, w in weights.items()})

@@ -104,9 +104,8 @@ class Session:
 
     Args:
         runtime: of the world.
-        temperature: of all frames to come: the noise that each starts from is multiplied by it, beyond the world's own
-            `spread`. 1 is what the world was exported with; less makes chance tamer, more makes it wilder. Not part of
-            a state.
+        temperature: of all frames to come: the standard deviation of the noise that each starts from. What the world
+            learned is 1; less makes chance tamer, more makes it wilder. Not part of a state.
 
     Raises:
         WorldsimError: if it is below 0, or not finite.

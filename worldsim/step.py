@@ -33,6 +33,7 @@ def next_tokens(
     noise: Tensor,
     log: Tensor | None = None,
     age: Tensor | None = None,
+    spread: float = 1.0,
 ) -> tuple[Tensor, HeadOutput, Tensor]:
     """The next frame in tokens `[B, N, D]`, from the frame before it and noise of the same shape; the rest as in
     `WorldStep.forward`.
@@ -41,7 +42,11 @@ def next_tokens(
         the cache entry of the frame before, float16 `[B, L, M, F]`, the head's output, and its uncertainty `[B]`.
     """
     features, entries = model.look(previous[:, None], actions[:, None], cache, length, log, age)
-    output, uncertainty = euler(lambda noisy, tau: model.denoise(features[:, 0], previous, noisy, tau), noise, schedule)
+
+    def denoise(noisy: Tensor, tau: Tensor) -> HeadOutput:
+        return model.denoise(features[:, 0], previous, noisy, tau)
+
+    output, uncertainty = euler(denoise, noise, schedule, spread)
     return entries[:, 0].half(), output, uncertainty
 
 
@@ -51,8 +56,7 @@ class WorldStep(nn.Module):
     Args:
         tokenizer, dynamics: of the world.
         schedule: signal levels that the sampler visits.
-        spread: standard deviation of the noise that a frame starts from. 1 is what the network was trained with; a few
-            passes of it are shy of what seldom happens, and a little more than 1 makes that as frequent as it was.
+        spread: see `euler`; 1 is what the network says, a little more makes what seldom happens as frequent as it was.
     """
 
     def __init__(
@@ -92,9 +96,9 @@ class WorldStep(nn.Module):
             left: float16 `[B, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
-        previous, noisy = model.to_tokens(latents), self.spread * model.to_tokens(noise[:, 0])
+        previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
         entry, output, uncertainty = next_tokens(
-            model, self.schedule, cache, length, previous, actions, noisy, log, age
+            model, self.schedule, cache, length, previous, actions, noisy, log, age, self.spread
         )
         latents = model.to_latents(output.clean)
         frame = to_frames(self.tokenizer.decode(latents))

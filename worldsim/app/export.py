@@ -30,7 +30,7 @@ class ExportConfig:
         starts: how many places to begin at.
         seed: of the choice of starts.
         schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
-        spread: standard deviation of the sampler's noise; the recipe's if not given. `worldsim eval` says whether
+        spread: above 1, what seldom happens comes more often; the recipe's if not given. `worldsim eval` says whether
             things happen as often as they should.
     """
 

@@ -102,6 +102,12 @@ class LatentClips:
             change[start + 1 : start + len(part)] = np.square(np.diff(part, axis=0)).mean((1, 2, 3))
         return change
 
+    def unusual_rewards(self) -> np.ndarray:
+        """Which frames came with another reward than the one that comes most often: float32 `[frames]`."""
+        rewards, counts = np.unique(self.rewards, return_counts=True)
+        unusual = self.rewards != rewards[counts.argmax()]
+        return np.concatenate([[False], unusual[:-1]]).astype(np.float32)
+
     def log(self, now: np.ndarray, reach: Reach) -> Log:
         """What is remembered at the frames `now` `[B]` of those before them, in latents `[B, S, C, h, w]`."""
         begin = self.begins[now][:, None]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +45,8 @@ class DynamicsTraining:
         own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
         lost: error of a generated latent cell from which on its token teaches nothing (see `lost_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
-        eventful: share of clips drawn by how much changes in their last frames, the others at random.
+        eventful: share of clips drawn by what happens in their last frames, the others at random.
+        events: what that is: "change", how much the latents change; "reward", another reward than usual.
         null_action: share of clips whose actions are hidden.
         state: weight of naming the exact state, where the recording has one.
     """
@@ -63,6 +65,7 @@ class DynamicsTraining:
     lost: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
+    events: Literal["change", "reward"] = "change"
     null_action: float = 0.1
     state: float = 0.1
     seed: int = 0
@@ -154,7 +157,13 @@ def train_dynamics(
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     clips = LatentClips(recording, tokenizer, out)
-    change = clips.change() if training.eventful else None
+    change = None
+    if training.eventful:
+        change = clips.change() if training.events == "change" else clips.unusual_rewards()
+        if not change.any():
+            raise WorldsimError(
+                f'{recording.path}: nothing happens in it that clips could be drawn by; train without "eventful"'
+            )
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
     most_lead = max(0, min(training.own_lead, longest - training.length))

@@ -44,7 +44,7 @@ class Recipe:
     Attributes:
         frames: frames to record at least.
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
-        spread: standard deviation of the noise in play, see `worldsim.step.WorldStep`.
+        spread: of what may come, in play, see `worldsim.sampler.euler`.
         beginnings: whether play starts where games begin, and not anywhere in them.
     """
 
@@ -90,16 +90,17 @@ RECIPES = {
         tokenizer_training=TokenizerTraining(steps=2400, batch=32),
         dynamics=DynamicsSize(pack=(3, 2)),
         dynamics_training=DynamicsTraining(
-            steps=3200,
+            steps=5800,
             batch=8,
             rate=4e-4,
             worst=0.2,
-            own_from=0.5,
+            own_from=0.6,
             own_lead=12,
             lost=0.4,
+            schedule=(0.0, 0.2, 0.4, 0.6, 0.8),
             state=0.3,
         ),
-        spread=1.2,
+        spread=1.5,
         beginnings=True,
     ),
 }
