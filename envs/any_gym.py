@@ -19,7 +19,12 @@ from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 from worldsim_envs.world_env import WorldEnv
 
-HOMES = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # who registers ids that begin so
+# Who registers ids that begin so, and how that is installed.
+HOMES = {
+    "ALE/": ("ale_py", "'.[atari]'"),
+    "MiniGrid-": ("minigrid", "minigrid"),
+    "BabyAI-": ("minigrid", "minigrid"),
+}
 LONGEST_SIDE, SIDE_UNIT = 128, 16  # of a frame whose size nobody chose
 IDLE = ("noop", "no-op", "nop", "idle", "stand", "stay", "wait", "none", "done")
 ARROWS = {"up": "ArrowUp", "forward": "ArrowUp", "down": "ArrowDown", "left": "ArrowLeft", "right": "ArrowRight"}
@@ -102,16 +107,16 @@ class GymWorld(WorldEnv):
 
 
 def _make(gym_id: str) -> gym.Env[Any, Any]:
-    module = next((home for start, home in HOMES.items() if gym_id.startswith(start)), None)
+    module, package = next((home for start, home in HOMES.items() if gym_id.startswith(start)), ("", ""))
     try:
         if module:
             importlib.import_module(module)
+    except ImportError as error:
+        raise WorldsimError(f"{gym_id} needs {module} ({error}). Run: pip install {package}") from error
+    try:
         return gym.make(gym_id, render_mode="rgb_array", disable_env_checker=True)
-    except gym.error.UnregisteredEnv as error:
-        raise WorldsimError(
-            f"no world {gym_id!r}: {str(error).rstrip('.')}. "
-            f"If a package registers it, name that too: 'package:{gym_id}'."
-        ) from error
+    except gym.error.UnregisteredEnv:
+        raise
     except (gym.error.Error, ImportError) as error:
         raise WorldsimError(f"{gym_id} can't be made: {error}") from error
     except (TypeError, ValueError) as error:

@@ -6,6 +6,9 @@ import dataclasses
 import importlib
 from typing import Any
 
+import gymnasium as gym
+
+from worldsim.errors import WorldsimError
 from worldsim_envs.world_env import WorldEnv
 
 
@@ -51,7 +54,13 @@ def make_real(name: str, **options: Any) -> WorldEnv:
         return world
     from worldsim_envs.any_gym import GymWorld
 
-    return GymWorld(name, **options)
+    try:
+        return GymWorld(name, **options)
+    except gym.error.UnregisteredEnv as error:
+        raise WorldsimError(
+            f"no world {name!r}: there are {', '.join(REAL)}, and all of Gymnasium's ids ({str(error).rstrip('.')}). "
+            f"If a package registers it, name that too: 'package:{name}'."
+        ) from error
 
 
 def rules_of(world: str) -> RealWorld:

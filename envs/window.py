@@ -5,6 +5,7 @@ Knows only frames and keys; pygame is imported when it is needed.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,8 +39,12 @@ class Window:
 
         if self._screen is None:
             scale = max(1, SCALE_TO // min(frame.shape[:2]))
+            asked = os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER")
             try:
                 pygame.display.init()
+                if pygame.display.get_driver() == "offscreen" and not asked:  # where SDL draws if it finds no display
+                    pygame.display.quit()
+                    raise pygame.error("none found")
                 self._screen = pygame.display.set_mode((frame.shape[1] * scale, frame.shape[0] * scale))
             except pygame.error as error:
                 raise WorldsimError(

@@ -319,6 +319,15 @@ def test_calibration_prints_the_threshold_s_neighbours(capsys):
     assert run("eval", "permanence", "calibrate", "--world", "hideaway", "--seeds", "1") == 0
     shown = capsys.readouterr().out
     assert "frozen at 32" in shown and "recall, real" in shown and "codec" not in shown
+    assert run("eval", "permanence", "calibrate", "--world", "hideaway", "--seeds", "0") == 2
+    assert "--seeds 0 must be at least 1" in capsys.readouterr().err
+
+
+def test_an_export_leaves_other_folders_alone(tmp_path: Path, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    assert run("eval", "permanence", "export", "--world", "hideaway", "--out", tmp_path) == 2
+    assert "holds something that is not an export" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 # training data

@@ -89,6 +89,9 @@ def test_torch_is_the_reference(play):
         (("--headless", "--frames", "0"), "--frames 0"),
         (("--frames", "5"), "for --headless"),
         (("--seed", "-1"), "--seed -1"),
+        (("--seed", str(2**64)), "give 0 to 2**64 - 1"),
+        (("--headless", "--record", "x.gif"), "no video goes by that suffix"),
+        (("--headless", "--record", ""), "it is a folder"),
         (("--headless", "--record", "no/such/folder/out.mp4"), "No such file or directory"),
     ],
 )

@@ -124,6 +124,9 @@ def test_a_world_that_nobody_prepared(tmp_path, capsys):
         (["record", "Pendulum-v1", "--out", "x"], "discrete"),
         (["record", "CartPole-v1", "--out", "x", "--size", "64"], "WIDTHxHEIGHT"),
         (["record", "CartPole-v1", "--out", "x", "--frames", "0"], "at least 1"),
+        (["record", "CartPole-v1", "--out", "x", "--size", "33x17"], "multiples of 8 up to 1024, as in 32x16"),
+        (["record", "CartPole-v1", "--out", "x", "--size", "100000x64"], "as in 1024x64"),
+        (["record", "doom-maz", "--out", "x"], "there are atari-freeway, doom-maze"),
         (["record", "doom-maze", "--out", "x", "--size", "64x64"], "4:3"),
         (["inspect", "nothing"], "no recording at nothing"),
         (["fly"], "no command 'fly'"),
@@ -135,6 +138,20 @@ def test_user_errors_are_one_line_and_exit_2(tmp_path, monkeypatch, capsys, argu
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("gym_id", "module", "way_out"),
+    [
+        ("ALE/Boxing-v5", "ale_py", "pip install '.[atari]'"),
+        ("MiniGrid-Empty-5x5-v0", "minigrid", "pip install minigrid"),
+    ],
+)
+def test_a_missing_package_of_a_game_is_named(tmp_path, monkeypatch, capsys, gym_id, module, way_out):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["record", gym_id, "--out", str(tmp_path / "x")]) == 2
+    error = capsys.readouterr().err
+    assert f"needs {module}" in error and way_out in error and error.count("\n") == 1
 
 
 def test_another_recording_is_refused_before_anything_is_played(small_recording, capsys):

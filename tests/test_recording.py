@@ -27,6 +27,27 @@ def test_episodes_come_back(small_recording, small_spec, make_episode):
         assert_equal(episode, make_episode(i, 50 + i))
 
 
+def test_a_missing_or_cut_chunk_is_one_error(small_recording):
+    chunk = small_recording / "frames" / "c" / "3" / "0" / "0" / "0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:10])
+    recording = Recording(small_recording)
+    assert recording.frames[0:64].any()
+    with pytest.raises(WorldsimError, match="is damaged.*Record again"):
+        recording.frames[200:210]
+    chunk.unlink()
+    with pytest.raises(WorldsimError, match=f"is damaged: {chunk} is missing"):
+        Recording(small_recording)
+
+
+def test_black_frames_are_frames(tmp_path, small_spec, make_episode):
+    writer = RecordingWriter(tmp_path / "black", small_spec, 5)
+    episode = make_episode(0, 200)
+    episode.frames[:] = 0
+    writer.append(episode)
+    assert not Recording(tmp_path / "black").frames[:].any()
+
+
 def test_one_episode_in_ten_is_held_out_by_seed(small_recording):
     recording = Recording(small_recording)
     everything, held_out = recording.episodes("all"), recording.episodes("held-out")

@@ -13,6 +13,7 @@ from tiny import WINDOW, tiny_clips, tiny_networks, tiny_spec
 from worldsim.bundle import open_world
 from worldsim.errors import WorldsimError
 from worldsim.memory import capacity
+from worldsim.noise import frame_chance, frame_noise
 from worldsim.runtime import load_runtime
 from worldsim.session import ROWS, Session, State
 from worldsim.step import WorldStep
@@ -82,6 +83,13 @@ def test_a_start_is_a_reset_from_its_frames(session):
     np.testing.assert_allclose(a.latents, b.latents, atol=2e-3)  # latents of starts are stored in float16
     for x, y in zip(a.entries, b.entries, strict=True):
         np.testing.assert_allclose(x.astype(np.float32), y.astype(np.float32), atol=1e-2)
+
+
+def test_the_largest_seeds_are_seeds_too(session):
+    noise = [frame_noise(seed, 1, 1, (4,)) for seed in (0, 2**63, 2**63 + 1, 2**64 - 1)]
+    assert len(np.unique(noise, axis=0)) == 4
+    assert len({frame_chance(seed, 1) for seed in (0, 2**63, 2**63 + 1, 2**64 - 1)}) == 4
+    play(session, session.start([0], [2**64 - 1]))
 
 
 def test_same_seed_same_frames(session):
@@ -220,7 +228,8 @@ def test_a_snapshot_of_another_world_or_cut_is_refused(session):
         (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 2), int), [0], r"give integers \[1, 1\]"),
         (np.zeros((1, 2, 32, 48, 3), np.uint8), np.array([[3]]), [0], "no action 3; it has 0 stay, 1 left, 2 right"),
         (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 1), int), [0, 1], "give 1, one a row"),
-        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 1), int), [-1], "0 or more"),
+        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 1), int), [-1], "0 to 2"),
+        (np.zeros((1, 2, 32, 48, 3), np.uint8), np.zeros((1, 1), int), [2**64], "0 to 2"),
     ],
 )
 def test_a_reset_that_does_not_fit_is_one_error(session, frames, actions, seeds, message):

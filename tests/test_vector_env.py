@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,19 @@ def test_a_pickle_of_a_world_that_was_exported_again_is_one_error(other_world, t
     shutil.rmtree(other_world)
     with pytest.raises(WorldsimError, match="no world"):
         pickle.loads(pickled)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
+def test_without_a_display_there_is_no_window(tiny_world, monkeypatch):
+    import pygame
+
+    pygame.display.quit()
+    for name in ("SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    env = GeneratedEnv(tiny_world, "human")
+    with pytest.raises(WorldsimError, match="no display for render_mode='human'.*rgb_array"):
+        env.reset(seed=0)
+    assert not pygame.display.get_init()
 
 
 def test_a_copy_opens_a_window_of_its_own(tiny_world):

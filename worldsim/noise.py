@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+SEEDS = 2**64  # how many there are
+
 
 def frame_noise(seed: int, frame: int, draws: int, shape: tuple[int, ...], temperature: float = 1.0) -> np.ndarray:
     """Normal noise for one frame, from Philox (Salmon et al. 2011) with key `seed` and counter (frame, draw).
@@ -21,11 +23,15 @@ def frame_noise(seed: int, frame: int, draws: int, shape: tuple[int, ...], tempe
     Returns:
         float32 `[draws, *shape]`.
     """
-    bits = (np.random.Philox(key=[seed, 0], counter=[0, 0, draw, frame]) for draw in range(draws))
+    bits = (np.random.Philox(key=_key(seed, 0), counter=[0, 0, draw, frame]) for draw in range(draws))
     standard = np.stack([np.random.Generator(b).standard_normal(shape, dtype=np.float32) for b in bits])
     return standard * np.float32(temperature)
 
 
 def frame_chance(seed: int, frame: int) -> float:
     """A number from 0 to below 1 for one frame, every one as likely; not of the stream that its noise comes from."""
-    return float(np.random.Generator(np.random.Philox(key=[seed, 1], counter=[0, 0, 0, frame])).random())
+    return float(np.random.Generator(np.random.Philox(key=_key(seed, 1), counter=[0, 0, 0, frame])).random())
+
+
+def _key(seed: int, stream: int) -> np.ndarray:
+    return np.array([seed, stream], np.uint64)  # a list of large numbers would be rounded to floats

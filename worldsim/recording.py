@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import errno
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Recording:
 
     Attributes:
         spec: the world that was recorded.
-        frames, actions, rewards, terminated, state: lazy Zarr arrays; slice them to read.
+        frames, actions, rewards, terminated, state: lazy arrays; slice them to read.
         ends: int64 `[E]`, exclusive end of every episode.
 
     Raises:
@@ -76,12 +77,18 @@ class Recording:
         self.spec = WorldSpec.from_json(attributes["spec"])
         self.origin: dict[str, Any] = dict(attributes.get("origin", {}))
         self.seed: int = attributes["seed"]
-        self.frames, self.actions, self.rewards, self.terminated, self.state = (group[name] for name in FIELDS)
+        self.frames, self.actions, self.rewards, self.terminated, self.state = (
+            _Column(group[name], self.path) for name in FIELDS
+        )
         self.ends = _ends(group)
         if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in FIELDS):
             raise WorldsimError(
                 f"recording {self.path} is damaged: it holds fewer frames than its episodes claim. Record again."
             )
+        for chunk in range(math.ceil(len(self) / CHUNK)):
+            file = self.path / "frames" / "c" / str(chunk) / "0" / "0" / "0"
+            if not file.exists():  # Zarr would read zeros
+                raise WorldsimError(f"recording {self.path} is damaged: {file} is missing. Record again.")
 
     def __len__(self) -> int:
         """Frames in whole episodes."""
@@ -138,7 +145,7 @@ class RecordingWriter:
     def append(self, episode: Episode) -> None:
         """Write one episode; it counts from the moment its end is written, which is the last thing done."""
         start, end = self.frames, self.frames + len(episode)
-        with _writing(self.path, self.episodes):
+        with _writing(self.path, self.episodes), zarr.config.set({"array.write_empty_chunks": True}):
             for name in FIELDS:
                 array = self._group[name]
                 array.resize((end, *array.shape[1:]))
@@ -147,6 +154,24 @@ class RecordingWriter:
             ends.resize((self.episodes + 1,))
             ends[self.episodes] = end
         self.frames, self.episodes = end, self.episodes + 1
+
+
+class _Column:
+    """A lazy array of a recording; what can't be decoded is the user's error."""
+
+    def __init__(self, array: Any, path: Path):
+        self._array, self._path = array, path
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return self._array[index]
+        except (RuntimeError, OSError) as error:
+            raise WorldsimError(f"recording {self._path} is damaged ({error}). Record again.") from error
 
 
 @contextlib.contextmanager

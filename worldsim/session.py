@@ -24,7 +24,7 @@ import safetensors.numpy
 
 from worldsim.errors import WorldsimError
 from worldsim.memory import remembered
-from worldsim.noise import frame_chance, frame_noise
+from worldsim.noise import SEEDS, frame_chance, frame_noise
 from worldsim.runtime import Runtime
 
 
@@ -257,8 +257,8 @@ class Session:
         self, latents: np.ndarray, actions: np.ndarray, frame: np.ndarray, seeds: Sequence[int] | np.ndarray
     ) -> State:
         batch, length = latents.shape[:2]
-        if len(seeds) != batch or any(int(seed) < 0 for seed in seeds):
-            raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 or more")
+        if len(seeds) != batch or not all(0 <= int(seed) < SEEDS for seed in seeds):
+            raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 to 2**64 - 1")
         entries: tuple[np.ndarray, ...] = ()
         if length > 1:
             made = self.runtime.prefill(latents[:, :-1], actions)[:, -self.window :]

@@ -23,6 +23,7 @@ import numpy as np
 from worldsim.errors import WorldsimError
 
 SHORTER_SIDE = 480  # small frames are enlarged by a whole factor until their shorter side is about this long
+CODEC = "libx264"
 QUALITY = "16"  # x264's constant rate factor: visually lossless
 FAILURES = (OSError, av.FFmpegError)
 
@@ -43,20 +44,23 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, fps: float):
         self.path, self.frames = Path(path), 0
+        if self.path.is_dir():  # "" is one, too
+            raise WorldsimError(f"cannot write {self.path}: it is a folder. Give a file, as in out.mp4")
         self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._rate = Fraction(fps).limit_denominator(1001)
         self._stream: Any = None
         self._size = (0, 0)
-        if self.path.is_dir():
-            raise WorldsimError(f"cannot write {self.path}: it is a folder. Give a file, as in out.mp4")
         try:
             self._part.touch()
         except OSError as error:
             raise WorldsimError(f"cannot write {self.path}: {error.strerror}") from error
         try:
             self._container: Any = av.open(str(self._part), "w")
+            if CODEC not in self._container.supported_codecs:
+                self._container.close()
+                raise ValueError(f"no {CODEC} in {self.path.suffix}")
         except ValueError as error:
-            self._part.unlink()
+            self._part.unlink(missing_ok=True)
             raise WorldsimError(f"cannot write {self.path}: no video goes by that suffix; use .mp4") from error
 
     def write(self, frame: np.ndarray) -> None:
@@ -96,7 +100,7 @@ class VideoWriter:
     def _start(self, height: int, width: int) -> None:
         factor = math.ceil(SHORTER_SIDE / min(height, width))
         options = {"crf": QUALITY, "preset": "veryfast", "x264-params": "mbtree=0"}  # mbtree: not the same twice
-        self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
+        self._stream = self._container.add_stream(CODEC, rate=self._rate, options=options)
         even = [n * factor + n * factor % 2 for n in (height, width)]  # as yuv420p wants it
         self._stream.height, self._stream.width = even
         self._stream.pix_fmt = "yuv420p"

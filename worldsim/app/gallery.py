@@ -39,7 +39,7 @@ class Gallery:
         if event.type == pygame.KEYDOWN:
             if event.scancode in (scancode("Enter"), scancode("NumpadEnter"), scancode("Space")):
                 return self.worlds[self.chosen]
-            if event.scancode == scancode("Escape"):
+            if event.scancode in (scancode("Escape"), scancode("F10")):
                 return "quit"
             moves = {"ArrowLeft": -1, "ArrowRight": 1, "ArrowUp": -self._columns, "ArrowDown": self._columns}
             move = next((move for code, move in moves.items() if event.scancode == scancode(code)), 0)

@@ -75,8 +75,11 @@ class ExportConfig:
     """Write down what a model is asked: worldsim eval permanence export --world toybox --out asks
 
     Attributes:
-        world: the real world. out: the folder.
-        tier, secret, size: as for `worldsim eval permanence`.
+        world: the real world.
+        out: the folder; an older export there is replaced.
+        tier: how many scenes: smoke, standard or full.
+        secret: a file whose content decides the seeds, for a split that nobody else knows.
+        size: of the frames as WIDTHxHEIGHT; the real world's own if not given.
     """
 
     world: str
@@ -227,6 +230,9 @@ def calibrate(config: CalibrateConfig) -> None:
     Raises:
         WorldsimError: for a world that can't be opened or staged.
     """
+    require("scipy", "eval")
+    if config.seeds < 1:
+        raise WorldsimError(f"--seeds {config.seeds} must be at least 1")
     codec = None
     if config.bundle is None:
         setting = _setting(config.world, "", "smoke", None)

@@ -20,6 +20,7 @@ import numpy as np
 
 from worldsim.bundle import Bundle, open_world, shipped_worlds
 from worldsim.errors import WorldsimError
+from worldsim.noise import SEEDS
 from worldsim.runtime import load_runtime
 from worldsim.session import Session
 from worldsim.spec import WorldSpec
@@ -68,8 +69,8 @@ def play(config: PlayConfig) -> None:
     """
     if not config.headless and (config.frames is not None or config.actions):
         raise WorldsimError("--frames and --actions are for --headless")
-    if config.seed < 0:
-        raise WorldsimError(f"--seed {config.seed} can't be negative")
+    if not 0 <= config.seed < SEEDS:
+        raise WorldsimError(f"--seed {config.seed}: give 0 to 2**64 - 1")
     names = shipped_worlds()
     if not (config.world or names):
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
@@ -104,7 +105,8 @@ def play_in_window(config: PlayConfig, names: list[str]) -> None:
     with Viewer(worlds, playing, asked) as viewer:
         viewer.run()
     if played and played[0].video:
-        print(f"recorded {played[0].video.frames} frames in {config.record}")
+        count = played[0].video.frames
+        print(f"recorded {count} frames in {config.record}" if count else "no frame was played, and none recorded")
 
 
 def play_headless(config: PlayConfig, world: Bundle) -> None:

@@ -28,6 +28,7 @@ from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import WorldSpec
 
 LONGEST_EPISODE = 2000  # frames, for environments that never end
+SIDE, LONGEST = 8, 1024  # a frame's sides are multiples of the one, up to the other
 PATIENCE = 5.0  # seconds for a game to end when its recorder was killed
 
 
@@ -64,7 +65,15 @@ def record(config: RecordConfig) -> None:
     """
     if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
         raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
-    make = functools.partial(Performer, config.world, parse_size(config.size), config.episode_frames)
+    size = parse_size(config.size)
+    for side in size.values():
+        if side % SIDE or not SIDE <= side <= LONGEST:
+            nearest = "x".join(str(min(max(SIDE * round(n / SIDE), SIDE), LONGEST)) for n in size.values())
+            raise WorldsimError(
+                f"--size {config.size}: nothing could learn from it. Give multiples of {SIDE} up to {LONGEST}, "
+                f"as in {nearest}"
+            )
+    make = functools.partial(Performer, config.world, size, config.episode_frames)
     write_recording(make, config.out, config.frames, config.seed, config.workers)
 
 

@@ -14,7 +14,7 @@ from worldsim.evals.section import Curves, Figure, Section, Table
 from worldsim.evals.trust import auroc
 from worldsim.session import RAREST
 
-OTHERS = 10  # frames before nothing unusual, for each before an event
+OTHERS = 4  # frames before nothing unusual, for each before an event
 BINS = np.array([0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])  # of a probability; ends are rare
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from worldsim.errors import WorldsimError, require
@@ -129,11 +130,11 @@ def wide_console() -> Console:
 
 def show(report: Report, console: Console) -> None:
     """Print the report's figures, tables and targets."""
-    console.print(f"\n[bold]{report.title}[/bold]")
+    console.print(f"\n[bold]{escape(report.title)}[/bold]")
     for section in report.sections:
-        console.print(f"\n[bold]{section.title}[/bold]\n{section.method}", soft_wrap=True)
+        console.print(f"\n[bold]{escape(section.title)}[/bold]\n{escape(section.method)}", soft_wrap=True)
         for note in section.notes:
-            console.print(f"[dim]{note}[/dim]")
+            console.print(f"[dim]{escape(note)}[/dim]")
         if section.figures:
             console.print(
                 _rich(
@@ -143,7 +144,7 @@ def show(report: Report, console: Console) -> None:
                 )
             )
         for table in section.tables:
-            console.print(f"[dim]{table.title}[/dim]", soft_wrap=True)
+            console.print(f"[dim]{escape(table.title)}[/dim]", soft_wrap=True)
             console.print(_rich(table))
     verdicts = report.verdicts()
     if verdicts:

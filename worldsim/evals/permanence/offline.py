@@ -48,8 +48,10 @@ def write_asks(folder: Path, asked: Asked, actions: Sequence[str], scenes: Itera
     """Write the asks of scenes, `ask.json` last; how many there were.
 
     Raises:
-        WorldsimError: if they can't be written.
+        WorldsimError: if they can't be written, or the folder holds something else.
     """
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "asks").is_dir())):
+        raise WorldsimError(f"{folder} holds something that is not an export. Give another --out.")
     try:
         (folder / "asks").mkdir(parents=True, exist_ok=True)
         (folder / "answers").mkdir(exist_ok=True)
