@@ -64,7 +64,7 @@ RECIPES = {
         tokenizer_training=TokenizerTraining(steps=1900, batch=32),
         dynamics=DynamicsSize(pack=(4, 2)),
         dynamics_training=DynamicsTraining(
-            steps=3950,
+            steps=5450,
             batch=8,
             rate=4e-4,
             worst=0.2,
@@ -73,6 +73,8 @@ RECIPES = {
             own_lead=32,
             lost=0.4,
             schedule=(0.0, 0.3),
+            eventful=0.3,
+            events="reward",
         ),
     ),
     "doom-maze": Recipe(
