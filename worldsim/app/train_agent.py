@@ -66,6 +66,7 @@ def train_agent(config: TrainAgentConfig) -> None:
     shape = (size["height"], size["width"]) if size else None
     curves, checkpoint = (config.out.with_name(f"{config.out.name}.{kind}") for kind in ("curves", "checkpoint"))
     training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
+    training.check()
     envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape)
     print(f"Curves: tensorboard --logdir {curves}")
     facts = {
