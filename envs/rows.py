@@ -50,6 +50,7 @@ class Place:
         steps: int,
         temperature: float = 1.0,
         size: tuple[int, int] | None = None,
+        most_ood: float | None = None,
     ) -> VectorEnv[Any, Any, Any]:
         """Rows of it.
 
@@ -59,6 +60,7 @@ class Place:
             steps: an episode is cut after so many.
             temperature: of a generated world.
             size: height and width of a game's frames; its own if None.
+            most_ood: of a generated world: an episode is cut where a picture is less like what it learned from.
 
         Raises:
             WorldsimError: if the world is not whole, a package of the game is missing, or it has no such option.
@@ -66,6 +68,8 @@ class Place:
         if not self.generated:
             if temperature != 1:
                 raise WorldsimError(f"{self.name} is a real game, whose chance has no temperature: leave it out")
+            if most_ood is not None:
+                raise WorldsimError(f"{self.name} is a real game, and no picture of it is wrong: leave most-ood out")
             options = {} if size is None else {"height": size[0], "width": size[1]}
             game = functools.partial(_game, self.world, steps, options)
             return SyncVectorEnv([game] * rows, autoreset_mode=autoreset_mode)
@@ -73,6 +77,7 @@ class Place:
             "max_episode_steps": steps,
             "autoreset_mode": autoreset_mode,
             "temperature": temperature,
+            "most_ood": most_ood,
         }
         if self.name in gym.registry:
             return gym.make_vec(self.name, rows, "vector_entry_point", **dream)
@@ -111,8 +116,8 @@ def world_of(envs: VectorEnv[Any, Any, Any]) -> WorldSpec:
     Raises:
         WorldsimError: if they are of no world of ours.
     """
-    rows = getattr(envs, "envs", ())
-    world = getattr(rows[0].unwrapped if rows else envs, "world", None)
+    rows = getattr(envs.unwrapped, "envs", ())
+    world = getattr(rows[0].unwrapped if rows else envs.unwrapped, "world", None)
     if not isinstance(world, WorldSpec):
         raise WorldsimError(
             f"rows of {envs.single_observation_space} and {envs.single_action_space} are of no world of worldsim: "

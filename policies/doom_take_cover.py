@@ -17,6 +17,7 @@ PUSH, SLIDE = 0.75, 0.90625  # of the player: speed that a key adds in a tic, an
 RIGHT_END, LEFT_END = 16.0, 752.0  # places
 WIDE = 40.0  # map units by which a fireball had better miss
 TOUCH = BODIES + 4.0
+IDLE = 60.0  # map units from where an idler wants to be, and is content
 # What could be done in the next frames: three for each of four choices, and one more of the last.
 PLANS = np.array(list(itertools.product((STAND, LEFT, RIGHT), repeat=4))).repeat((3, 3, 3, 4), axis=1)
 PUSHES = np.array([0.0, PUSH, -PUSH])[PLANS].repeat(SKIP, axis=1)  # [plans, tics]
@@ -71,7 +72,8 @@ class Dodger:
 
 
 class TakeCoverExplorer:
-    """In a fifth of the episodes keys are random, in a little less than half they are held, the rest are a dodger's.
+    """In a tenth of the episodes keys are random, in a quarter they are held, a fifth are a dodger's; in the rest
+    somebody walks somewhere and stands there, whatever flies: a recording has to show what being hit looks like.
 
     Args:
         rng: decides everything that `info["state"]` does not.
@@ -84,7 +86,8 @@ class TakeCoverExplorer:
     def reset(self) -> None:
         """A new episode: choose who plays."""
         rng = self._rng
-        kind = rng.choice(["random", "sticky", "dodger"], p=[0.2, 0.45, 0.35])
+        kind = rng.choice(["random", "sticky", "idler", "dodger"], p=[0.1, 0.25, 0.45, 0.2])
+        self._idle = kind == "idler"
         self._longest = 1 if kind == "random" else int(rng.integers(4, 24))  # frames a key is held
         # Chance of a frame to be the first of a lapse, in which random keys are held.
         self._lapse = 10 ** rng.uniform(-3.2, -0.8) if kind == "dodger" else 1.0
@@ -102,6 +105,9 @@ class TakeCoverExplorer:
         self._stay -= 1
         if self._stay < 0:
             self._home, self._stay = rng.uniform(RIGHT_END, LEFT_END), int(rng.integers(8, 80))
+        if self._idle:
+            way = self._home - float(info["state"][0])
+            return STAND if abs(way) < IDLE else LEFT if way > 0 else RIGHT
         if self._lapsed <= 0:
             return dodge(info["state"], self._sight, self._home, self._comfort)
         self._hold -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -31,12 +32,16 @@ def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
     [
         {"memory": ()},
         {"memory": ((4, 1), (12, 3), (40, 6))},
-        {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "recall_cells": True},
+        {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1},
     ],
 )
 def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
     model = tiny_networks(**kind)[1].requires_grad_(False)
     tokens, actions = clip
+    if model.config.pan:  # the view moves to the right by a cell a frame
+        room = torch.randn(2, *model.config.latent_shape[:2], FRAMES + model.config.latent_shape[2])
+        views = [room[..., t : t + model.config.latent_shape[2]] for t in range(FRAMES)]
+        tokens = model.to_tokens(torch.stack(views, dim=1))
     features, entries = model.look(tokens, actions)
     window = model.config.window
     cache = torch.zeros(2, window, *model.config.entry_shape)
@@ -49,7 +54,10 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
         torch.testing.assert_close(entry[:, 0], entries[:, t], atol=1e-5, rtol=1e-4)
         cache = torch.cat([cache[:, 1:], entry], dim=1)
         if kind["memory"] and t + 1 < FRAMES:
-            log.append(model.remember(tokens[:, t], tokens[:, t + 1], actions[:, t]))
+            following = here[0], tokens[:, t + 1 : t + 2], here[1]
+            places = model.places(*following, *known)
+            assert places.tolist() == [[[t, t + 1] if model.config.pan else [0, 0]]] * 2
+            log.append(model.remember(*following, places)[:, 0])
 
 
 def test_a_changed_future_changes_no_past_frame(model, clip):
@@ -110,6 +118,13 @@ def test_a_gate_copies_a_cell_from_where_it_points():
     latents = torch.randn(2, *config.latent_shape)
     gates = torch.zeros(2, config.token_grid[0] * config.token_grid[1], 9, config.pack[0] * config.pack[1])
     gates[:, :, 5] = 50.0  # of three rows of three: the cell to the right
-    copied = model.to_latents(model._copied([model.to_tokens(latents)], gates.flatten(-2)))
+    copied = model.to_latents(model._copied(model.to_tokens(latents), latents.new_empty(0), gates.flatten(-2)))
     torch.testing.assert_close(copied[..., :-1], latents[..., 1:], atol=1e-6, rtol=0)
     assert copied[..., -1].abs().max() < 1e-6  # nothing comes from beyond the edge
+
+
+def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():
+    settings = json.loads(json.dumps(dataclasses.asdict(tiny_networks()[1].config)))
+    assert DynamicsConfig.from_json({**settings, "dropped": False}) == tiny_networks()[1].config
+    with pytest.raises(TypeError, match="dropped"):
+        DynamicsConfig.from_json({**settings, "dropped": True})

@@ -51,7 +51,7 @@ def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
 
 
 def test_what_is_copied_from_beside_and_from_the_log_is_the_same_in_onnx(tmp_path):
-    networks = tiny_networks(copy_reach=1, recall_cells=True)
+    networks = tiny_networks(copy_reach=1, pan=1)
     export_bundle(
         tmp_path / "world", *networks, tiny_spec(), *tiny_clips(2, WINDOW + 1), ORIGIN
     )  # raises if it differs

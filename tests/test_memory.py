@@ -73,24 +73,48 @@ def test_nothing_in_the_log_is_nothing_found(model, clip):
     torch.testing.assert_close(alone, unseen, atol=1e-6, rtol=1e-5)
 
 
-def test_cells_in_the_log_are_found_and_copied():
-    network = tiny_networks(memory=REACH, copy_reach=1, recall_cells=True)[1].requires_grad_(False)
+def test_what_left_the_view_is_found_where_it_was_and_copied():
+    network = tiny_networks(memory=REACH, copy_reach=1, pan=1)[1].requires_grad_(False)
     config = network.config
-    network.recall_cells.nothing.fill_(-50.0)  # something is always found
-    tokens = torch.randn(2, 1, config.token_grid[0] * config.token_grid[1], config.token_width)
+    (c, h, w), (p, q) = config.latent_shape, config.pack
+    network.panorama.nothing.fill_(-50.0)  # something is always found, where there was something
+    room = torch.randn(2, c, h, w + 3)
+    views = network.to_tokens(torch.stack([room[..., place : place + w] for place in (3, 2)], dim=1))
     actions = torch.zeros(2, 1, dtype=torch.int64)
-    kept = torch.randn(2, 1, 1, config.token_width).expand_as(tokens)  # the same at every place
-    log = network.remember(kept, torch.randn_like(kept), actions)
-    features, _ = network.look(tokens, actions, log=log, age=torch.full((2, 1), 30))
+    log = network.remember(views[:, :1], views[:, 1:], actions, torch.tensor([[[3, 2]], [[3, 2]]]))
+    features, _ = network.look(views[:, 1:], actions, log=log, age=torch.ones(2, 1, dtype=torch.int64))
     found = features[:, 0, config.registers :, config.width :]
-    torch.testing.assert_close(found, kept[:, 0], atol=1e-5, rtol=1e-4)
-    gates = torch.zeros(2, found.shape[1], 18, config.pack[0] * config.pack[1])
-    gates[:, :, 9 + 4] = 50.0  # after the nine places of the frame before, its own place in what was found
-    copied = network._copied([tokens[:, 0], found], gates.flatten(-2))
-    torch.testing.assert_close(copied, found, atol=1e-6, rtol=0)
+    parts = found.unflatten(-1, (c * p + 1, q + 2))
+    there = [network.to_latents(parts[:, :, : c * p, i : i + q].flatten(2)) for i in range(3)]
+    torch.testing.assert_close(there[2], room[..., 3 : 3 + w], atol=1e-5, rtol=1e-4)  # what a step to the right shows
+    torch.testing.assert_close(there[1][..., 1:], room[..., 3 : 2 + w], atol=1e-5, rtol=1e-4)
+    assert not there[1][..., 0].any() and not there[0][..., :2].any()  # never seen
+    sure = parts[:, :, c * p].unflatten(1, config.token_grid)
+    assert (sure[:, :, -1] > 0.99).all() and not sure[:, :, 0, 0].any()
+    gates = torch.zeros(2, found.shape[1], 9 + 3, p * q)
+    gates[:, :, 9 + 2] = 50.0  # after the nine places of the frame before: of what was found, the place to the right
+    copied = network._copied(views[:, 1], found, gates.flatten(-2))
+    torch.testing.assert_close(network.to_latents(copied), room[..., 3 : 3 + w], atol=1e-5, rtol=1e-4)
 
 
-def test_cells_of_packed_memory_tokens_are_refused():
+def test_the_moves_of_a_view_are_told_from_the_pictures_and_from_how_often_actions_move_it():
+    panorama = tiny_networks(memory=REACH, copy_reach=1, pan=1)[1].panorama
+    room = torch.randn(40, 4, 6, 20)
+    moves = torch.randint(-1, 2, (40,), generator=torch.Generator().manual_seed(0))
+    before = room[..., 4:12]
+    after = torch.stack([cells[:, :, 4 + move : 12 + move] for cells, move in zip(room, moves, strict=True)])
+    assert (panorama.moves(before, after, torch.zeros(40, dtype=torch.int64)) == moves).all()
+    mismatch = panorama.mismatch(before, after)
+    panorama.learn_moves(mismatch, moves + 1)  # the action says the move
+    blank = torch.zeros(3, 4, 6, 8)  # nothing to be seen: the action alone decides
+    assert panorama.moves(blank, blank, torch.arange(3)).tolist() == [-1, 0, 1]
+
+
+def test_a_panorama_without_what_it_needs_is_refused():
     config = tiny_networks(memory=REACH, copy_reach=1)[1].config
-    with pytest.raises(WorldsimError, match="recall_cells takes memory"):
-        dataclasses.replace(config, recall_cells=True)
+    with pytest.raises(WorldsimError, match="pan 1 takes a memory"):
+        dataclasses.replace(config, pan=1)
+    whole = tiny_networks(memory=REACH, copy_reach=1, pan=1)[1].config
+    for change in ({"memory": ()}, {"copy_reach": 0}, {"memory": ((4, 2), (8, 4))}):
+        with pytest.raises(WorldsimError, match="pan 1 takes a memory"):
+            dataclasses.replace(whole, **change)

@@ -25,6 +25,7 @@ from worldsim_envs.world_env import WorldEnv
 from worldsim_policies import unfinished
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
 from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
+from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.players import RandomPlayer, make_player
 from worldsim_policies.ppo import PPOTraining, learn
 
@@ -108,6 +109,22 @@ def test_an_agent_learns_in_the_dream_and_is_judged_in_both(tmp_path, capsys):
     again = json.loads((tmp_path / "report" / "agents.json").read_text())
     for one, other in zip(found["results"], again["results"], strict=True):
         np.testing.assert_allclose(one["scores"], other["scores"], atol=5e-2)
+
+
+def test_who_leaves_what_the_world_knows_has_lost():
+    """And who is only cut has not."""
+    place = find_place(DREAM)
+    actions = np.zeros(4, np.int64)
+    told = place.make(4, "SameStep", 3, most_ood=1e-6)
+    lost = Pessimistic(place.make(4, "SameStep", 3, most_ood=1e-6), 1e-6)
+    assert world_of(lost) == world_of(told)
+    told.reset(seed=1), lost.reset(seed=1)
+    cut, ended = told.step(actions), lost.step(actions)
+    assert cut[3].all() and not cut[2].any() and ended[2].all() and not ended[3].any()
+    patient = Pessimistic(place.make(4, "SameStep", 3, most_ood=99.0), 99.0)
+    patient.reset(seed=1)
+    steps = [patient.step(actions) for _ in range(3)]
+    assert steps[-1][3].all() and not any(step[2].any() for step in steps)
 
 
 def test_an_agent_plays_as_it_learned_to(tmp_path):
@@ -295,6 +312,7 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world):
         assert "CartPole-v1 is no world of worldsim" in refused(capsys, *words, "CartPole-v1")
         assert "temperature -1" in refused(capsys, *words, DREAM, "--temperature", -1)
         assert "0 or more" in refused(capsys, *words, DREAM, "--episode-steps", -1)
+    assert "no picture of it is wrong" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--most-ood", 0.5)
     assert "has no temperature" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--temperature", 1.1)
     assert "leave --size out" in refused(capsys, *train, tiny_world, "--size", "64x48")
     assert "steps 0: give 1 or more" in refused(capsys, *train, DREAM, "--steps", 0)

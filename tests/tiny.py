@@ -37,7 +37,7 @@ def tiny_spec() -> WorldSpec:
 
 
 def tiny_networks(
-    seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0, recall_cells: bool = False
+    seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0, pan: int = 0
 ) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
@@ -58,9 +58,9 @@ def tiny_networks(
                 copy_reach=copy_reach,
                 window=WINDOW,
                 memory=memory,
-                memory_pack=(1, 1) if recall_cells else (2, 1),
+                memory_pack=(1, 1) if pan else (2, 1),
                 recall=(0, 1),
-                recall_cells=recall_cells,
+                pan=pan,
             )
         )
         _fill(dynamics)

@@ -26,7 +26,8 @@ from worldsim.errors import WorldsimError
 from worldsim.flow import REWARD_BINS
 from worldsim.layers import Block, FourierFeatures, axis_angles, rotate
 from worldsim.memory import Reach, check_reach
-from worldsim.recall import Lookup, Recall, Remember
+from worldsim.panorama import KEY, Panorama
+from worldsim.recall import Recall, Remember
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +48,10 @@ class DynamicsConfig:
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
         memory_pack: tokens (rows, columns) in one memory token.
         recall: trunk blocks after which the log is looked up. recall_heads: query heads there.
-        recall_cells: whether the log keeps the cells of its frames too, and the head may copy from what is found there
-            as from the frame before (pointers, Vinyals et al. 2015); it takes a copy_reach, and no memory_pack.
+        pan: by how many cells the view may move sideways in a frame. With it the log keeps the cells of its frames and
+            their places, and the head is shown what was there before, and may copy it (`worldsim.panorama`); 0 for
+            views that stand still or turn. It takes a memory whose newest frames are all there, a copy_reach, and no
+            memory_pack.
     """
 
     latent_shape: tuple[int, int, int]
@@ -68,7 +71,7 @@ class DynamicsConfig:
     memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
     recall_heads: int = 2
-    recall_cells: bool = False
+    pan: int = 0
 
     def __post_init__(self) -> None:
         check_reach(self.memory)
@@ -77,8 +80,19 @@ class DynamicsConfig:
             raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {self.pack[0]}x{self.pack[1]}")
         if any(size % pack for size, pack in zip(self.token_grid, self.memory_pack, strict=True)):
             raise WorldsimError(f"{self.token_grid} tokens do not divide into memory tokens of {self.memory_pack}")
-        if self.recall_cells and not (self.memory and self.copy_reach and self.memory_pack == (1, 1)):
-            raise WorldsimError("recall_cells takes memory, a copy_reach of 1 or more, and a memory_pack of 1 and 1")
+        dense = bool(self.memory) and self.memory[0][1] == 1
+        if self.pan and not (dense and self.copy_reach and self.memory_pack == (1, 1)):
+            raise WorldsimError(
+                f"pan {self.pan} takes a memory of all of the newest frames, a copy_reach of 1 or more, and a "
+                "memory_pack of 1 and 1"
+            )
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> DynamicsConfig:
+        """What `dataclasses.asdict` and JSON made of one. Settings that there are no more are left out if they were
+        off, and refused otherwise."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**as_tuples({name: value for name, value in settings.items() if name in names or value}))
 
     @property
     def token_grid(self) -> tuple[int, int]:
@@ -93,8 +107,14 @@ class DynamicsConfig:
     @property
     def gates(self) -> int:
         """Gates of a token: one for each of its numbers, or one for each of its cells and each place to copy from."""
-        places = (2 * self.copy_reach + 1) ** 2 * (1 + self.recall_cells)
+        places = (2 * self.copy_reach + 1) ** 2 + (2 * self.pan + 1 if self.pan else 0)
         return self.token_width if places == 1 else places * self.pack[0] * self.pack[1]
+
+    @property
+    def found_width(self) -> int:
+        """Numbers that a token is shown of the panorama: columns of cells, its own and those beside, and whether
+        there was something in each."""
+        return (self.latent_shape[0] * self.pack[0] + 1) * (self.pack[1] + 2 * self.pan) if self.pan else 0
 
     @property
     def entry_shape(self) -> tuple[int, int, int]:
@@ -106,8 +126,10 @@ class DynamicsConfig:
     def log_shape(self) -> tuple[int, int] | None:
         """What one frame leaves in the log: (Q, U), or None without memory."""
         (rows, columns), (p, q), head_width = self.token_grid, self.memory_pack, self.width // self.heads
-        cells = head_width + self.token_width if self.recall_cells else 0
-        return (rows * columns // (p * q), 2 * len(self.recall) * head_width + cells) if self.memory else None
+        left = 2 * len(self.recall) * head_width
+        if self.pan:  # keys, cells, and where the view was and went
+            left += KEY * self.pack[1] + self.token_width + 2
+        return (rows * columns // (p * q), left) if self.memory else None
 
 
 def as_tuples(config: Any) -> Any:
@@ -149,11 +171,14 @@ class Dynamics(nn.Module):
         if config.memory:
             head_width = width // config.heads
             memory_width = config.token_width * config.memory_pack[0] * config.memory_pack[1]
-            layers, cells = len(config.recall), config.recall_cells
-            self.write = Remember(memory_width, config.actions, width, head_width, layers, cells)
+            keys = KEY * config.pack[1] if config.pan else 0  # one for each column of a token's cells
+            self.write = Remember(memory_width, config.actions, width, head_width, len(config.recall), keys)
             self.recall = nn.ModuleList(Recall(width, config.recall_heads, head_width) for _ in config.recall)
-            if cells:
-                self.recall_cells = Lookup(width, 1, head_width)
+            if config.pan:
+                self.panorama = Panorama(config.pan, config.actions)
+                self.asked = nn.Linear(width, keys, bias=False)
+                self.found_in = nn.Linear(config.found_width, width)
+                nn.init.zeros_(self.found_in.weight)
 
         self.noisy_in = nn.Linear(config.token_width, width)
         self.tau = FourierFeatures(width)
@@ -205,16 +230,18 @@ class Dynamics(nn.Module):
             age: int64 `[B, S]`, how many frames before the first of the T; 0 for nothing.
 
         Returns:
-            features of the frames to come `[B, T, M, D]`, with recall_cells followed by the cells that were found for
-            them, `[B, T, M, D + token_width]`; and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
+            features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there, `[B, T, M,
+            D + found_width]`; and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
         """
         b, t, _, _ = tokens.shape
         x = torch.cat([self.registers.expand(b, t, -1, -1), self.token_in(tokens)], dim=2)  # [B, T, M, D]
         m = x.shape[2]
         shared = self.action_modulation(self.action(actions))[:, :, None]  # [B, T, 1, 6 D]
-        here, mask = self._frame_positions(t, past, length)
+        time, mask = self._frame_positions(t, past, length)
         place = self._here()
-        log, age = self._whole_log(tokens, actions, log, age)
+        following = tokens.roll(-1, dims=1)  # what follows the last one is not known, and not looked at
+        places = self.places(tokens, following, actions, log, age)
+        log, age = self._whole_log(tokens, following, actions, places, log, age)
         pair = 2 * self.config.width // self.config.heads  # a key and a value of one recalling layer
         entries = []
         for index, block in enumerate(self.trunk):
@@ -232,27 +259,71 @@ class Dynamics(nn.Module):
             if past is not None:
                 old = rearrange(past[:, :, len(entries) - 1], "b p m (g e) -> b g (p m) e", g=k.shape[1]).to(k.dtype)
                 k, v = torch.cat([old, entry], dim=2).chunk(2, dim=-1)
-            q = rotate(block.attention.queries(inner), self._angles(here[-t:]))
-            attended = block.attention.attend(q, rotate(k, self._angles(here)), v, mask)
+            q = rotate(block.attention.queries(inner), self._angles(time[-t:]))
+            attended = block.attention.attend(q, rotate(k, self._angles(time)), v, mask)
             x = block.finish(x, attended.unflatten(1, (t, m)), modulation)
         features = self.trunk_norm(x)
-        if log is not None and self.config.recall_cells:
-            found = self.recall_cells(features, log[..., len(self.recall) * pair :], age, place)
+        if log is not None and self.config.pan:
+            found = self._find(features, log[..., len(self.recall) * pair :], age, places[..., 0])
             features = torch.cat([features, found.to(features.dtype)], dim=-1)
         return features, torch.stack(entries, dim=2)
 
-    def remember(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
+    def remember(self, before: Tensor, after: Tensor, actions: Tensor, places: Tensor) -> Tensor:
         """What frames leave in the log, once it is known what became of them.
 
         Args:
             before, after: tokens `[..., N, token_width]`. actions: int64 `[...]`, those between them.
+            places: int64 `[..., 2]`, where the view was before and after (see `places`).
 
         Returns:
             `[..., Q, U]`.
         """
-        here = self._here()[self.config.registers :]
-        place = self._memory_tokens(here).unflatten(-1, (-1, here.shape[-1])).mean(-2)
-        return self.write(self._memory_tokens(before), self._memory_tokens(after), actions, place)
+        angles = self._here()[self.config.registers :]
+        angles = self._memory_tokens(angles).unflatten(-1, (-1, angles.shape[-1])).mean(-2)
+        left = self.write(self._memory_tokens(before), self._memory_tokens(after), actions, angles)
+        if not self.config.pan:
+            return left
+        return torch.cat([left, places[..., None, :].to(left.dtype).expand(*left.shape[:-1], 2)], dim=-1)
+
+    def places(
+        self,
+        before: Tensor,
+        after: Tensor,
+        actions: Tensor,
+        log: Tensor | None = None,
+        age: Tensor | None = None,
+    ) -> Tensor:
+        """Where the view was in T frames and in those that followed: int64 `[B, T, 2]`, in cells from where it was in
+        the first frame that was remembered. (A log keeps them exactly up to 2,048, in training up to 256.)
+
+        Args:
+            before, after: those frames, tokens `[B, T, N, token_width]`.
+            actions, log, age: as for `look`.
+        """
+        if not self.config.pan:
+            return torch.zeros_like(actions)[..., None].expand(-1, -1, 2)
+        moves = self.panorama.moves(self.to_latents(before), self.to_latents(after), actions)
+        there = moves.cumsum(1)
+        if log is not None and age is not None:
+            there = there + (log[:, :, 0, -1].float() * (age == 1)).sum(1, keepdim=True).round().long()
+        return torch.stack([there - moves, there], dim=-1)
+
+    def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
+        """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,
+        found_width]`."""
+        r, reach, (_, q) = self.config.registers, self.config.pan, self.config.pack
+        keys, cells, place = log.tensor_split([KEY * q, KEY * q + self.config.token_width], dim=-1)
+        asked, keys = self._columns(self.asked(features[:, :, r:])), self._columns(keys.to(features.dtype))
+        where = place[:, :, 0, 0].float().round().long()
+        found = self.panorama(asked, keys, self._columns(cells), age, here, where)
+        columns = range(0, found.shape[-1] - 2 * reach, q)
+        parts = torch.stack([found[..., first : first + q + 2 * reach] for first in columns], dim=-2)
+        return F.pad(rearrange(parts, "b t c y x k -> b t (y x) (c k)"), (0, 0, r, 0))
+
+    def _columns(self, tokens: Tensor) -> Tensor:
+        """Tokens `[..., N, X q]` of columns of X numbers, side by side -> `[..., X, h / p, w]`."""
+        rows, q = self.config.token_grid[0], self.config.pack[1]
+        return rearrange(tokens, "... (y x) (c q) -> ... c y (x q)", y=rows, q=q)
 
     def _memory_tokens(self, tokens: Tensor) -> Tensor:
         """`[..., N, D]` -> `[..., Q, N / Q D]`, those of one memory token side by side."""
@@ -261,7 +332,13 @@ class Dynamics(nn.Module):
         return rearrange(tokens, "... (h p w q) d -> ... (h w) (p q d)", h=h, p=p, q=q)
 
     def _whole_log(
-        self, tokens: Tensor, actions: Tensor, log: Tensor | None, age: Tensor | None
+        self,
+        tokens: Tensor,
+        following: Tensor,
+        actions: Tensor,
+        places: Tensor,
+        log: Tensor | None,
+        age: Tensor | None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """The log of the frames before, and what each of the T frames leaves to those after it.
 
@@ -275,8 +352,7 @@ class Dynamics(nn.Module):
         if log is not None and age is not None and t == 1:
             return log, age[:, None]
         now = torch.arange(t, device=tokens.device)
-        following = tokens.roll(-1, dims=1)  # what follows the last one is not known, and not looked at
-        own = self.remember(tokens, following, actions)
+        own = self.remember(tokens, following, actions, places)
         own_age = (now[:, None] - now).expand(b, -1, -1)
         if log is None or age is None:
             return own, own_age
@@ -287,14 +363,17 @@ class Dynamics(nn.Module):
         """Run the head once.
 
         Args:
-            features: of the trunk `[B, M, D]`, or with the cells found.
+            features: of the trunk `[B, M, D]`, or with what the panorama shows.
             previous: tokens of the frame before `[B, N, token_width]`, to copy from.
             noisy: tokens of the frame to come at signal level tau `[B, N, token_width]`.
             tau: `[B]`.
         """
         r = self.config.registers
-        features, recalled = features.tensor_split([self.config.width], dim=-1)
-        x = torch.cat([features[:, :r], features[:, r:] + self.noisy_in(noisy)], dim=1)
+        features, found = features.tensor_split([self.config.width], dim=-1)
+        x = features[:, r:] + self.noisy_in(noisy)
+        if self.config.pan:
+            x = x + self.found_in(found[:, r:])
+        x = torch.cat([features[:, :r], x], dim=1)
         shared = self.tau_modulation(self.tau(tau))[:, None]  # [B, 1, 6 D]
         angles = self._here()
         for block in self.head:
@@ -304,21 +383,24 @@ class Dynamics(nn.Module):
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
         # A still place is copied in float32 rather than made anew: no drift where nothing happens.
-        frames = [previous.float(), *([recalled[:, r:].float()] if self.config.recall_cells else [])]
-        return HeadOutput(self._copied(frames, gates) + change, reward, cont[:, 0], state)
+        copied = self._copied(previous.float(), found[:, r:].float(), gates)
+        return HeadOutput(copied + change, reward, cont[:, 0], state)
 
-    def _copied(self, frames: list[Tensor], gates: Tensor) -> Tensor:
-        """What is taken over of the frame before and of the one recalled, each `[B, N, token_width]`, in its place or a
-        few cells away."""
-        reach, (_, h, w) = self.config.copy_reach, self.config.latent_shape
+    def _copied(self, previous: Tensor, found: Tensor, gates: Tensor) -> Tensor:
+        """What is taken over of the frame before `[B, N, token_width]`, in its place or a few cells away, and of the
+        panorama `[B, N, found_width]`."""
+        reach, pan, (c, h, w) = self.config.copy_reach, self.config.pan, self.config.latent_shape
         if not reach:
-            return gates.sigmoid() * frames[0]
+            return gates.sigmoid() * previous
         (p, q), (rows, _) = self.config.pack, self.config.token_grid
         shares = F.pad(gates.unflatten(-1, (-1, p * q)), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
         shares = rearrange(shares, "b (y x) s (p q) -> s b 1 (y p) (x q)", y=rows, p=p)
-        padded = [F.pad(self.to_latents(frame), (reach,) * 4) for frame in frames]
+        around = F.pad(self.to_latents(previous), (reach,) * 4)
         steps = range(2 * reach + 1)
-        places = [around[:, :, i : i + h, j : j + w] for around in padded for i in steps for j in steps]
+        places = [around[:, :, i : i + h, j : j + w] for i in steps for j in steps]
+        if pan:
+            parts = found.unflatten(-1, (-1, q + 2 * pan))[:, :, : c * p]
+            places += [self.to_latents(parts[..., j : j + q].flatten(-2)) for j in range(2 * pan + 1)]
         return self.to_tokens(sum(share * place for share, place in zip(shares, places, strict=True)))
 
     def _angles(self, frames: Tensor) -> Tensor:

@@ -103,7 +103,10 @@ class WorldStep(nn.Module):
         latents = model.to_latents(output.clean)
         frame = to_frames(self.tokenizer.decode(latents))
         made = entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid(), uncertainty
-        return (*made, model.remember(previous, output.clean, actions).half()) if model.config.memory else made
+        if not model.config.memory:
+            return made
+        places = model.places(previous[:, None], output.clean[:, None], actions[:, None], log, age)[:, 0]
+        return *made, model.remember(previous, output.clean, actions, places).half()
 
 
 class Prefill(nn.Module):
@@ -129,7 +132,8 @@ class Remember(nn.Module):
         """Latents and those of the frames that followed, two of `[B, T, C, h, w]`, the actions between them int64
         `[B, T]` -> float16 `[B, T, Q, U]`."""
         model = self.dynamics
-        return model.remember(model.to_tokens(before), model.to_tokens(after), actions).half()
+        before, after = model.to_tokens(before), model.to_tokens(after)
+        return model.remember(before, after, actions, model.places(before, after, actions)).half()
 
 
 class Encode(nn.Module):

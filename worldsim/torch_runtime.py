@@ -102,7 +102,7 @@ class TorchRuntime:
 def world_step(bundle: Bundle) -> WorldStep:
     """The networks of a bundle as modules, in float32 and evaluation mode."""
     tokenizer = Tokenizer(TokenizerConfig(**as_tuples(bundle.configs["tokenizer"])))
-    dynamics = Dynamics(DynamicsConfig(**as_tuples(bundle.configs["dynamics"])))
+    dynamics = Dynamics(DynamicsConfig.from_json(bundle.configs["dynamics"]))
     step = WorldStep(tokenizer, dynamics, bundle.configs["schedule"], bundle.configs.get("spread", 1.0))
     step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
     return step.eval()

@@ -13,6 +13,7 @@ from worldsim.errors import WorldsimError, require
 from worldsim.progress import ProgressBar
 from worldsim_envs.real import rules_of
 from worldsim_envs.rows import find_place
+from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.ppo import PPOTraining, learn
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class TrainAgentConfig(PPOTraining):
         size: of a game's frames, as in 128x96; its own if not given. A generated world has only one.
         num_envs: rows that are played at once.
         temperature: of a generated world: above 1, chance is wilder than it was recorded.
+        most_ood: of a generated world: an episode is lost where a picture is less like what the world learned from, so
+            that nobody learns to live there; 0 for never.
         episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
         keep: keep so many policies of the way there too, as OUT-STEPS.
     """
@@ -40,6 +43,7 @@ class TrainAgentConfig(PPOTraining):
     size: str = ""
     num_envs: int = 16
     temperature: float = 1.0
+    most_ood: float = 0.0
     episode_steps: int = 0
     keep: int = 0
 
@@ -55,8 +59,8 @@ def train_agent(config: TrainAgentConfig) -> None:
     from worldsim_policies.learned import POLICY
     from worldsim_policies.unfinished import frames_played
 
-    if min(config.num_envs - 1, config.episode_steps, config.keep) < 0:
-        raise WorldsimError("num-envs is 1 or more, episode-steps and keep are 0 or more")
+    if min(config.num_envs - 1, config.episode_steps, config.keep, config.most_ood) < 0:
+        raise WorldsimError("num-envs is 1 or more, episode-steps, keep and most-ood are 0 or more")
     POLICY.check_free(config.out)
     place = find_place(config.env)
     steps = config.episode_steps or rules_of(place.world).agent_steps
@@ -67,12 +71,16 @@ def train_agent(config: TrainAgentConfig) -> None:
     curves, checkpoint = (config.out.with_name(f"{config.out.name}.{kind}") for kind in ("curves", "checkpoint"))
     training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
     training.check()
-    envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape)
+    most_ood = config.most_ood or None
+    envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape, most_ood)
+    if most_ood:
+        envs = Pessimistic(envs, most_ood)
     print(f"Curves: tensorboard --logdir {curves}")
     facts = {
         "env": config.env,
         "world_digest": place.digest,
         "temperature": config.temperature,
+        "most_ood": config.most_ood,
         "episode_steps": steps,
     }
     every = math.ceil(config.steps / (config.keep + 1))

@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,19 @@ def save_model(path: Path, model: nn.Module, spec: WorldSpec, weights: dict[str,
 
 def load_tokenizer(path: Path) -> tuple[Tokenizer, WorldSpec]:
     """A trained tokenizer in evaluation mode, and the world it was trained on."""
-    return _load(path, Tokenizer, TokenizerConfig)
+    return _load(path, Tokenizer, lambda settings: TokenizerConfig(**as_tuples(settings)))
 
 
 def load_dynamics(path: Path) -> tuple[Dynamics, WorldSpec]:
     """Trained dynamics in evaluation mode, and the world they were trained on."""
-    return _load(path, Dynamics, DynamicsConfig)
+    return _load(path, Dynamics, DynamicsConfig.from_json)
 
 
-def _load(path: Path, model_type: type, config_type: type) -> tuple[Any, WorldSpec]:
+def _load(path: Path, model_type: type, configure: Callable[[dict[str, Any]], Any]) -> tuple[Any, WorldSpec]:
     weights, header = read(path)
     if header.get("kind") != model_type.__name__:
         raise WorldsimError(f"{path} holds {header.get('kind')}, not {model_type.__name__}")
-    model = model_type(config_type(**as_tuples(header["config"])))
+    model = model_type(configure(header["config"]))
     model.load_state_dict(weights)
     return model.eval().requires_grad_(False), WorldSpec.from_json(header["spec"])
 

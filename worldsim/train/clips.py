@@ -18,6 +18,7 @@ from torch import Tensor
 from worldsim.dataset import frame_batches
 from worldsim.dynamics import Dynamics
 from worldsim.memory import Reach, capacity, remembered
+from worldsim.panorama import Panorama
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
@@ -30,12 +31,14 @@ class Log(NamedTuple):
         before, after: S frames and those that followed them, latents `[B, S, C, h, w]` or tokens `[B, S, N, D]`.
         actions: int64 `[B, S]`, those between them.
         age: int64 `[B, S]`, how many frames before the clip; 0 for nothing.
+        places: int64 `[B, S, 2]`, where the view was before and after, in cells from where it is as the clip begins.
     """
 
     before: Tensor
     after: Tensor
     actions: Tensor
     age: Tensor
+    places: Tensor
 
     def to_tokens(self, model: Dynamics) -> Log:
         """The same in tokens."""
@@ -43,12 +46,15 @@ class Log(NamedTuple):
 
     def entries(self, model: Dynamics) -> Tensor:
         """What `model` writes of it."""
-        return model.remember(self.before, self.after, self.actions)
+        return model.remember(self.before, self.after, self.actions, self.places)
 
-    def followed_by(self, tokens: Tensor, actions: Tensor, lead: int, room: int) -> Log:
+    def followed_by(self, model: Dynamics, tokens: Tensor, actions: Tensor, lead: int, room: int) -> Log:
         """With the first `lead` frames of a clip `[B, T, N, D]` after it, as seen from the next one; padded to `room`
         frames, so that its size does not hang on `lead`."""
         pad = room - lead
+        clip = tokens[:, : lead + 1], tokens[:, : lead + 1].roll(-1, dims=1), actions[:, : lead + 1]
+        places = model.places(*clip)
+        now = places[:, lead:, :1]
         parts = (
             (self.before, F.pad(tokens[:, :lead], (0, 0, 0, 0, 0, pad))),
             (self.after, F.pad(tokens[:, 1 : lead + 1], (0, 0, 0, 0, 0, pad))),
@@ -57,6 +63,7 @@ class Log(NamedTuple):
                 torch.where(self.age > 0, self.age + lead, 0),
                 F.pad(torch.arange(lead, 0, -1), (0, pad)).expand(len(actions), -1),
             ),
+            (self.places - now, F.pad(places[:, :lead] - now, (0, 0, 0, pad))),
         )
         return Log(*(torch.cat(pair, dim=1) for pair in parts))
 
@@ -75,6 +82,7 @@ class LatentClips:
         self.begins = np.zeros(len(recording), np.int64)  # first frame of each frame's episode
         for begin, end in (*recording.episodes("train"), *recording.episodes("held-out")):
             self.begins[begin:end] = begin
+        self.places = np.zeros(len(recording), np.int64)
         state = np.asarray(recording.state[: len(recording)])
         self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
 
@@ -118,7 +126,23 @@ class LatentClips:
         index = np.where(real, index, now[:, None])  # not the frame before: an episode may begin here
         before, after = (torch.from_numpy(self.latents[i].astype(np.float32)) for i in (index, index + 1))
         age = torch.from_numpy(np.where(real, now[:, None] - index, 0))
-        return Log(before, after, torch.from_numpy(self.actions[index]), age)
+        places = np.stack([self.places[index], self.places[index + 1]], axis=-1) - self.places[now][:, None, None]
+        return Log(before, after, torch.from_numpy(self.actions[index]), age, torch.from_numpy(places))
+
+    @torch.no_grad()
+    def find_places(self, panorama: Panorama) -> None:
+        """Teach `panorama` how the recorded view moves, and find where it was in every frame, in `self.places`."""
+        last = len(self.latents) - 1
+        parts = []
+        for start in range(0, last, 1024):
+            part = torch.from_numpy(self.latents[start : min(start + 1024, last) + 1].astype(np.float32))
+            parts.append(panorama.mismatch(part[:-1], part[1:]))
+        mismatch = torch.cat(parts)
+        within = torch.from_numpy(self.begins[1:] == self.begins[:-1])
+        actions = torch.from_numpy(self.actions[:-1])
+        panorama.learn_moves(mismatch[within], actions[within])
+        moves = panorama.likeliest(mismatch, actions)
+        self.places[1:] = torch.where(within, moves, 0).cumsum(0).numpy()
 
 
 @torch.no_grad()

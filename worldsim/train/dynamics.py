@@ -153,10 +153,12 @@ def train_dynamics(
         )
     torch.manual_seed(training.seed)
     model = Dynamics(config)
+    clips = LatentClips(recording, tokenizer, out)
+    if config.pan:
+        clips.find_places(model.panorama)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
-    clips = LatentClips(recording, tokenizer, out)
     change = None
     if training.eventful:
         change = clips.change() if training.events == "change" else clips.unusual_rewards()
@@ -196,7 +198,7 @@ def train_dynamics(
         if own:
             first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
             context = own_past(averaged, training.schedule, context, actions, first, generator, log)
-        log = log and log.followed_by(context, actions, lead, most_lead)
+        log = log and log.followed_by(model, context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, *outcome)

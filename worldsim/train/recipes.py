@@ -28,7 +28,7 @@ class DynamicsSize:
     memory: Reach = ()
     memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
-    recall_cells: bool = False
+    pan: int = 0
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""

@@ -45,7 +45,7 @@ def own_past(
         known = clean[:, :first], actions[:, :first]
         cache[:, window : window + first] = model.look(*known, log=log and log.entries(model), age=log and log.age)[1]
         if log:
-            seen = log.followed_by(*known, first - 1, first - 1)
+            seen = log.followed_by(model, *known, first - 1, first - 1)
             entries, age = seen.entries(model), seen.age
         for t in range(first - 1, clean.shape[1] - 1):
             length = torch.full((rows,), min(t, window))
@@ -55,8 +55,8 @@ def own_past(
             entry, output, _ = next_tokens(model, schedule, past, length, frames[-1], actions[:, t], noise, *memory)
             cache[:, window + t] = entry
             if log:
-                new = model.remember(frames[-1], output.clean, actions[:, t])
-                entries = torch.cat([entries, new[:, None]], dim=1)
+                made = frames[-1][:, None], output.clean[:, None], actions[:, t : t + 1]
+                entries = torch.cat([entries, model.remember(*made, model.places(*made, entries, age))], dim=1)
                 age = torch.cat([torch.where(age > 0, age + 1, 0), age.new_ones(rows, 1)], dim=1)
             frames.append(output.clean)
     return torch.stack(frames, dim=1)
