@@ -9,7 +9,8 @@ import pytest
 import torch
 from tiny import tiny_networks
 
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 
 FRAMES = 8  # more than twice the window

@@ -17,7 +17,8 @@ from worldsim.app.cli import main
 from worldsim.app.export import beginnings
 from worldsim.bundle import GRAPHS, Bundle
 from worldsim.dataset import Windows
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.export import export_bundle, measure_parity, stored_weights
 from worldsim.recording import Episode, Recording, RecordingWriter

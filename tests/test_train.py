@@ -10,7 +10,7 @@ import torch
 from worldsim.app.cli import main
 from worldsim.app.train import ALLOCATOR
 from worldsim.dataset import Windows
-from worldsim.dynamics import DynamicsConfig
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import pseudo_huber
 from worldsim.memory import Reach

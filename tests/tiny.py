@@ -10,7 +10,8 @@ import onnxruntime
 import torch
 
 import worldsim
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.export import Parity, export_bundle
 from worldsim.memory import Reach
 from worldsim.spec import Action, WorldSpec

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from worldsim.recall import AGES, age_bucket
 
-KEY = 8  # width of a cell's key
 MOST_DIFFERENT = 0.05  # a cell's squared error counts up to this: things that move for themselves don't decide
 SCALE = 0.003  # mismatch of a frame that is worth as much as e times the chance
 STILL = 0.01  # what a cell of a move has to be worth: where all fit as badly, nothing moved

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from worldsim.bundle import Bundle, Starts
-from worldsim.dynamics import Dynamics, DynamicsConfig, as_tuples
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
 from worldsim.runtime import Device, StepOutput
 from worldsim.spec import WorldSpec

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worldsim.dynamics import Dynamics, DynamicsConfig, as_tuples
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig

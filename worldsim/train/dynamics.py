@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.dataset import Windows
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import add_noise, draw_tau, pseudo_huber, reward_loss
 from worldsim.recording import Recording

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from worldsim.dynamics import DynamicsConfig
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.memory import Reach
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, TokenizerConfig

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.dynamics import Dynamics, DynamicsConfig
+from worldsim.dynamics import Dynamics
+from worldsim.dynamics_config import DynamicsConfig
 from worldsim.step import next_tokens
 from worldsim.train.clips import Log
 
