@@ -2,12 +2,12 @@
 
 Where a world's view moves sideways by whole latent cells, a cell that left the picture has a place, and comes back
 there. So the log keeps the cells of its frames and where the view was; how far it moved is found by matching two
-frames, with no labels. For each place that may come into view, one attention over time alone, a cell against the same
-place in the frames of the log, finds what was there. It costs no more than there are frames, and what is found can be
-copied as it is.
+frames, with no labels. For each place that may come into view, one attention over time alone, to the same place in the
+frames of the log, finds what was there. It costs no more than there are frames, and what is found can be copied as it
+is. A place is a column of a few cells, whose number is a compromise: finer ones see past what hides half of them.
 
-B batch, T frames, S frames in the log, C x h x w latents, E width of a key, A actions, R the most cells that the view
-moves in a frame, v = w + 2 R columns: the view, and what may come into it.
+B batch, T frames, S frames in the log, C x h x w latents, X numbers of a place, y rows of places, E width of a key, A
+actions, R the most cells that the view moves in a frame, v = w + 2 R columns: the view, and what may come into it.
 """
 
 from __future__ import annotations
@@ -69,39 +69,39 @@ class Panorama(nn.Module):
         """What was there.
 
         Args:
-            q: what is asked for at each cell of the view, `[B, T, E, h, w]`; at its edge, of what is beside it too.
-            k: keys of the log's cells, `[B, S, E, h, w]`.
-            cells: those cells, `[B, S, C, h, w]`.
+            q: what is asked for at each place of the view, `[B, T, E, y, w]`; at its edge, of what is beside it too.
+            k: keys of the log's places, `[B, S, E, y, w]`.
+            cells: what was in them, `[B, S, X, y, w]`.
             age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not looked at.
             here: int64 `[B, T]`, where the view is in each of the T frames.
             place: int64 `[B, S]`, where it was in those of the log.
 
         Returns:
-            `[B, T, C + 1, h, v]`: cells, and how sure it is that there was something.
+            `[B, T, X + 1, y, v]`: what was in them, and how sure it is that there was something.
         """
         t, view = q.shape[1], q.shape[-1] + 2 * self.reach
         left = here.amin(1, keepdim=True) - self.reach  # the column of the room where all that is looked at begins
-        columns = torch.arange(view + (t - 1) * self.reach, device=q.device) + left  # [B, X]
+        columns = torch.arange(view + (t - 1) * self.reach, device=q.device) + left  # [B, K]
         keys, stored = _take(k, columns, place)
         values, _ = _take(torch.cat([cells, torch.ones_like(cells[:, :, :1])], dim=2).to(k.dtype), columns, place)
         asked, _ = _take(F.pad(q, (self.reach, self.reach, 0, 0, 0, 0), "replicate"), columns, here - self.reach)
-        scores = asked.permute(0, 3, 4, 1, 2) * q.shape[2] ** -0.5 @ keys.permute(0, 3, 4, 2, 1)  # [B, h, X, T, S]
+        scores = asked.permute(0, 3, 4, 1, 2) * q.shape[2] ** -0.5 @ keys.permute(0, 3, 4, 2, 1)  # [B, y, K, T, S]
         bias = self.age[age_bucket(age)].masked_fill(age < 1, float("-inf"))[:, None]  # [B, 1, T, S]
-        bias = bias.masked_fill(~stored.transpose(1, 2)[:, :, None], float("-inf"))  # [B, X, T, S]
+        bias = bias.masked_fill(~stored.transpose(1, 2)[:, :, None], float("-inf"))  # [B, K, T, S]
         scores = scores + bias[:, None].to(q.dtype)
         # A softmax over all that is there and nothing, whose own cells are zero.
         most = torch.maximum(scores.amax(-1, keepdim=True).detach().float(), self.nothing.detach())
         weights = (scores - most).exp()
         found = weights.to(values.dtype) @ values.permute(0, 3, 4, 1, 2)
         found = found / (weights.sum(-1, keepdim=True) + (self.nothing - most).exp())
-        found = found.permute(0, 3, 4, 1, 2)  # [B, T, C + 1, h, X]
+        found = found.permute(0, 3, 4, 1, 2)  # [B, T, X + 1, y, K]
         index = torch.arange(view, device=q.device) + (here - self.reach - left)[..., None]  # [B, T, v]
         return found.gather(-1, index[:, :, None, None].expand(*found.shape[:4], view))
 
 
 def _take(x: Tensor, columns: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """The room's columns `[B, X]` of pictures `[B, S, C, h, w]` whose first column is at `first` `[B, S]`: `[B, S, C,
-    h, X]`, and which of them are in the picture, bool `[B, S, X]`."""
+    """The room's columns `[B, K]` of pictures `[B, S, X, y, w]` whose first column is at `first` `[B, S]`: `[B, S, X,
+    y, K]`, and which of them are in the picture, bool `[B, S, K]`."""
     index = columns[:, None] - first[..., None]
     inside = (index >= 0) & (index < x.shape[-1])
     index = index.clamp(0, x.shape[-1] - 1)[:, :, None, None]
