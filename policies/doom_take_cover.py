@@ -77,6 +77,9 @@ class TakeCoverExplorer:
 
     Args:
         rng: decides everything that `info["state"]` does not.
+
+    Attributes:
+        idle: whether this episode is one of those.
     """
 
     def __init__(self, rng: np.random.Generator):
@@ -87,7 +90,7 @@ class TakeCoverExplorer:
         """A new episode: choose who plays."""
         rng = self._rng
         kind = rng.choice(["random", "sticky", "idler", "dodger"], p=[0.1, 0.25, 0.45, 0.2])
-        self._idle = kind == "idler"
+        self.idle = kind == "idler"
         self._longest = 1 if kind == "random" else int(rng.integers(4, 24))  # frames a key is held
         # Chance of a frame to be the first of a lapse, in which random keys are held.
         self._lapse = 10 ** rng.uniform(-3.2, -0.8) if kind == "dodger" else 1.0
@@ -105,7 +108,7 @@ class TakeCoverExplorer:
         self._stay -= 1
         if self._stay < 0:
             self._home, self._stay = rng.uniform(RIGHT_END, LEFT_END), int(rng.integers(8, 80))
-        if self._idle:
+        if self.idle:
             way = self._home - float(info["state"][0])
             return STAND if abs(way) < IDLE else LEFT if way > 0 else RIGHT
         if self._lapsed <= 0:
