@@ -262,7 +262,8 @@ def test_every_block_of_the_page_runs(tmp_path, monkeypatch):
     """In order, in one interpreter, as a reader would; only the numbers of `SHORTER` are smaller."""
     page = (ROOT / "docs" / "agents.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == page.count("```python") >= 4
+    assert len(blocks) == page.count("```python") >= 5
+    blocks = [block for block in blocks if "import ray" not in block]  # which test_rllib.py runs
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     source = "\n".join(blocks)
