@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from worldsim.evals.scenes import Footage
 from worldsim.evals.simulator import Tick, silent
+from worldsim.precision import NATIVE, mixed_precision
 from worldsim.recording import Recording
 
 CLIP = 16  # frames in a row read from the recording at a time
@@ -199,7 +200,7 @@ def _trained(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=config.steps)
     for _ in range(config.steps):
         frames, target = draw(rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             logits = net(_pixels(_degrade(frames, rng)))
         loss = loss_of(logits.float(), target)
         optimizer.zero_grad()
@@ -215,12 +216,12 @@ def _trained(
 
 
 def _pixels(frames: np.ndarray) -> Tensor:
-    """uint8 `[B, K, H, W, 3]` -> bfloat16 `[B, 48 K, h, w]` in [-1, 1]: 4 x 4 pixels in a cell, h and w even."""
+    """uint8 `[B, K, H, W, 3]` -> `NATIVE` `[B, 48 K, h, w]` in [-1, 1]: 4 x 4 pixels in a cell, h and w even."""
     height, width = frames.shape[2:4]
     if height % 8 or width % 8:
         frames = np.pad(frames, ((0, 0), (0, 0), (0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
     cells = rearrange(frames, "b k (h p) (w q) c -> b h w (k p q c)", p=4, q=4)
-    return (torch.from_numpy(cells).permute(0, 3, 1, 2).float() / 127.5 - 1).bfloat16()
+    return (torch.from_numpy(cells).permute(0, 3, 1, 2).float() / 127.5 - 1).to(NATIVE)
 
 
 def _degrade(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -239,7 +240,7 @@ def _degrade(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _run(net: ReaderNet, frames: np.ndarray, batch: int = 256) -> Tensor:
     parts = []
     for i in range(0, len(frames), batch):
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             parts.append(net(_pixels(frames[i : i + batch])).float())
     return torch.cat(parts)
 

@@ -19,6 +19,7 @@ from worldsim.dataset import frame_batches
 from worldsim.dynamics import Dynamics
 from worldsim.memory import Reach, capacity, remembered
 from worldsim.panorama import Panorama
+from worldsim.precision import mixed_precision
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
@@ -157,7 +158,7 @@ def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) ->
         partial = path.with_suffix(".partial")
         latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         tokenizer.eval()
-        with ProgressBar("encoding", len(recording)) as progress, torch.autocast("cpu", torch.bfloat16):
+        with ProgressBar("encoding", len(recording)) as progress, mixed_precision():
             for start, frames in frame_batches(recording, 256):
                 latents[start : start + len(frames)] = (
                     tokenizer.encode(to_pixels(torch.from_numpy(frames))).half().numpy()

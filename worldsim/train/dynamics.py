@@ -18,6 +18,7 @@ from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import add_noise, draw_tau, pseudo_huber, reward_loss
+from worldsim.precision import mixed_precision
 from worldsim.recording import Recording
 from worldsim.sampler import SCHEDULE
 from worldsim.tokenizer import Tokenizer
@@ -210,7 +211,7 @@ def train_dynamics(
         taught = torch.ones_like(change, dtype=torch.bool)
         if own and training.lost:
             taught = ~lost_tokens(context, clean, training.lost, config)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             losses = forward(context, actions, target, change, taught, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:
             optimizer.zero_grad()

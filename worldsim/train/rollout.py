@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig
+from worldsim.precision import mixed_precision
 from worldsim.step import next_tokens
 from worldsim.train.clips import Log
 
@@ -42,7 +43,7 @@ def own_past(
     rows, window = len(clean), model.config.window
     cache = torch.zeros(rows, window + clean.shape[1], *model.config.entry_shape, dtype=torch.float16)
     frames = list(clean[:, :first].unbind(1))
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         known = clean[:, :first], actions[:, :first]
         cache[:, window : window + first] = model.look(*known, log=log and log.entries(model), age=log and log.age)[1]
         if log:

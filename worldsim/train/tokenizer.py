@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldsim.dataset import FrameTable
+from worldsim.precision import mixed_precision
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_frames, to_pixels
 from worldsim.train.checkpoint import save_model
@@ -91,7 +92,7 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
         weight = torch.from_numpy(moving_weight(frames, before, table.median, training.moving))
         pixels = to_pixels(torch.from_numpy(frames))
         tokenizer.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             latents = tokenizer.encode(
                 hide(pixels, config.factor, training.mask, generator) if training.mask else pixels
             )
@@ -127,7 +128,7 @@ def train_tokenizer(recording: Recording, out: Path, config: TokenizerConfig, tr
 def reconstruct(tokenizer: Tokenizer, frames: np.ndarray) -> np.ndarray:
     """Encode and decode uint8 frames `[B, H, W, 3]`."""
     tokenizer.eval()
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         return to_frames(tokenizer.decode(tokenizer.encode(to_pixels(torch.from_numpy(frames))))).numpy()
 
 
