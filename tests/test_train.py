@@ -14,6 +14,7 @@ from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.flow import pseudo_huber
 from worldsim.memory import Reach
+from worldsim.precision import NATIVE, mixed_precision
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import Action, WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
@@ -21,6 +22,7 @@ from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, save_
 from worldsim.train.clips import LatentClips
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.loop import rate
+from worldsim.train.muon import Muon, orthogonal
 from worldsim.train.recipes import DynamicsSize
 from worldsim.train.rollout import lost_tokens
 from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
@@ -251,3 +253,37 @@ def test_what_comes_in_two_ways_is_averaged_or_decided(bend: float, least: float
     losses = pseudo_huber((guesses[:, None] - targets).square(), bend).mean(1)
     assert guesses[losses.argmin()] == pytest.approx(least, abs=0.03)
     assert pseudo_huber(torch.tensor(1e-6), bend) == pytest.approx(1e-6, rel=1e-2)
+
+
+def test_products_are_made_in_the_arithmetic_of_the_processor() -> None:
+    weight = torch.ones(3, 2)
+    with mixed_precision():
+        assert (torch.ones(4, 3) @ weight).dtype is NATIVE
+    assert weight.dtype is torch.float32
+
+
+def test_muon_moves_as_torchs_own() -> None:
+    """It differs from it by the arithmetic of bfloat16, at most."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    start = [random(32, 32), random(32, 32), random(48, 32), random(32, 48)]
+    ours, theirs = ([torch.nn.Parameter(p.clone()) for p in start] for _ in range(2))
+    one = Muon(ours, lr=0.01, weight_decay=0.1)
+    other = torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = random(*p.shape)
+            q.grad = p.grad.clone()
+        one.step()
+        other.step()
+    for p, q, before in zip(ours, theirs, start, strict=True):
+        assert (p - q).norm() < 0.05 * (q - before).norm()
+
+
+def test_orthogonal_matrices_have_singular_values_near_one() -> None:
+    made = orthogonal(torch.randn(2, 24, 40), (3.4445, -4.775, 2.0315), 5, 1e-7)
+    values = torch.linalg.svdvals(made)
+    assert values.min() > 0.5 and values.max() < 1.4

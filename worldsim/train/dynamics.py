@@ -25,6 +25,7 @@ from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips, Log
 from worldsim.train.loop import Loop, step_generator, with_peaks
+from worldsim.train.muon import Muon
 from worldsim.train.rollout import lost_tokens, own_past
 from worldsim.train.watch import Watch
 
@@ -84,7 +85,7 @@ def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in hidden}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
-        with_peaks(torch.optim.Muon(hidden, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")),
+        with_peaks(Muon(hidden, lr=rate, weight_decay=0.01)),
         with_peaks(torch.optim.AdamW(rest, lr=rate / 2, betas=(0.9, 0.95), weight_decay=0.0)),
     ]
 
