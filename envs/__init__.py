@@ -18,6 +18,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/Freeway-v0": (GENERATED, {"world": "atari-freeway"}),
     "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
     "worldsim/DoomTakeCover-v0": (GENERATED, {"world": "doom-take-cover"}),
+    "worldsim/Toybox-v0": (GENERATED, {"world": "toybox"}),
     "worldsim/FreewayReal-v0": ("worldsim_envs.freeway:FreewayEnv", {}),
     "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom_maze:DoomMazeEnv", {}),
     "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom_take_cover:DoomTakeCoverEnv", {}),

@@ -9,6 +9,7 @@ import torch
 
 from worldsim.app.cli import main
 from worldsim.app.train import ALLOCATOR
+from worldsim.bundle import open_world
 from worldsim.dataset import Windows
 from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
@@ -212,6 +213,41 @@ def test_recording_of_another_world_is_refused(
     assert error.startswith("worldsim: the tokenizer is of 'circle' at 48x32; ") and "of 'square'" in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("allocator")
+def test_training_goes_on_from_a_generated_world(
+    tiny_world: Path, recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tiny import tiny_spec
+
+    writer, rng = RecordingWriter(tmp_path / "tiny", tiny_spec()), np.random.default_rng(0)
+    for _ in range(10):
+        frames, none = rng.integers(0, 256, (100, 32, 48, 3), np.uint8), np.zeros(100)
+        keys = np.append(rng.integers(0, 3, 99), -1)
+        writer.append(Episode(frames, keys, none, none.astype(bool), np.zeros((100, 0), np.float32)))
+    out = tmp_path / "run"
+    options = ["--weights", str(tiny_world), "--steps", "1", "--batch", "2", "--no-compile"]
+
+    def learn(from_what: Path) -> int:
+        return main(["train", "dynamics", "--recording", str(from_what), "--out", str(out), *options])
+
+    assert learn(tmp_path / "tiny") == 0
+    theirs = {name: torch.from_numpy(weight) for name, weight in open_world(tiny_world).weights().items()}
+    for part in ("tokenizer", "dynamics"):
+        made = weights(out / f"{part}.safetensors")
+        assert made.keys() == {name.removeprefix(f"{part}.") for name in theirs if name.startswith(part)}
+        for name, weight in made.items():
+            assert (weight - theirs[f"{part}.{name}"]).abs().max() < 0.01  # a step moves them a little
+
+    assert learn(recording.path) == 2
+    assert "is of 'tiny' at 48x32" in capsys.readouterr().err
+    save_model(out / "tokenizer.safetensors", Tokenizer(TOKENIZER), tiny_spec())
+    assert learn(tmp_path / "tiny") == 2
+    assert "is another tokenizer than that of" in capsys.readouterr().err
+    options[1] = "nowhere"
+    assert learn(tmp_path / "tiny") == 2
+    assert "no world 'nowhere'" in capsys.readouterr().err
 
 
 def test_cut_checkpoint_is_one_clear_error(tmp_path: Path) -> None:

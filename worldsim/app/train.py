@@ -6,13 +6,16 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from worldsim.errors import WorldsimError, require
 from worldsim.recording import Recording
 from worldsim.spec import WorldSpec
+
+if TYPE_CHECKING:
+    from worldsim.dynamics import Dynamics
 
 # glibc maps and unmaps large tensors at every step, which costs most of the time of a training on a CPU.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
@@ -27,6 +30,8 @@ class TrainConfig:
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
         recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
+        weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose tokenizer, sizes
+            and dynamics are taken over: to make it better, or to teach it other play.
         steps: optimizer steps; the recipe's if 0.
         batch: frames or clips a step; the recipe's if 0.
         rate: peak learning rate; the recipe's if 0.
@@ -38,6 +43,7 @@ class TrainConfig:
     recording: Path | None = None
     out: Path | None = None
     recipe: str = ""
+    weights: str = ""
     steps: int = 0
     batch: int = 0
     rate: float = 0.0
@@ -64,6 +70,8 @@ def train(config: TrainConfig) -> None:
         raise WorldsimError(
             f"nothing to train is called {config.what!r}; there are {', '.join(RECIPES)}, tokenizer, dynamics"
         )
+    if config.weights and config.what == "tokenizer":
+        raise WorldsimError("--weights is for dynamics, which keep the tokenizer that they were trained with")
     if not whole and config.recording is None:
         raise WorldsimError(
             f"which recording? worldsim train {config.what} --recording recordings/NAME --out runs/NAME"
@@ -86,7 +94,8 @@ def train(config: TrainConfig) -> None:
     out = config.out or Path("runs") / recording.spec.name
     chosen = {key: value for key in ("steps", "batch", "rate", "seed") if (value := getattr(config, key))}
     print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
-    if whole:
+    start = take_over(config.weights, recording, out) if config.weights else None
+    if whole and start is None:
         learn(recipe, recording, out)
     elif config.what == "tokenizer":
         train_tokenizer(recording, out, recipe.tokenizer, dataclasses.replace(recipe.tokenizer_training, **chosen))
@@ -94,7 +103,32 @@ def train(config: TrainConfig) -> None:
         tokenizer, world = load_tokenizer(out / "tokenizer.safetensors")
         check_same_world(world, recording)
         training = dataclasses.replace(recipe.dynamics_training, compile=config.compile and _has_compiler(), **chosen)
-        train_dynamics(recording, tokenizer, out, recipe.dynamics.config(recording, tokenizer.config), training)
+        size = start.config if start else recipe.dynamics.config(recording, tokenizer.config)
+        train_dynamics(recording, tokenizer, out, size, training, start)
+
+
+def take_over(world: str, recording: Recording, out: Path) -> Dynamics:
+    """The dynamics of a generated world to begin with; its tokenizer is written to `out`.
+
+    Raises:
+        WorldsimError: if the recording is of another world, or `out` has another tokenizer.
+    """
+    import torch
+
+    from worldsim.bundle import open_world
+    from worldsim.torch_runtime import world_step
+    from worldsim.train.checkpoint import load_tokenizer, save_model
+
+    bundle = open_world(world)
+    check_same_world(bundle.spec, recording)
+    step, path = world_step(bundle), out / "tokenizer.safetensors"
+    if path.exists():
+        ours, theirs = load_tokenizer(path)[0].state_dict(), step.tokenizer.state_dict()
+        if ours.keys() != theirs.keys() or any(not torch.equal(ours[name], theirs[name]) for name in ours):
+            raise WorldsimError(f"{path} is another tokenizer than that of {world}; give another --out")
+    else:
+        save_model(path, step.tokenizer, bundle.spec)
+    return step.dynamics
 
 
 def check_same_world(world: WorldSpec, recording: Recording) -> None:

@@ -140,10 +140,15 @@ class ClipLoss(nn.Module):
 
 
 def train_dynamics(
-    recording: Recording, tokenizer: Tokenizer, out: Path, config: DynamicsConfig, training: DynamicsTraining
+    recording: Recording,
+    tokenizer: Tokenizer,
+    out: Path,
+    config: DynamicsConfig,
+    training: DynamicsTraining,
+    start: Dynamics | None = None,
 ) -> Dynamics:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/dynamics.safetensors`, the
-    moving average of the weights.
+    moving average of the weights. Where there is no checkpoint, the weights begin as those of `start`, or random.
 
     Raises:
         WorldsimError: if the recording does not fit the tokenizer or the clips.
@@ -156,6 +161,8 @@ def train_dynamics(
         )
     torch.manual_seed(training.seed)
     model = Dynamics(config)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     clips = LatentClips(recording, tokenizer, out)
     if config.pan:
         clips.find_places(model.panorama)

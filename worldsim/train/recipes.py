@@ -105,6 +105,35 @@ RECIPES = {
         spread=1.5,
         beginnings=True,
     ),
+    "toybox": Recipe(
+        frames=200_000,
+        tokenizer=TokenizerConfig(channels=8, widths=(64,), blocks=2),
+        tokenizer_training=TokenizerTraining(steps=2200, batch=32),
+        dynamics=DynamicsSize(
+            pack=(4, 4),
+            width=192,
+            heads=3,
+            depth=5,
+            look_back=(1, 3),
+            copy_reach=2,
+            memory=((24, 1), (256, 8), (1024, 16)),
+            recall=(2,),
+            pan=1,
+        ),
+        dynamics_training=DynamicsTraining(
+            steps=2060,
+            batch=8,
+            rate=1e-3,
+            worst=0.2,
+            huber=0.05,
+            own_from=0.55,
+            own_lead=24,
+            lost=0.5,
+            schedule=(0.0, 0.3),
+            eventful=0.4,
+            state=0.2,
+        ),
+    ),
 }
 
 
