@@ -116,7 +116,7 @@ def run(tmp_path: Path) -> Path:
 def test_export_from_the_command_line(run, capsys, monkeypatch):
     out, recording = run.parent / "world", run.parent / "recording"
     arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
-    arguments += ["--schedule", "0", "--spread", "1.25"]
+    arguments += ["--schedule", "0", "--spread", "1.25", "--shown", "6"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
@@ -126,7 +126,7 @@ def test_export_from_the_command_line(run, capsys, monkeypatch):
     ((start, end),) = Recording(recording).episodes("held-out")
     held_out = Recording(recording).frames[start:end]
     for frames in world.starts.frames:
-        assert any(np.array_equal(frames, held_out[i : i + WINDOW + 1]) for i in range(9 - WINDOW))
+        assert any(np.array_equal(frames, held_out[i : i + 6]) for i in range(9 - 5))
     before = {path: path.read_bytes() for path in out.rglob("*.*")}
     monkeypatch.setitem(worldsim.export.TOLERANCE, "latents", -1.0)
     monkeypatch.setattr(worldsim.export, "export_graphs", lambda *_: graphs_of(world))
@@ -151,6 +151,7 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     recording = run.parent / "recording"
     assert "'small' at 32x16" in error(small_recording)
     assert "--starts" in error(recording, "--starts", "0")
+    assert "--shown must be from 0 to 1000" in error(recording, "--shown", "1001")
     assert "rise from 0" in error(recording, "--schedule", "0.5")
     assert "spread -1 of what may come" in error(recording, "--spread", "-1")
     assert "no recording at" in error(run.parent / "nowhere")

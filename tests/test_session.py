@@ -164,6 +164,21 @@ def test_stepping_is_prefilling(session):
         np.testing.assert_allclose(entry.astype(np.float32), entries[:, t].astype(np.float32), atol=1e-2)
 
 
+def test_a_long_past_is_remembered_as_far_as_it_is_in_play(session):
+    frames, actions = tiny_clips(1, 20, seed=6)
+
+    def next_latents(frames: np.ndarray) -> np.ndarray:
+        return session.step(session.reset(frames, actions, [7]), np.array([1]))[0].latents
+
+    state, memory = session.reset(frames, actions, [7]), bool(session.runtime.reach)
+    assert state.logged[:, 0].tolist() == ([3, 6, 9, 12, 15, 16, 17, 18] if memory else [])
+    assert len(state.log) == len(state.logged)
+    for changed, matters in ((9, memory), (11, False)):  # only the log reaches so far back
+        other = frames.copy()
+        other[:, changed] = 255 - other[:, changed]
+        assert np.array_equal(next_latents(other), next_latents(frames)) != matters
+
+
 def test_a_batch_of_five_is_five_singles(session):
     """Rows that have been played for different times, from contexts of different lengths."""
     singles = []

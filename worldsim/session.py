@@ -261,17 +261,20 @@ class Session:
             raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 to 2**64 - 1")
         entries: tuple[np.ndarray, ...] = ()
         if length > 1:
-            made = self.runtime.prefill(latents[:, :-1], actions)[:, -self.window :]
+            seen = self.runtime.entry_shape[0] * self.window  # frames that the newest entries hang on
+            made = self.runtime.prefill(latents[:, :-1][:, -seen:], actions[:, -seen:])[:, -self.window :]
             entries = tuple(np.ascontiguousarray(made[:, t]) for t in range(made.shape[1]))
         log: tuple[np.ndarray, ...] = ()
-        if length > 1 and self.runtime.reach:
+        logged, reach = np.arange(0), self.runtime.reach
+        if length > 1 and reach:
             left = self.runtime.remember(latents[:, :-1], latents[:, 1:], actions)
-            log = tuple(np.ascontiguousarray(left[:, t]) for t in range(length - 1))
+            logged = np.flatnonzero(remembered(np.arange(length - 1), length - 1 - np.arange(length - 1), reach))
+            log = tuple(np.ascontiguousarray(left[:, t]) for t in logged)
         return State(
             entries=entries,
             length=np.full(batch, len(entries), np.int64),
             log=log,
-            logged=np.arange(len(log))[:, None].repeat(batch, axis=1),
+            logged=logged[:, None].repeat(batch, axis=1),
             number=np.full(batch, length - 1, np.int64),
             latents=np.ascontiguousarray(latents[:, -1]),
             frame=frame.copy(),

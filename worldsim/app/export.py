@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from worldsim.dataset import Windows
 
 CANDIDATES = 8  # windows looked at for each start
+MOST_SHOWN = 1000  # frames of a start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ExportConfig:
         schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
         spread: above 1, what seldom happens comes more often; the recipe's if not given. `worldsim eval` says whether
             things happen as often as they should.
+        shown: frames of each start; the recipe's, or what the world needs, if 0. More are a past for it to remember.
     """
 
     run: tyro.conf.Positional[Path]
@@ -41,6 +43,7 @@ class ExportConfig:
     seed: int = 0
     schedule: tuple[float, ...] = ()
     spread: float | None = None
+    shown: int = 0
 
 
 def export(config: ExportConfig) -> None:
@@ -60,6 +63,8 @@ def export(config: ExportConfig) -> None:
 
     if not 1 <= config.starts <= 99 or config.seed < 0:
         raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
+    if not 0 <= config.shown <= MOST_SHOWN:
+        raise WorldsimError(f"--shown must be from 0 to {MOST_SHOWN}")
     tokenizer, world = load_tokenizer(config.run / "tokenizer.safetensors")
     dynamics, spec = load_dynamics(config.run / "dynamics.safetensors")
     recording = Recording(config.recording)
@@ -69,9 +74,10 @@ def export(config: ExportConfig) -> None:
                 f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
-    spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
-    windows = Windows(spans, context(dynamics.config.window, dynamics.config.memory))
     recipe = RECIPES.get(spec.name)
+    shown = config.shown or (recipe.shown if recipe is not None else 0)
+    spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
+    windows = Windows(spans, max(shown, context(dynamics.config.window, dynamics.config.memory)))
     choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}

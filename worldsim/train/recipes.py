@@ -46,6 +46,7 @@ class Recipe:
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
         spread: of what may come, in play, see `worldsim.sampler.euler`.
         beginnings: whether play starts where games begin, and not anywhere in them.
+        shown: frames that a start shows, a past to remember; 0 for what the world needs.
     """
 
     frames: int
@@ -55,6 +56,7 @@ class Recipe:
     dynamics_training: DynamicsTraining
     spread: float = 1.0
     beginnings: bool = False
+    shown: int = 0
 
 
 RECIPES = {
@@ -133,6 +135,7 @@ RECIPES = {
             eventful=0.4,
             state=0.2,
         ),
+        shown=129,
     ),
 }
 
