@@ -18,7 +18,7 @@ class Muon(torch.optim.Muon):
     """torch's (Jordan et al. 2024), Nesterov and "match_rms_adamw" only, all matrices of one shape at once."""
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Move the weights. A closure is not taken."""
         assert closure is None
         for group in self.param_groups:
