@@ -69,7 +69,7 @@ def test_a_run_writes_results_trials_and_a_page(judged: Path):
     for probe in hideaway.PROBES:
         assert cells["model", probe, None, "right"] == cells["model", probe, None, "G1"] == 1
     assert cells["model", "P8", None, "hallucination"] == 0 and cells["model", "P9", None, "right"] == 1
-    assert cells["cut", "P1", 33, "right_strict"] < 1 and cells["model", "P1", None, "half_life"] == "inf"
+    assert cells["cut", "P1", 33, "right_strict"] < 1 and cells["model", "P1", None, "half_life"] == 34
     trials = read_trials(judged)
     assert set(trials["arm"]) == {"model", "cut", "control", "oracle", "freeze", "velocity"}
     assert json.loads(trials["conditions"][0])["objects"] == 2

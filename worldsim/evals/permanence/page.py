@@ -85,7 +85,9 @@ def targets(judged: Judged, found: Sequence[Section]) -> tuple[Target, ...]:
     """Those of a world of ours; of a tier that does not ask everything, those that it asks."""
     figures = {figure.key for section in found for figure in section.figures}
     wanted = TARGETS.get(judged.world, ())
-    return wanted if judged.tier != "smoke" else tuple(t for t in wanted if t.figure in figures)
+    if judged.tier != "smoke":
+        return wanted
+    return tuple(t for t in wanted if t.figure in figures and not t.figure.endswith(".half_life"))
 
 
 def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Trials, probes: list[str]) -> Section:
@@ -116,7 +118,7 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
                 number(known.get(("cut", probe, None, "right"), NONE).value, "%"),
                 number(known["model", probe, None, "chance"].value, "%"),
                 _life(life, trials.where(probe=probe)),
-                number(life.value / judged.context) if judged.context and math.isfinite(life.value) else "-",
+                number(life.value / judged.context) if judged.context and life.value in trials["k"] else "-",
                 number(passed, "%"),
             )
         )
@@ -153,22 +155,24 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
         )
         strict = number(_at(known, probe, point, "right_strict").value, "%")
         reference = f"failed gates as wrong {strict}; {beside}"
-        section.figures.append(_figure(f"{probe}.right_{point}", f"right, {unit} = {point}", right, "%", reference))
+        section.figures.append(
+            _figure(f"{probe}.right_{point}", f"{probe} right, {unit} = {point}", right, "%", reference)
+        )
     chance = known["model", probe, None, "chance"].value
     for point in points:
         if probe == "P2":
             within, skill = (_at(known, probe, point, metric) for metric in ("within", "skill"))
-            section.figures.append(_figure(f"P2.within_{point}", f"within one radius, k = {point}", within, "%"))
-            section.figures.append(_figure(f"P2.skill_{point}", f"skill over freezing, k = {point}", skill))
+            section.figures.append(_figure(f"P2.within_{point}", f"P2 within one radius, k = {point}", within, "%"))
+            section.figures.append(_figure(f"P2.skill_{point}", f"P2 skill over freezing, k = {point}", skill))
         if probe in ("P4b", "P5"):
             right = _at(known, probe, point, "right")
             above = Estimate(right.value - chance, right.low - chance, right.high - chance, right.n, right.scenes)
-            label = f"above chance ({number(chance, '%')}), {unit} = {point}"
+            label = f"{probe} above chance ({number(chance, '%')}), {unit} = {point}"
             section.figures.append(_figure(f"{probe}.above_{point}", label, above, "%"))
         if probe == "P7":
             error = _at(known, probe, point, "count_error")
-            section.figures.append(_figure(f"P7.count_{point}", f"signed count error, k = {point}", error))
-            off = Figure(f"P7.off_{point}", f"its size, k = {point}", abs(error.value))
+            section.figures.append(_figure(f"P7.count_{point}", f"P7 signed count error, k = {point}", error))
+            off = Figure(f"P7.off_{point}", f"P7 count error without its sign, k = {point}", abs(error.value))
             section.figures.append(off)
     if probe == "P3":
         section.figures.extend(_ways(mine.present().gated()))
@@ -201,13 +205,13 @@ def _lasting(probe: str, known: Cells, trials: Trials) -> list[Figure]:
     shown = _life(life, trials)
     low, high = (_life(life._replace(value=v), trials) for v in (life.low, life.high))
     figures = [
-        Figure(f"{probe}.half_life", "half-life", life.value, "", None, f"interval {low} … {high}", shown),
+        Figure(f"{probe}.half_life", f"{probe} half-life", life.value, "", None, f"interval {low} … {high}", shown),
         _figure(f"{probe}.exists", "something there", known.get(("model", probe, None, "exists"), NONE), "%"),
         _figure(f"{probe}.identity", "of the right colour, given it is there", identity, "%"),
         _figure(f"{probe}.shape", "of the right shape", known.get(("model", probe, None, "shape"), NONE), "%"),
         _figure(f"{probe}.d_prime", "d-prime, present from absent", known.get(("model", probe, None, "d_prime"), NONE)),
         _figure(f"{probe}.memory_loss", "lost by being hidden", loss, "%", "the same, never hidden, minus hidden"),
-        _figure(f"{probe}.cut", "right with the memory cut", cut, "%"),
+        _figure(f"{probe}.cut", f"{probe} right with the memory cut", cut, "%"),
     ]
     return [figure for figure in figures if not math.isnan(figure.value)]
 
@@ -221,7 +225,7 @@ def _absent_and_impossible(known: Cells, trials: Trials, probes: Sequence[str]) 
     for arm in ("model", "cut", "codec"):
         if (arm, "P8", None, "hallucination") in known:
             key = "P8.hallucination" if arm == "model" else f"P8.{arm}"
-            label = f"something appeared, {ARM_NAMES[arm]}"
+            label = f"P8 something appeared, {ARM_NAMES[arm]}"
             absent.figures.append(_figure(key, label, known[arm, "P8", None, "hallucination"], "%"))
     rows = [(f"{p} {PROBES[p][0]}", *_text(known.get(("model", p, None, "hallucination"), NONE))) for p in probes]
     absent.tables.append(Table("By probe", ("probe", "something appeared", "trials"), rows))
@@ -234,7 +238,7 @@ def _absent_and_impossible(known: Cells, trials: Trials, probes: Sequence[str]) 
             "Two true reveals of equal content: one possible here, the other in the scene's twin. Right is a larger "
             "denoising loss for the impossible one, or, for a model that offers none, a continuation nearer to the "
             "possible one. Chance is a half.",
-            [_figure("P9.right", "right, at all k", known["model", "P9", None, "right"], "%")],
+            [_figure("P9.right", "P9 right, at all k", known["model", "P9", None, "right"], "%")],
         )
         for point in points:
             right = _at(known, "P9", point, "right")
@@ -309,10 +313,10 @@ def _at(known: Cells, probe: str, point: int, metric: str) -> Estimate:
 
 
 def _life(life: Estimate, trials: Trials) -> str:
-    """A half-life for people: never reached is longer than the longest time tried."""
+    """A half-life for people: never reached is longer than the longest time that could be judged."""
     if math.isnan(life.value):
         return "-"
-    return f">{trials['k'].max()}" if math.isinf(life.value) else f"{life.value:g}"
+    return f"{life.value:g}" if life.value in trials["k"] else f">{life.value - 1:g}"
 
 
 def _context(judged: Judged) -> dict[str, float]:

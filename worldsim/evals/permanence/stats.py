@@ -111,7 +111,8 @@ def d_prime(hits: np.ndarray, alarms: np.ndarray, scenes: tuple[np.ndarray, np.n
 
 
 def half_life(right: np.ndarray, scenes: np.ndarray, k: np.ndarray, control: float, chance: float) -> Estimate:
-    """The first hidden time at which survival is halfway between its visible control and chance; inf where it never is.
+    """The first hidden time at which survival is halfway between its visible control and chance; where it never is, one
+    more than the longest that could be judged.
 
     Args:
         right: 0 or 1 for each trial. scenes, k: of each.
@@ -124,7 +125,8 @@ def half_life(right: np.ndarray, scenes: np.ndarray, k: np.ndarray, control: flo
     halfway = (control + chance) / 2
 
     def statistic(total: np.ndarray) -> float:
-        below = [t for t, (got, count) in zip(times, total, strict=True) if count and got / count <= halfway]
-        return float(below[0]) if below else math.inf
+        known = [(t, got / count) for t, (got, count) in zip(times, total, strict=True) if count]
+        below = [t for t, share in known if share <= halfway]
+        return float(below[0] if below else known[-1][0] + 1) if known else math.nan
 
     return Estimate(statistic(sums.sum(0)), *bootstrap(sums, statistic), len(right), len(names))

@@ -26,7 +26,8 @@ class Cell:
     """One figure: a metric of an arm in a probe, at a point or (None) over all of them.
 
     Metrics: right, right_strict, exists, identity, shape, within (one radius), error (radii), count_error, skill,
-    memory_loss, chance, hallucination, d_prime, half_life (k, inf where it was not reached), and G0 … G3.
+    memory_loss, chance, hallucination, d_prime, half_life (k, one more than the longest judged where it was not
+    reached), and G0 … G3.
     """
 
     arm: str
