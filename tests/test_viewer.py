@@ -269,7 +269,7 @@ def test_the_window_answers_while_a_world_is_opened(world):
         assert time.monotonic() - began < 1.5
 
 
-@pytest.mark.parametrize("size", [(1000, 696), (640, 300), (301, 557), (90, 60), (1, 1)])
+@pytest.mark.parametrize("size", [(1120, 696), (640, 300), (301, 557), (90, 60), (1, 1)])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_any_size(staged, size, smooth):
     stage = staged(smooth=smooth)
@@ -309,7 +309,7 @@ def test_what_is_shown_is_the_newest_frame(staged):
     stage.run(0.5)
     surface, frame = pygame.display.get_surface(), stage.session.frames[-1]
     image = pygame.surfarray.array3d(surface).swapaxes(0, 1)
-    view = theme.fit(frame.shape[1], frame.shape[0], pygame.Rect(12, 12, 1000 - 240 - 24, 696 - 32 - 24), whole=True)
+    view = theme.fit(frame.shape[1], frame.shape[0], pygame.Rect(12, 12, 1120 - 240 - 24, 696 - 32 - 24), whole=True)
     factor = view.width // frame.shape[1]
     upper = image[view.top : view.bottom : factor, view.left : view.right : factor][: frame.shape[0] // 2]
     assert np.array_equal(upper, frame[: frame.shape[0] // 2]), "the note at the foot covers the lower half only"

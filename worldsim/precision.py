@@ -1,7 +1,7 @@
 """The arithmetic that networks learn in on a CPU: bfloat16 where the processor has it. Knows no network.
 
-Where it has not, torch imitates it number by number: on two AVX2 cores a bfloat16 product takes sixty times as long as
-the float32 one, on two AVX-512 cores with bfloat16 a fifth of it.
+Where it has not, torch imitates it number by number: on an AVX2 core a bfloat16 product takes sixty times as long as
+the float32 one, on AVX-512 cores with bfloat16 a fifth of it.
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ class Session:
         """Begin after any frames of the world's size.
 
         Args:
-            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.memory.context` says how many are of use.
+            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.memory.context` says how many a world needs, and
+                one with memory remembers more.
             actions: integers `[B, T-1]`, those taken between them.
             seeds: integers `[B]`, 0 or more.
 
@@ -261,7 +262,7 @@ class Session:
             raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 to 2**64 - 1")
         entries: tuple[np.ndarray, ...] = ()
         if length > 1:
-            seen = self.runtime.entry_shape[0] * self.window  # frames that the newest entries hang on
+            seen = self.runtime.entry_shape[0] * self.window  # frames that the newest entries can see
             made = self.runtime.prefill(latents[:, :-1][:, -seen:], actions[:, -seen:])[:, -self.window :]
             entries = tuple(np.ascontiguousarray(made[:, t]) for t in range(made.shape[1]))
         log: tuple[np.ndarray, ...] = ()

@@ -24,7 +24,7 @@ from worldsim.errors import WorldsimError
 from worldsim.session import Session
 from worldsim.video import VideoWriter
 
-SIZE, SIDEBAR, STATUS, MARGIN = (1000, 696), 240, 32, 12
+SIZE, SIDEBAR, STATUS, MARGIN = (1120, 696), 240, 32, 12
 REDRAW = 250  # milliseconds, when nothing happens
 COMMANDS = {  # a world that needs the first key has it; the F keys stay
     "pause": (("Space", "F2"), "pause"),
