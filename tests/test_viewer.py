@@ -433,6 +433,7 @@ def display(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         str(buffer),
         "-nolisten",
         "tcp",
+        "-noreset",  # else it starts afresh whenever a lone client leaves, and turns away one that comes just then
     ]
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
     os.close(writing)
