@@ -355,6 +355,16 @@ def test_record_permanence_is_a_recording(tmp_path: Path, capsys):
     assert recording.origin["suite"] == "worldsim-permanence, train split"
     assert run("record", "permanence", "--world", "doom-maze", "--out", tmp_path / "x") == 2
     assert "no probes can be staged" in capsys.readouterr().err
+    assert run(*ask, "--play", 1.0, "--out", tmp_path / "x") == 2
+    assert "--play is a share" in capsys.readouterr().err
+
+
+def test_free_play_among_recorded_probes():
+    performer = record_permanence.ProbePerformer("toybox", {"height": 32, "width": 32}, play=0.5)
+    lengths = [len(performer.play(seed)) for seed in range(6)]
+    free = REAL["toybox"].episode_frames
+    assert free in lengths and min(lengths) < free  # the longest probe is shorter
+    assert performer.origin()["free play"] == 0.5
 
 
 def test_asks_hold_nothing_but_frames_and_actions(tmp_path: Path):

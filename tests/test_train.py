@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldsim.app import record_permanence
 from worldsim.app.cli import main
 from worldsim.app.train import ALLOCATOR
 from worldsim.bundle import open_world
@@ -24,7 +25,7 @@ from worldsim.train.clips import LatentClips
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.loop import rate
 from worldsim.train.muon import Muon, orthogonal
-from worldsim.train.recipes import DynamicsSize
+from worldsim.train.recipes import RECIPES, DynamicsSize, Practice, Recipe
 from worldsim.train.rollout import lost_tokens
 from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
 
@@ -159,6 +160,17 @@ def test_clips_are_drawn_by_unusual_rewards(recording: Recording, tmp_path: Path
         train_dynamics(recording, tokenizer, tmp_path, SIZE.config(recording, TOKENIZER), training)
 
 
+def test_clips_are_drawn_so_that_all_actions_come_equally_often(recording: Recording, tmp_path: Path) -> None:
+    clips = LatentClips(recording, train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING), tmp_path)
+    begins = clips.actions < 0
+    clips.actions = np.where(begins, -1, 0)
+    clips.actions[[100, 433, 434]] = 2, 1, 1
+    rarity = clips.rare_actions()
+    led = np.concatenate([[-1], clips.actions[:-1]])
+    assert [rarity[led == action].sum() for action in (0, 1, 2)] == pytest.approx([1, 1, 1])
+    assert (rarity[led < 0] == 0).all() and rarity[101] == 1
+
+
 def test_it_learns(recording: Recording, tmp_path: Path) -> None:
     """Some seconds are enough to say where the square goes better than copying does, and only with the true action."""
     steps = dataclasses.replace(TOKENIZER_TRAINING, steps=150, batch=16, rate=3e-3, mask=0.0)
@@ -248,6 +260,28 @@ def test_training_goes_on_from_a_generated_world(
     options[1] = "nowhere"
     assert learn(tmp_path / "tiny") == 2
     assert "no world 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("allocator")
+def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The whole of a small recipe: recorded play, tokenizer, dynamics, recorded probes, and the same dynamics again."""
+    monkeypatch.chdir(tmp_path)
+    training = dataclasses.replace(TRAINING, steps=2)
+    practice = Practice(3500, 0.0, dataclasses.replace(training, eventful=0.5, events="action"))
+    size = dataclasses.replace(SIZE, pack=(2, 2))
+    small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, practice=practice)
+    monkeypatch.setitem(RECIPES, "toybox", small)
+    monkeypatch.setattr(record_permanence, "LONGEST", 100)
+    monkeypatch.setattr(record_permanence, "MOST_SWAPS", 1)
+    record = ["record", "toybox", "--frames", "800", "--episode-frames", "80", "--size", "32x32", "--workers", "1"]
+    assert main([*record, "--out", "recordings/toybox"]) == 0
+    assert main(["train", "toybox"]) == 0
+    assert "Ready to export: runs/toybox/practice" in capsys.readouterr().out
+    probes = Recording(tmp_path / "recordings" / "toybox-practice")
+    assert (probes.spec.width, probes.spec.height, len(probes) >= 3500) == (32, 32, True)
+    learned, practised = (weights(Path("runs/toybox") / p / "dynamics.safetensors") for p in ("", "practice"))
+    assert learned.keys() == practised.keys() and any((learned[k] != practised[k]).any() for k in learned)
+    assert weights(Path("runs/toybox/practice/tokenizer.safetensors")).keys()
 
 
 def test_cut_checkpoint_is_one_clear_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 Episode i is one twin of one probe, hidden for a time drawn log-uniformly, played in the real world from the first
 context frame to 16 frames after the reveal. Its seeds are those of the training split, which nothing is judged on.
+Among them may be free play, so that who learns from the recording doesn't learn the probes alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from worldsim.app.permanence import staging
-from worldsim.app.record import origin_of, parse_size, play_on, write_recording
+from worldsim.app.record import Performer, origin_of, parse_size, play_on, write_recording
 from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.tiers import train_seed
 from worldsim.recording import Episode
@@ -34,6 +35,7 @@ class RecordConfig:
         split: of the seeds; all others are for judging.
         frames: how many frames at least; the last episode is not cut.
         seed: episode i is number seed + i of the split.
+        play: share of the episodes that are free play by the world's explorer, which are longer than most probes.
         size: frame size as WIDTHxHEIGHT; the world's own if not given.
         workers: processes; 0 for one a core.
     """
@@ -43,6 +45,7 @@ class RecordConfig:
     split: Literal["train"] = "train"
     frames: int = 100_000
     seed: int = 0
+    play: float = 0.0
     size: str = ""
     workers: int = 0
 
@@ -55,31 +58,37 @@ def record_permanence(config: RecordConfig) -> None:
     """
     if config.frames < 1 or config.workers < 0 or config.seed < 0:
         raise WorldsimError("--frames must be at least 1; --workers and --seed can't be negative")
-    make = functools.partial(ProbePerformer, config.world, parse_size(config.size))
+    if not 0 <= config.play < 1:
+        raise WorldsimError(f"--play is a share of the episodes, from 0 to below 1, not {config.play}")
+    make = functools.partial(ProbePerformer, config.world, parse_size(config.size), config.play)
     write_recording(make, config.out, config.frames, config.seed, config.workers)
 
 
 class ProbePerformer:
-    """Plays staged probes in their real world."""
+    """Plays staged probes in their real world, and now and then freely."""
 
-    def __init__(self, world: str, options: dict[str, Any]):
+    def __init__(self, world: str, options: dict[str, Any], play: float = 0.0):
         from worldsim_envs.real import make_real
 
         self._staging = staging(world)
         self._env: Any = make_real(world, **options)
+        self._free, self._share = Performer(world, options), play
         self.world: WorldSpec = self._env.world
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
-        return {**origin_of(self._env), "suite": "worldsim-permanence, train split"}
+        return {**origin_of(self._env), "suite": "worldsim-permanence, train split", "free play": self._share}
 
     def close(self) -> None:
         """End the world."""
         self._env.close()
+        self._free.close()
 
     def play(self, seed: int) -> Episode:
         """One episode; the same seed gives the same episode."""
         rng = np.random.default_rng([train_seed(seed), 1])
+        if np.random.default_rng([train_seed(seed), 2]).random() < self._share:
+            return self._free.play(train_seed(seed))
         probe = str(rng.choice(self._staging.PROBES))
         point = int(np.exp(rng.uniform(0, np.log(LONGEST + 1))))
         if probe == "P5":

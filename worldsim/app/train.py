@@ -62,7 +62,7 @@ def train(config: TrainConfig) -> None:
     _own_allocator()
     from worldsim.train.checkpoint import load_tokenizer
     from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.recipes import RECIPES, learn
+    from worldsim.train.recipes import RECIPES, learn, practise
     from worldsim.train.tokenizer import train_tokenizer
 
     whole = config.what in RECIPES
@@ -96,7 +96,19 @@ def train(config: TrainConfig) -> None:
     print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
     start = take_over(config.weights, recording, out) if config.weights else None
     if whole and start is None:
-        learn(recipe, recording, out)
+        learned = learn(recipe, recording, out)
+        if recipe.practice:
+            probes = path.with_name(f"{path.name}-practice")
+            if not (probes / "zarr.json").exists():
+                from worldsim.app import record_permanence as probing
+
+                size = f"{recording.spec.width}x{recording.spec.height}"
+                asked = probing.RecordConfig(
+                    probes, name, frames=recipe.practice.frames, play=recipe.practice.play, size=size
+                )
+                probing.record_permanence(asked)
+            practise(recipe.practice, Recording(probes), learned, out / "practice")
+            print(f"Ready to export: {out / 'practice'}")
     elif config.what == "tokenizer":
         train_tokenizer(recording, out, recipe.tokenizer, dataclasses.replace(recipe.tokenizer_training, **chosen))
     else:

@@ -117,6 +117,14 @@ class LatentClips:
         unusual = self.rewards != rewards[counts.argmax()]
         return np.concatenate([[False], unusual[:-1]]).astype(np.float32)
 
+    def rare_actions(self) -> np.ndarray:
+        """How rare the action is that led to each frame, one over how often it was taken: float32 `[frames]`; 0 for the
+        first of an episode. So drawn, clips show all actions equally often."""
+        taken = self.actions >= 0  # an episode's last is none
+        rarity = np.zeros(len(self.actions), np.float32)
+        rarity[taken] = 1 / np.bincount(self.actions[taken])[self.actions[taken]]
+        return np.concatenate([[0], rarity[:-1]]).astype(np.float32)
+
     def log(self, now: np.ndarray, reach: Reach) -> Log:
         """What is remembered at the frames `now` `[B]` of those before them, in latents `[B, S, C, h, w]`."""
         begin = self.begins[now][:, None]

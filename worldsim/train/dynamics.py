@@ -49,7 +49,8 @@ class DynamicsTraining:
         lost: error of a generated latent cell from which on its token teaches nothing (see `lost_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by what happens in their last frames, the others at random.
-        events: what that is: "change", how much the latents change; "reward", another reward than usual.
+        events: what that is: "change", how much the latents change; "reward", another reward than usual; "action", each
+            action as often as every other.
         null_action: share of clips whose actions are hidden.
         state: weight of naming the exact state, where the recording has one.
     """
@@ -68,7 +69,7 @@ class DynamicsTraining:
     lost: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
-    events: Literal["change", "reward"] = "change"
+    events: Literal["change", "reward", "action"] = "change"
     null_action: float = 0.1
     state: float = 0.1
     seed: int = 0
@@ -171,7 +172,8 @@ def train_dynamics(
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     change = None
     if training.eventful:
-        change = clips.change() if training.events == "change" else clips.unusual_rewards()
+        draws = {"change": clips.change, "reward": clips.unusual_rewards, "action": clips.rare_actions}
+        change = draws[training.events]()
         if not change.any():
             raise WorldsimError(
                 f'{recording.path}: nothing happens in it that clips could be drawn by; train without "eventful"'

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig
 from worldsim.memory import Reach
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
+from worldsim.train.checkpoint import save_model
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.tokenizer import TokenizerTraining, train_tokenizer
 
@@ -38,6 +40,21 @@ class DynamicsSize:
 
 
 @dataclasses.dataclass(frozen=True)
+class Practice:
+    """A second training of the dynamics, on the permanence suite's probes among free play.
+
+    Attributes:
+        frames: frames to record at least.
+        play: share of the episodes that are free play.
+        training: settings.
+    """
+
+    frames: int
+    play: float
+    training: DynamicsTraining
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """From a real world to a learned one.
 
@@ -47,6 +64,7 @@ class Recipe:
         spread: of what may come, in play, see `worldsim.sampler.euler`.
         beginnings: whether play starts where games begin, and not anywhere in them.
         shown: frames that a start shows, a past to remember; 0 for what the world needs.
+        practice: what comes after the first training, where the world is one that the suite can stage.
     """
 
     frames: int
@@ -57,6 +75,7 @@ class Recipe:
     spread: float = 1.0
     beginnings: bool = False
     shown: int = 0
+    practice: Practice | None = None
 
 
 RECIPES = {
@@ -136,12 +155,37 @@ RECIPES = {
             state=0.2,
         ),
         shown=129,
+        practice=Practice(
+            frames=300_000,
+            play=0.15,
+            training=DynamicsTraining(
+                steps=2300,
+                batch=8,
+                rate=7e-4,
+                worst=0.2,
+                huber=0.05,
+                own_from=0.4,
+                own_lead=24,
+                lost=0.5,
+                schedule=(0.0, 0.3),
+                eventful=0.5,
+                events="action",
+                state=0.2,
+            ),
+        ),
     ),
 }
 
 
-def learn(recipe: Recipe, recording: Recording, out: Path) -> None:
+def learn(recipe: Recipe, recording: Recording, out: Path) -> tuple[Tokenizer, Dynamics]:
     """Tokenizer, then dynamics; goes on from the last checkpoints in `out`."""
     tokenizer: Tokenizer = train_tokenizer(recording, out, recipe.tokenizer, recipe.tokenizer_training)
     config = recipe.dynamics.config(recording, recipe.tokenizer)
-    train_dynamics(recording, tokenizer, out, config, recipe.dynamics_training)
+    return tokenizer, train_dynamics(recording, tokenizer, out, config, recipe.dynamics_training)
+
+
+def practise(practice: Practice, probes: Recording, learned: tuple[Tokenizer, Dynamics], out: Path) -> None:
+    """Train what was `learned` on recorded `probes`; goes on from the last checkpoint in `out`."""
+    tokenizer, dynamics = learned
+    save_model(out / "tokenizer.safetensors", tokenizer, probes.spec)
+    train_dynamics(probes, tokenizer, out, dynamics.config, practice.training, dynamics)
