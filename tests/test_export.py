@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +15,7 @@ from tiny import ORIGIN, WINDOW, tiny_clips, tiny_networks, tiny_spec
 
 import worldsim.export
 from worldsim.app.cli import main
-from worldsim.app.export import beginnings
+from worldsim.app.export import beginnings, choose_starts
 from worldsim.bundle import GRAPHS, Bundle
 from worldsim.dataset import Windows
 from worldsim.dynamics import Dynamics
@@ -159,6 +160,31 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "dynamics.safetensors is cut" in error(recording)
     (run / "dynamics.safetensors").unlink()
     assert "dynamics.safetensors" in error(recording)
+
+
+def test_play_begins_where_much_was_seen(tmp_path):
+    """Of the held-out episodes one shows much, one the same all the time, and one nothing."""
+    rng = np.random.default_rng(0)
+    writer = RecordingWriter(tmp_path / "seen", toy.SPEC)
+    shape = (toy.SPEC.height, toy.SPEC.width, 3)
+    busy = rng.integers(0, 256, (40, *shape), np.uint8)
+    still, blank = np.repeat(busy[:1], 40, axis=0), np.zeros_like(busy)
+    still[20:, 0, 0] = 0
+    none = np.zeros(40)
+    actions = np.append(np.zeros(39, np.int64), -1)
+    for frames in [blank] * 9 + [busy] + [blank] * 9 + [still] + [blank] * 9 + [blank]:
+        writer.append(
+            Episode(frames, actions, none, none.astype(bool), np.zeros((40, len(toy.SPEC.state_names)), np.float32))
+        )
+    recording = Recording(tmp_path / "seen")
+    assert len(recording.episodes("held-out")) == 3
+    windows = Windows(recording.episodes("held-out"), 21)
+    frames, actions = choose_starts(recording, windows, 6, 0)
+    different = frames.std(axis=1).mean((1, 2, 3))
+    assert (different > 50).all()  # at random, two of three would show nothing new
+    edges = [np.abs(cv2.Laplacian(shown[-1], cv2.CV_32F)).mean() for shown in frames]
+    assert (np.diff(edges * different) <= 1e-3).all()  # the best come first
+    assert actions.shape == (6, 20)
 
 
 def test_a_game_that_grows_harder_begins_at_the_beginning(tmp_path):

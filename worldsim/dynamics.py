@@ -60,12 +60,13 @@ class Dynamics(nn.Module):
         if config.memory:
             head_width = width // config.heads
             memory_width = config.token_width * config.memory_pack[0] * config.memory_pack[1]
-            keys = PANORAMA_KEY * config.pack[1] if config.pan else 0  # one for each column of a token's cells
-            self.write = Remember(memory_width, config.actions, width, head_width, len(config.recall), keys)
+            columns = config.pack[1] if config.pan else 0  # of a token's cells, each with a key of its own
+            layers = len(config.recall)
+            self.write = Remember(memory_width, config.actions, width, head_width, layers, columns, PANORAMA_KEY)
             self.recall = nn.ModuleList(Recall(width, config.recall_heads, head_width) for _ in config.recall)
             if config.pan:
                 self.panorama = Panorama(config.pan, config.actions)
-                self.asked = nn.Linear(width, keys, bias=False)
+                self.asked = nn.Linear(width, PANORAMA_KEY * columns, bias=False)
                 self.found_in = nn.Linear(config.found_width, width)
                 nn.init.zeros_(self.found_in.weight)
 
@@ -200,19 +201,16 @@ class Dynamics(nn.Module):
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,
         found_width]`."""
-        r, reach, (_, q) = self.config.registers, self.config.pan, self.config.pack
+        r, reach, rows, q = self.config.registers, self.config.pan, self.config.token_grid[0], self.config.pack[1]
         keys, cells, place = log.tensor_split([PANORAMA_KEY * q, PANORAMA_KEY * q + self.config.token_width], dim=-1)
-        asked, keys = self._columns(self.asked(features[:, :, r:])), self._columns(keys.to(features.dtype))
         where = place[:, :, 0, 0].float().round().long()
-        found = self.panorama(asked, keys, self._columns(cells), age, here, where)
+        # Side by side, columns are in the log as they are needed: no more than a view of it.
+        stored = [rearrange(part, "b s (y x) (q c) -> b s y (x q) c", y=rows, q=q) for part in (keys, cells)]
+        asked = rearrange(self.asked(features[:, :, r:]), "b t (y x) (c q) -> b t y (x q) c", y=rows, q=q)
+        found = self.panorama(asked, *(part.to(asked.dtype) for part in stored), age, here, where)
         columns = range(0, found.shape[-1] - 2 * reach, q)
         parts = torch.stack([found[..., first : first + q + 2 * reach] for first in columns], dim=-2)
         return F.pad(rearrange(parts, "b t c y x k -> b t (y x) (c k)"), (0, 0, r, 0))
-
-    def _columns(self, tokens: Tensor) -> Tensor:
-        """Tokens `[..., N, X q]` of columns of X numbers, side by side -> `[..., X, h / p, w]`."""
-        rows, q = self.config.token_grid[0], self.config.pack[1]
-        return rearrange(tokens, "... (y x) (c q) -> ... c y (x q)", y=rows, q=q)
 
     def _memory_tokens(self, tokens: Tensor) -> Tensor:
         """`[..., N, D]` -> `[..., Q, N / Q D]`, those of one memory token side by side."""

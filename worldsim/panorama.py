@@ -69,9 +69,9 @@ class Panorama(nn.Module):
         """What was there.
 
         Args:
-            q: what is asked for at each place of the view, `[B, T, E, y, w]`; at its edge, of what is beside it too.
-            k: keys of the log's places, `[B, S, E, y, w]`.
-            cells: what was in them, `[B, S, X, y, w]`.
+            q: what is asked for at each place of the view, `[B, T, y, w, E]`; at its edge, of what is beside it too.
+            k: keys of the log's places, `[B, S, y, w, E]`.
+            cells: what was in them, `[B, S, y, w, X]`.
             age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not looked at.
             here: int64 `[B, T]`, where the view is in each of the T frames.
             place: int64 `[B, S]`, where it was in those of the log.
@@ -79,30 +79,33 @@ class Panorama(nn.Module):
         Returns:
             `[B, T, X + 1, y, v]`: what was in them, and how sure it is that there was something.
         """
-        t, view = q.shape[1], q.shape[-1] + 2 * self.reach
+        t, view = q.shape[1], q.shape[3] + 2 * self.reach
         left = here.amin(1, keepdim=True) - self.reach  # the column of the room where all that is looked at begins
         columns = torch.arange(view + (t - 1) * self.reach, device=q.device) + left  # [B, K]
-        keys, stored = _take(k, columns, place)
-        values, _ = _take(torch.cat([cells, torch.ones_like(cells[:, :, :1])], dim=2).to(k.dtype), columns, place)
-        asked, _ = _take(F.pad(q, (self.reach, self.reach, 0, 0, 0, 0), "replicate"), columns, here - self.reach)
-        scores = asked.permute(0, 3, 4, 1, 2) * q.shape[2] ** -0.5 @ keys.permute(0, 3, 4, 2, 1)  # [B, y, K, T, S]
+        (keys, stored), (values, _) = _take(k, columns, place), _take(cells.to(k.dtype), columns, place)
+        asked, _ = _take(q, columns, here)
+        scores = asked * q.shape[-1] ** -0.5 @ keys.mT  # [B, y, K, T, S]
         bias = self.age[age_bucket(age)].masked_fill(age < 1, float("-inf"))[:, None]  # [B, 1, T, S]
-        bias = bias.masked_fill(~stored.transpose(1, 2)[:, :, None], float("-inf"))  # [B, K, T, S]
+        bias = bias.masked_fill(~stored[:, :, None], float("-inf"))  # [B, K, T, S]
         scores = scores + bias[:, None].to(q.dtype)
         # A softmax over all that is there and nothing, whose own cells are zero.
         most = torch.maximum(scores.amax(-1, keepdim=True).detach().float(), self.nothing.detach())
         weights = (scores - most).exp()
-        found = weights.to(values.dtype) @ values.permute(0, 3, 4, 1, 2)
-        found = found / (weights.sum(-1, keepdim=True) + (self.nothing - most).exp())
+        there = weights.sum(-1, keepdim=True)
+        found = torch.cat([weights.to(values.dtype) @ values, there], dim=-1)
+        found = found / (there + (self.nothing - most).exp())
         found = found.permute(0, 3, 4, 1, 2)  # [B, T, X + 1, y, K]
+        if t == 1:
+            return found
         index = torch.arange(view, device=q.device) + (here - self.reach - left)[..., None]  # [B, T, v]
         return found.gather(-1, index[:, :, None, None].expand(*found.shape[:4], view))
 
 
 def _take(x: Tensor, columns: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """The room's columns `[B, K]` of pictures `[B, S, X, y, w]` whose first column is at `first` `[B, S]`: `[B, S, X,
-    y, K]`, and which of them are in the picture, bool `[B, S, K]`."""
-    index = columns[:, None] - first[..., None]
-    inside = (index >= 0) & (index < x.shape[-1])
-    index = index.clamp(0, x.shape[-1] - 1)[:, :, None, None]
-    return x.gather(-1, index.expand(*x.shape[:4], -1)), inside
+    """The room's columns `[B, K]` of pictures `[B, S, y, w, X]` whose first column is at `first` `[B, S]`: `[B, y, K,
+    S, X]`, beside the picture its edge, and which of them are in it, bool `[B, K, S]`."""
+    b, s, y, w = x.shape[:4]
+    index = columns[:, :, None] - first[:, None]
+    inside = (index >= 0) & (index < w)
+    row = torch.arange(b * s * y, device=x.device).view(b, s, y, 1).permute(0, 2, 3, 1) * w  # [B, y, 1, S]
+    return F.embedding(row + index.clamp(0, w - 1)[:, None], x.flatten(0, 3)), inside

@@ -26,25 +26,32 @@ def age_bucket(age: Tensor) -> Tensor:
 
 class Remember(nn.Module):
     """Write a frame into the log: one key and value for each of its memory tokens and each recalling layer; and, for a
-    panorama, a token's cells, and `keys` numbers by which they are found."""
+    panorama, a token's cells, column by column, and `key` numbers by which each of its `columns` is found."""
 
-    def __init__(self, token_width: int, actions: int, width: int, head_width: int, layers: int, keys: int):
+    def __init__(
+        self, token_width: int, actions: int, width: int, head_width: int, layers: int, columns: int, key: int
+    ):
         super().__init__()
         self.action = nn.Embedding(actions + 1, width)
         self.inner = nn.Linear(2 * token_width, width)
         self.outer = nn.Linear(width, layers * 2 * head_width, bias=False)
         self.norm = nn.RMSNorm(head_width, eps=1e-6)
-        if keys:
-            self.cells_key = nn.Linear(width, keys, bias=False)
-        self.layers, self.keys = layers, keys
+        if columns:
+            self.cells_key = nn.Linear(width, key * columns, bias=False)
+        self.layers, self.columns = layers, columns
 
     def forward(self, before: Tensor, after: Tensor, actions: Tensor, place: Tensor) -> Tensor:
         """A frame `[..., Q, U]`, the next one, the action between `[...]`, rotary angles `[Q, E / 2]` ->
-        `[..., Q, 2 K E]`, and for a panorama `[..., Q, 2 K E + keys + U]`."""
+        `[..., Q, 2 K E]`, and for a panorama `[..., Q, 2 K E + key columns + U]`."""
         x = F.silu(self.inner(torch.cat([before, after - before], dim=-1)) + self.action(actions)[..., None, :])
         k, v = self.outer(x).unflatten(-1, (self.layers, -1)).transpose(-3, -2).chunk(2, dim=-1)
         left = torch.cat([rotate(self.norm(k), place), v], dim=-1).transpose(-3, -2).flatten(-2)
-        return torch.cat([left, self.cells_key(x), before.to(left.dtype)], dim=-1) if self.keys else left
+        if not self.columns:
+            return left
+        keys, cells = (
+            part.unflatten(-1, (-1, self.columns)).mT.flatten(-2) for part in (self.cells_key(x), before.to(left.dtype))
+        )
+        return torch.cat([left, keys, cells], dim=-1)
 
 
 class Recall(nn.Module):

@@ -89,7 +89,8 @@ def export(config: ExportConfig) -> None:
 
 
 def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of several windows drawn for each start, the one whose last frame shows most: play should not begin at a wall.
+    """Of several windows drawn for each start, the one whose last frame shows most, and whose frames show most that is
+    different: play should not begin at a wall, nor with a past in which nothing was seen. The best come first.
 
     Returns:
         frames uint8 `[count, T, H, W, 3]` and actions int64 `[count, T-1]`.
@@ -99,9 +100,14 @@ def choose_starts(recording: Recording, windows: Windows, count: int, seed: int)
     chosen = []
     for start in range(count):
         drawn = draw_rng(seed, start).choice(windows.starts, CANDIDATES)[:, None] + np.arange(windows.length)
-        detail = [np.abs(cv2.Laplacian(recording.frames[int(row[-1])], cv2.CV_32F)).mean() for row in drawn]
-        chosen.append(drawn[int(np.argmax(detail))])
-    return _read(recording, chosen)
+        chosen.append(max(((_shows(recording.frames[row[0] : row[-1] + 1]), row) for row in drawn), key=lambda c: c[0]))
+    return _read(recording, [row for _, row in sorted(chosen, key=lambda c: -c[0])])
+
+
+def _shows(frames: np.ndarray) -> float:
+    """How much frames `[T, H, W, 3]` show: edges in the last, times how much every pixel changes."""
+    edges = np.abs(cv2.Laplacian(frames[-1], cv2.CV_32F)).mean()
+    return float(edges * frames.std(axis=0).mean())
 
 
 def beginnings(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -152,18 +152,19 @@ class Playing:
         x, y = area.left + 18, area.top + 30
         theme.write(surface, self.spec.title or self.spec.name, 19, bold=True, midleft=(x, y))
         y += 44
+        pitch = min(34, (area.bottom - y - 30) // (len(self.spec.keys) + len(self.commands)))  # many keys move together
         for button, codes in self.spec.keys.items():
             right = x
             for code in codes:
                 right = theme.cap(surface, code, right, y, lit=code in held) + 5
             theme.write(surface, button, 14, midleft=(max(right + 6, x + 72), y))
-            y += 34
+            y += pitch
         pygame.draw.line(surface, theme.LINE, (x, y), (area.right - 18, y))
         y += 30
         for name, command_codes in self.commands.items():
             theme.cap(surface, command_codes[0], x, y)
             theme.write(surface, COMMANDS[name][1], 13, theme.DIM, midleft=(x + 90, y))
-            y += 32
+            y += pitch
 
     def _draw_status(self, surface: pygame.Surface, area: pygame.Rect) -> None:
         surface.fill(theme.PANEL, area)
