@@ -102,9 +102,9 @@ def train(config: TrainConfig) -> None:
             if not (probes / "zarr.json").exists():
                 from worldsim.app import record_permanence as probing
 
-                size = f"{recording.spec.width}x{recording.spec.height}"
+                frame_size = f"{recording.spec.width}x{recording.spec.height}"
                 asked = probing.RecordConfig(
-                    probes, name, frames=recipe.practice.frames, play=recipe.practice.play, size=size
+                    probes, name, frames=recipe.practice.frames, play=recipe.practice.play, size=frame_size
                 )
                 probing.record_permanence(asked)
             practise(recipe.practice, Recording(probes), learned, out / "practice")
