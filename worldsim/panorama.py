@@ -95,7 +95,7 @@ class Panorama(nn.Module):
         found = torch.cat([weights.to(values.dtype) @ values, there], dim=-1)
         found = found / (there + (self.nothing - most).exp())
         found = found.permute(0, 3, 4, 1, 2)  # [B, T, X + 1, y, K]
-        if t == 1:
+        if t == 1:  # in play: these columns are the view's own
             return found
         index = torch.arange(view, device=q.device) + (here - self.reach - left)[..., None]  # [B, T, v]
         return found.gather(-1, index[:, :, None, None].expand(*found.shape[:4], view))

@@ -78,6 +78,19 @@ class Recipe:
     practice: Practice | None = None
 
 
+TOYBOX = DynamicsTraining(
+    steps=2060,
+    batch=8,
+    rate=1e-3,
+    worst=0.2,
+    huber=0.05,
+    own_from=0.55,
+    own_lead=24,
+    lost=0.5,
+    schedule=(0.0, 0.3),
+    eventful=0.4,
+    state=0.2,
+)
 RECIPES = {
     "atari-freeway": Recipe(
         frames=200_000,
@@ -141,37 +154,12 @@ RECIPES = {
             recall=(2,),
             pan=1,
         ),
-        dynamics_training=DynamicsTraining(
-            steps=2060,
-            batch=8,
-            rate=1e-3,
-            worst=0.2,
-            huber=0.05,
-            own_from=0.55,
-            own_lead=24,
-            lost=0.5,
-            schedule=(0.0, 0.3),
-            eventful=0.4,
-            state=0.2,
-        ),
+        dynamics_training=TOYBOX,
         shown=129,
         practice=Practice(
             frames=300_000,
             play=0.15,
-            training=DynamicsTraining(
-                steps=2300,
-                batch=8,
-                rate=7e-4,
-                worst=0.2,
-                huber=0.05,
-                own_from=0.4,
-                own_lead=24,
-                lost=0.5,
-                schedule=(0.0, 0.3),
-                eventful=0.5,
-                events="action",
-                state=0.2,
-            ),
+            training=dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events="action"),
         ),
     ),
 }
