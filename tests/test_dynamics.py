@@ -12,6 +12,7 @@ from tiny import tiny_networks
 from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
+from worldsim.layers import CellLayers
 
 FRAMES = 8  # more than twice the window
 
@@ -34,6 +35,7 @@ def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
         {"memory": ()},
         {"memory": ((4, 1), (12, 3), (40, 6))},
         {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1},
+        {"memory": ((4, 1), (12, 3), (40, 6)), "turn": 5},
     ],
 )
 def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
@@ -43,6 +45,8 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
         room = torch.randn(2, *model.config.latent_shape[:2], FRAMES + model.config.latent_shape[2])
         views = [room[..., t : t + model.config.latent_shape[2]] for t in range(FRAMES)]
         tokens = model.to_tokens(torch.stack(views, dim=1))
+    if model.config.turn:  # every action turns by a step to the left, and five are a whole turn
+        model.bearing.moves.fill_(1.0)
     features, entries = model.look(tokens, actions)
     window = model.config.window
     cache = torch.zeros(2, window, *model.config.entry_shape)
@@ -57,7 +61,8 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
         if kind["memory"] and t + 1 < FRAMES:
             following = here[0], tokens[:, t + 1 : t + 2], here[1]
             places = model.places(*following, *known)
-            assert places.tolist() == [[[t, t + 1] if model.config.pan else [0, 0]]] * 2
+            moved = [t, t + 1] if model.config.pan else [t % 5, (t + 1) % 5] if model.config.turn else [0, 0]
+            assert places.tolist() == [[moved]] * 2
             log.append(model.remember(*following, places)[:, 0])
 
 
@@ -122,6 +127,43 @@ def test_a_gate_copies_a_cell_from_where_it_points():
     copied = model.to_latents(model._copied(model.to_tokens(latents), latents.new_empty(0), gates.flatten(-2)))
     torch.testing.assert_close(copied[..., :-1], latents[..., 1:], atol=1e-6, rtol=0)
     assert copied[..., -1].abs().max() < 1e-6  # nothing comes from beyond the edge
+
+
+@torch.no_grad()
+def test_layers_over_cells_learn_for_every_place_at_once():
+    layers = CellLayers(3, 8, 16, 5)
+    torch.nn.init.normal_(layers.out.weight)
+    cells, tokens = torch.zeros(1, 3, 16, 16), torch.randn(1, 16, 1, 1).expand(-1, -1, 4, 4)
+    cells[0, :, 7, 6] = torch.randn(3)  # in a token of 4 by 4
+    there, beside = layers(cells, tokens), layers(cells.roll((1, 2), (2, 3)), tokens)  # at another place of another one
+    torch.testing.assert_close(there[:, :, 4:-5, 4:-6], beside[:, :, 5:-4, 6:-4], atol=1e-5, rtol=1e-4)
+    other = tokens.clone()
+    other[:, :, 0, 0] += 1
+    told = (layers(cells, other) - layers(cells, tokens)).abs().amax((0, 1))
+    assert (told[:4, :4] > 1e-4).all() and not told[7:].any() and not told[:, 7:].any()  # and three cells beyond it
+
+
+@pytest.mark.parametrize("kind", [{}, {"copy_reach": 1, "pan": 1}])
+@torch.no_grad()
+def test_layers_over_cells_begin_with_nothing_and_see_all_there_is(kind):
+    model = tiny_networks(**kind, cell_width=8)[1]
+    config = model.config
+    count = config.entry_shape[1] - config.registers
+    sizes = (config.width + config.found_width, config.token_width, config.token_width)
+    inputs = [torch.randn(1, count + config.registers * (i == 0), size) for i, size in enumerate(sizes)]
+    before = model.denoise(*inputs, torch.zeros(1)).clean
+    for i in range(3):  # features and what was found, the frame before, the noisy one
+        changed = [x + torch.randn_like(x) * (i == j) for j, x in enumerate(inputs)]
+        parts = changed[0][:, config.registers :].split([config.width, config.found_width], dim=-1)
+        was = inputs[0][:, config.registers :].split([config.width, config.found_width], dim=-1)
+        assert (model._of_cells(parts[0], *changed[1:], parts[1]) != model._of_cells(was[0], *inputs[1:], was[1])).any()
+    for weight in model.cell_layers.out.parameters():
+        weight.zero_()
+    without = tiny_networks(**kind)[1]
+    without.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("cell_layers")})
+    nothing_more = model.denoise(*inputs, torch.zeros(1)).clean
+    torch.testing.assert_close(nothing_more, without.denoise(*inputs, torch.zeros(1)).clean)
+    assert (nothing_more - before).abs().max() > 1e-3
 
 
 def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():

@@ -118,3 +118,42 @@ def test_a_panorama_without_what_it_needs_is_refused():
     for change in ({"memory": ()}, {"copy_reach": 0}, {"memory": ((4, 2), (8, 4))}):
         with pytest.raises(WorldsimError, match="pan 1 takes a memory"):
             dataclasses.replace(whole, **change)
+
+
+def test_a_log_is_looked_up_by_direction(clip):
+    network = tiny_networks(memory=REACH, turn=8)[1].requires_grad_(False)
+    bearing, registers = network.bearing, network.config.registers
+    rows, columns = network.config.token_grid
+    bearing.wide.fill_(columns * 2 * torch.pi / 8)  # a token is as wide as a step
+    ahead, left = (bearing(torch.tensor(heading))[registers:].unflatten(0, (rows, columns)) for heading in (0, 1))
+    torch.testing.assert_close(ahead[:, :-1], left[:, 1:])  # what was there is one token to the right now
+    torch.testing.assert_close(bearing(torch.tensor(8)).cos(), bearing(torch.tensor(0)).cos(), atol=1e-5, rtol=1e-5)
+
+    tokens, actions = clip[0][:, :1], clip[1][:, :1]
+    bearing.moves.copy_(torch.tensor([0.0, 1.0, -1.0, 0.0]))
+    age = torch.ones(2, 1, dtype=torch.int64)
+
+    def found(written: tuple[int, int], action: int) -> torch.Tensor:
+        """What is looked up on seeing a frame, after a log written at that heading before, and heading there since."""
+        log = network.remember(tokens, tokens, actions, torch.tensor([[written]] * 2))
+        return network.look(tokens, torch.full_like(actions, action), log=log, age=age)[0]
+
+    torch.testing.assert_close(found((3, 5), 1), found((3 + 2, 5 + 2), 1), atol=1e-5, rtol=1e-4)  # relative alone
+    assert (found((3, 5), 1) - found((4, 5), 1)).abs().max() > 1e-3
+
+
+def test_headings_are_read_off_the_state():
+    bearing = tiny_networks(memory=REACH, turn=8)[1].bearing
+    actions = torch.tensor([0, 1, 2, 0, 1, 2])
+    turned = torch.tensor([0.0, 1, -2, 0, 1 - 8, -2]) * (2 * torch.pi / 8)  # as the angle comes round
+    bearing.learn_moves(turned, actions)
+    assert bearing.moves.tolist() == [0, 1, -2, 0]
+    turned[1] += 0.2
+    with pytest.raises(WorldsimError, match="turn 8: action 1 turns the view by no fixed number of steps"):
+        bearing.learn_moves(turned, actions)
+
+
+def test_a_turning_view_without_a_memory_is_refused():
+    config = tiny_networks(memory=REACH, turn=8)[1].config
+    with pytest.raises(WorldsimError, match="turn 8 takes a memory, and a view that does not pan"):
+        dataclasses.replace(config, memory=())

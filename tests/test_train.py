@@ -122,6 +122,35 @@ def test_nothing_is_remembered_of_another_episode(recording: Recording, tmp_path
     assert sorted(log.age[1].tolist())[-3:] == [1, 2, 3]
 
 
+def test_a_view_that_turns_is_taught_where_it_headed(recording: Recording, tmp_path: Path) -> None:
+    """In the rooms: what a log holds was seen in a direction, and the actions lead from each to the next."""
+    rooms = tmp_path / "rooms"
+    asked = ["--frames", "800", "--episode-frames", "80", "--size", "32x32", "--out", str(rooms)]
+    assert main(["record", "rooms", *asked]) == 0
+    tokenizer = train_tokenizer(Recording(rooms), tmp_path, TOKENIZER, TOKENIZER_TRAINING)
+    clips = LatentClips(Recording(rooms), tokenizer, tmp_path)
+    size = dataclasses.replace(SIZE, memory=((4, 1), (16, 2)), recall=(0,), turn=40)
+    training = dataclasses.replace(TRAINING, steps=3, own_from=0.5)
+    model = train_dynamics(Recording(rooms), tokenizer, tmp_path, size.config(Recording(rooms), TOKENIZER), training)
+    clips.find_headings(model.bearing)
+    assert model.bearing.moves.tolist() == [0, 0, 1, -1, 1, -1, 0]
+    names = Recording(rooms).spec.state_names
+    sin, cos = (np.asarray(Recording(rooms).state)[:, names.index(name)] for name in ("sin", "cos"))
+    heading = np.rint(np.arctan2(sin, cos) * 40 / (2 * np.pi)).astype(int)
+    for now in (70, 395):
+        log = clips.log(np.array([now]), ((64, 1),))
+        seen = now - log.age[0].numpy()
+        turned = heading[np.stack([seen, seen + 1], axis=-1)] - heading[now]
+        there = log.age[0] > 0
+        assert there.sum() > 50 and np.unique(turned).size > 5
+        assert ((log.places[0].numpy() - turned) % 40 == 0)[there].all()
+    clips.named["cos"] = clips.named["cos"][::-1]
+    with pytest.raises(WorldsimError, match="turn 40: action . turns the view by no fixed number"):
+        clips.find_headings(model.bearing)
+    with pytest.raises(WorldsimError, match='state has "sin" and "cos"'):
+        LatentClips(recording, tokenizer, tmp_path).find_headings(model.bearing)
+
+
 def test_first_and_last_frames_are_drawn_as_often_as_others():
     windows = Windows([(0, 60), (60, 85), (85, 300)], 20)
     drawn = np.concatenate([windows.draw(500, 0, step).ravel() for step in range(40)])

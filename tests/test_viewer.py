@@ -20,8 +20,8 @@ from worldsim.app import theme
 from worldsim.app.gallery import Gallery
 from worldsim.app.keys import label, scancode
 from worldsim.app.player import KeyLatch, Player
-from worldsim.app.viewer import COMMANDS, Playing, Viewer
-from worldsim.bundle import Bundle
+from worldsim.app.viewer import COMMANDS, SIZE, STATUS, Playing, Viewer
+from worldsim.bundle import Bundle, open_world
 from worldsim.errors import WorldsimError
 from worldsim.runtime import OnnxRuntime
 from worldsim.session import Frame, Session, State
@@ -517,3 +517,18 @@ def test_a_real_window(display, world, tmp_path):
     assert program.returncode == 0, error
     assert "Traceback" not in error
     assert f"recorded {len(list(read_frames(video)))} frames" in out
+
+
+def test_the_side_panel_shows_all_keys_of_a_world_of_many(monkeypatch):
+    shown = []
+    monkeypatch.setattr(theme, "cap", lambda surface, code, x, y, **lit: shown.append(y) or x)
+    toybox = open_world("toybox")
+    playing = Playing(toybox, lambda world: Session(OnnxRuntime(world, "cpu")))
+    try:
+        playing.draw(pygame.display.set_mode(SIZE))
+    finally:
+        playing.close()
+    assert len(shown) >= len(toybox.spec.keys) + len(COMMANDS)
+    assert (
+        max(shown) + theme.CAP_HEIGHT / 2 <= SIZE[1] - STATUS and min(np.diff(sorted(set(shown)))) >= theme.CAP_HEIGHT
+    )

@@ -38,7 +38,7 @@ def tiny_spec() -> WorldSpec:
 
 
 def tiny_networks(
-    seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0, pan: int = 0
+    seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0, pan: int = 0, cell_width: int = 0, turn: int = 0
 ) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
@@ -57,11 +57,13 @@ def tiny_networks(
                 look_back=(0, 1),
                 head_depth=1,
                 copy_reach=copy_reach,
+                cell_width=cell_width,
                 window=WINDOW,
                 memory=memory,
                 memory_pack=(1, 1) if pan else (2, 1),
                 recall=(0, 1),
                 pan=pan,
+                turn=turn,
             )
         )
         _fill(dynamics)

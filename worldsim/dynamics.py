@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from worldsim.bearing import Bearing
 from worldsim.dynamics_config import PANORAMA_KEY, DynamicsConfig
 from worldsim.flow import REWARD_BINS
-from worldsim.layers import Block, FourierFeatures, axis_angles, rotate
+from worldsim.layers import Block, CellLayers, FourierFeatures, axis_angles, rotate
 from worldsim.panorama import Panorama
 from worldsim.recall import Recall, Remember
 
@@ -77,6 +78,10 @@ class Dynamics(nn.Module):
         self.head_norm = nn.RMSNorm(width, eps=1e-6)
         self.token_out = nn.Linear(width, config.token_width + config.gates)
         self.outcome_out = nn.Linear(width, len(REWARD_BINS) + 1 + config.state)
+        if config.cell_width:
+            (c, *_), (p, q) = config.latent_shape, config.pack
+            seen = 3 * c if config.pan else 2 * c
+            self.cell_layers = CellLayers(seen, config.cell_width, width, c + config.gates // (p * q))
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -89,6 +94,9 @@ class Dynamics(nn.Module):
         place = torch.cat([torch.zeros(config.registers, 2 * place_pairs), place])  # registers stand for no place
         self.time_pairs = pairs - 2 * place_pairs
         self.register_buffer("place_angles", place, persistent=False)  # [M, 2 place_pairs]
+        if config.turn:
+            sizes = rows, columns, config.registers, 2 * place_pairs, pairs
+            self.bearing = Bearing(config.turn, *sizes, config.actions)
 
     def to_tokens(self, latents: Tensor) -> Tensor:
         """`[..., C, h, w]` -> `[..., N, token_width]`."""
@@ -132,12 +140,13 @@ class Dynamics(nn.Module):
         following = tokens.roll(-1, dims=1)  # what follows the last one is not known, and not looked at
         places = self.places(tokens, following, actions, log, age)
         log, age = self._whole_log(tokens, following, actions, places, log, age)
+        towards = self._towards(places[..., 1])[:, None] if self.config.turn else place
         pair = 2 * self.config.width // self.config.heads  # a key and a value of one recalling layer
         entries = []
         for index, block in enumerate(self.trunk):
             if log is not None and index in self.config.recall:
                 layer = self.config.recall.index(index)
-                x = x + self.recall[layer](x, log[..., layer * pair : (layer + 1) * pair], age, place)
+                x = x + self.recall[layer](x, log[..., layer * pair : (layer + 1) * pair], age, towards)
             if index not in self.config.look_back:
                 x = block.within(x.flatten(0, 1), shared.flatten(0, 1), place).unflatten(0, (b, t))
                 continue
@@ -168,10 +177,12 @@ class Dynamics(nn.Module):
         Returns:
             `[..., Q, U]`.
         """
-        angles = self._here()[self.config.registers :]
+        angles = self._towards(places[..., 0])[..., self.config.registers :, :]
         angles = self._memory_tokens(angles).unflatten(-1, (-1, angles.shape[-1])).mean(-2)
+        if self.config.turn:
+            angles = angles[..., None, :, :]  # for all layers
         left = self.write(self._memory_tokens(before), self._memory_tokens(after), actions, angles)
-        if not self.config.pan:
+        if not (self.config.pan or self.config.turn):
             return left
         return torch.cat([left, places[..., None, :].to(left.dtype).expand(*left.shape[:-1], 2)], dim=-1)
 
@@ -183,20 +194,25 @@ class Dynamics(nn.Module):
         log: Tensor | None = None,
         age: Tensor | None = None,
     ) -> Tensor:
-        """Where the view was in T frames and in those that followed: int64 `[B, T, 2]`, in cells from where it was in
-        the first frame that was remembered. (A log keeps them exactly up to 2,048, in training up to 256.)
+        """Where the view was in T frames and in those that followed: int64 `[B, T, 2]`, in cells to the right, or steps
+        of a turn to the left, from where it was in the first frame that was remembered. (A log keeps them exactly up to
+        2,048, in training up to 256.)
 
         Args:
             before, after: those frames, tokens `[B, T, N, token_width]`.
             actions, log, age: as for `look`.
         """
-        if not self.config.pan:
+        if self.config.pan:
+            moves = self.panorama.moves(self.to_latents(before), self.to_latents(after), actions)
+        elif self.config.turn:
+            moves = self.bearing.moves[actions].long()
+        else:
             return torch.zeros_like(actions)[..., None].expand(-1, -1, 2)
-        moves = self.panorama.moves(self.to_latents(before), self.to_latents(after), actions)
         there = moves.cumsum(1)
         if log is not None and age is not None:
             there = there + (log[:, :, 0, -1].float() * (age == 1)).sum(1, keepdim=True).round().long()
-        return torch.stack([there - moves, there], dim=-1)
+        places = torch.stack([there - moves, there], dim=-1)
+        return places.remainder(self.config.turn) if self.config.turn else places
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,
@@ -266,12 +282,26 @@ class Dynamics(nn.Module):
         for block in self.head:
             x = block.within(x, shared, angles)
         x = self.head_norm(x)
-        change, gates = self.token_out(x[:, r:]).float().split([self.config.token_width, self.config.gates], dim=-1)
+        made = self.token_out(x[:, r:]).float()
+        if self.config.cell_width:
+            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:])
+        change, gates = made.split([self.config.token_width, self.config.gates], dim=-1)
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
         # A still place is copied in float32 rather than made anew: no drift where nothing happens.
         copied = self._copied(previous.float(), found[:, r:].float(), gates)
         return HeadOutput(copied + change, reward, cont[:, 0], state)
+
+    def _of_cells(self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor) -> Tensor:
+        """What the layers over single cells make of tokens `x` `[B, N, D]`, and of the cells of the frame before, the
+        noisy one, and what the panorama shows where the view was: `[B, N, token_width + gates]`."""
+        (c, *_), (p, q), pan = self.config.latent_shape, self.config.pack, self.config.pan
+        seen = [previous, noisy]
+        if pan:
+            seen.append(found.unflatten(-1, (-1, q + 2 * pan))[:, :, : c * p, pan : pan + q].flatten(-2))
+        cells = torch.cat([self.to_latents(tokens.to(x.dtype)) for tokens in seen], dim=1)
+        held = rearrange(x, "b (y x) d -> b d y x", y=self.config.token_grid[0])
+        return self.to_tokens(self.cell_layers(cells, held).float())
 
     def _copied(self, previous: Tensor, found: Tensor, gates: Tensor) -> Tensor:
         """What is taken over of the frame before `[B, N, token_width]`, in its place or a few cells away, and of the
@@ -299,6 +329,10 @@ class Dynamics(nn.Module):
     def _here(self) -> Tensor:
         """Rotary angles of the tokens of one frame `[M, E / 2]`."""
         return self._angles(torch.zeros(1, device=self.place_angles.device))
+
+    def _towards(self, heading: Tensor) -> Tensor:
+        """The same where the view turns, by the heading of each frame too `[...]`: `[..., M, E / 2]`."""
+        return self._here() + self.bearing(heading) if self.config.turn else self._here()
 
     def _frame_positions(self, t: int, past: Tensor | None, length: Tensor | None) -> tuple[Tensor, Tensor]:
         """Positions of the P past and T new frames `[P + T]`, and which tokens see which `[B or 1, 1, T M, (P + T) M]`.

@@ -28,6 +28,8 @@ class DynamicsConfig:
         depth: trunk blocks. look_back: which of them look back in time. head_depth: head blocks.
         copy_reach: how many cells away the head may copy a cell from, each way, where the view or a thing moves (as
             CDNA, Finn et al. 2016); 0 for none but its own place.
+        cell_width: of the convolutions over single cells with which the head ends, so that what is small is learned for
+            all places in a token at once; 0 for none.
         registers: R tokens of a frame that stand for no place (Darcet et al. 2023).
         window: past frames a frame can see.
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
@@ -37,6 +39,8 @@ class DynamicsConfig:
             their places, and the head is shown what was there before, and may copy it (`worldsim.panorama`); 0 for
             views that stand still or turn. It takes a memory whose newest frames are all there, a copy_reach, and no
             memory_pack.
+        turn: steps of a whole turn, where actions turn the view by a fixed number of them: the log keeps where the view
+            headed, and it is looked up by direction (`worldsim.bearing`); 0 for views that don't turn so.
     """
 
     latent_shape: tuple[int, int, int]
@@ -50,6 +54,7 @@ class DynamicsConfig:
     look_back: tuple[int, ...] = (1, 4)
     head_depth: int = 2
     copy_reach: int = 0
+    cell_width: int = 0
     registers: int = 1
     window: int = 16
     memory: Reach = ()
@@ -57,6 +62,7 @@ class DynamicsConfig:
     recall: tuple[int, ...] = (2, 5)
     recall_heads: int = 2
     pan: int = 0
+    turn: int = 0
 
     def __post_init__(self) -> None:
         check_reach(self.memory)
@@ -71,6 +77,8 @@ class DynamicsConfig:
                 f"pan {self.pan} takes a memory of all of the newest frames, a copy_reach of 1 or more, and a "
                 "memory_pack of 1 and 1"
             )
+        if self.turn and (self.pan or not self.memory):
+            raise WorldsimError(f"turn {self.turn} takes a memory, and a view that does not pan")
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> DynamicsConfig:
@@ -112,8 +120,10 @@ class DynamicsConfig:
         """What one frame leaves in the log: (Q, U), or None without memory."""
         (rows, columns), (p, q), head_width = self.token_grid, self.memory_pack, self.width // self.heads
         left = 2 * len(self.recall) * head_width
-        if self.pan:  # keys, cells, and where the view was and went
-            left += PANORAMA_KEY * self.pack[1] + self.token_width + 2
+        if self.pan:  # keys and cells
+            left += PANORAMA_KEY * self.pack[1] + self.token_width
+        if self.pan or self.turn:  # where the view was and went
+            left += 2
         return (rows * columns // (p * q), left) if self.memory else None
 
 

@@ -125,6 +125,36 @@ class Block(nn.Module):
         return self.finish(x, self.attention.attend(q, rotate(k, angles), v), modulation)
 
 
+class CellLayers(nn.Module):
+    """Convolutions over the single cells of a frame, each told by its token what goes on there: what happens looks
+    alike wherever in a token it happens (as the convolution that ends U-ViT, Bao et al. 2023).
+
+    Args:
+        cells: numbers of a cell. width: V, of the layers. tokens: D. out: numbers made of a cell, all 0 at first.
+    """
+
+    def __init__(self, cells: int, width: int, tokens: int, out: int):
+        super().__init__()
+        self.told = nn.Linear(tokens, 2 * width)
+        self.first = nn.Conv2d(cells, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.third = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, out, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, cells: Tensor, tokens: Tensor) -> Tensor:
+        """Cells `[B, cells, h, w]`, the tokens that hold them `[B, D, rows, columns]` -> `[B, out, h, w]`."""
+        told = self.told(tokens.movedim(1, -1)).movedim(-1, 1)
+        for axis, size in ((-2, cells.shape[-2]), (-1, cells.shape[-1])):
+            told = told.repeat_interleave(size // told.shape[axis], dim=axis)
+        first, second = told.chunk(2, dim=1)
+        x = F.silu(self.first(cells) + first)
+        x = x + F.silu(self.second(x) + second)
+        x = x + F.silu(self.third(x))
+        return self.out(x)
+
+
 class FourierFeatures(nn.Module):
     """A number in [0, 1] as sines and cosines (float32) and a small MLP: `[...]` -> `[..., width]`."""
 

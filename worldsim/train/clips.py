@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worldsim.bearing import Bearing
 from worldsim.dataset import frame_batches
 from worldsim.dynamics import Dynamics
+from worldsim.errors import WorldsimError
 from worldsim.memory import Reach, capacity, remembered
 from worldsim.panorama import Panorama
 from worldsim.precision import mixed_precision
@@ -32,7 +34,7 @@ class Log(NamedTuple):
         before, after: S frames and those that followed them, latents `[B, S, C, h, w]` or tokens `[B, S, N, D]`.
         actions: int64 `[B, S]`, those between them.
         age: int64 `[B, S]`, how many frames before the clip; 0 for nothing.
-        places: int64 `[B, S, 2]`, where the view was before and after, in cells from where it is as the clip begins.
+        places: int64 `[B, S, 2]`, where the view was before and after, from where it is as the clip begins.
     """
 
     before: Tensor
@@ -85,6 +87,7 @@ class LatentClips:
             self.begins[begin:end] = begin
         self.places = np.zeros(len(recording), np.int64)
         state = np.asarray(recording.state[: len(recording)])
+        self.named = dict(zip(recording.spec.state_names, state.T, strict=True))
         self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
 
     def __getitem__(self, index: np.ndarray) -> tuple[Tensor, ...]:
@@ -152,6 +155,21 @@ class LatentClips:
         panorama.learn_moves(mismatch[within], actions[within])
         moves = panorama.likeliest(mismatch, actions)
         self.places[1:] = torch.where(within, moves, 0).cumsum(0).numpy()
+
+    def find_headings(self, bearing: Bearing) -> None:
+        """Teach `bearing` how the actions turn the view, by the state's "sin" and "cos", and find where it headed in
+        every frame, in `self.places`.
+
+        Raises:
+            WorldsimError: if the state has no such components, or an action turns now so, now otherwise.
+        """
+        if not {"sin", "cos"} <= self.named.keys():
+            raise WorldsimError('a view that turns takes a recording whose state has "sin" and "cos" of the heading')
+        turned = torch.from_numpy(np.diff(np.arctan2(self.named["sin"], self.named["cos"])))
+        within = torch.from_numpy(self.begins[1:] == self.begins[:-1])
+        actions = torch.from_numpy(self.actions[:-1])
+        bearing.learn_moves(turned[within], actions[within])
+        self.places[1:] = torch.where(within, bearing.moves[actions].long(), 0).cumsum(0).numpy()
 
 
 @torch.no_grad()

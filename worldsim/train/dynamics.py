@@ -167,6 +167,8 @@ def train_dynamics(
     clips = LatentClips(recording, tokenizer, out)
     if config.pan:
         clips.find_places(model.panorama)
+    if config.turn:
+        clips.find_headings(model.bearing)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)

@@ -26,11 +26,13 @@ class DynamicsSize:
     look_back: tuple[int, ...] = (1, 4)
     head_depth: int = 2
     copy_reach: int = 0
+    cell_width: int = 0
     window: int = 16
     memory: Reach = ()
     memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
     pan: int = 0
+    turn: int = 0
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""
