@@ -388,6 +388,19 @@ def test_gallery(world):
         assert not viewer.tick(20)
 
 
+@pytest.mark.parametrize(("count", "size"), [(1, SIZE), (5, SIZE), (8, SIZE), (5, (700, 500)), (40, SIZE)])
+def test_cards_are_in_view_and_apart(world, count, size):
+    surface = pygame.display.set_mode(size)
+    gallery = Gallery([world] * count)
+    for gallery.chosen in (0, count - 1):
+        gallery.draw(surface)
+        cards, view = gallery._cards, surface.get_rect()
+        assert all(cards[i].collidelist(cards[i + 1 :]) < 0 for i in range(count))
+        assert view.contains(cards[gallery.chosen])
+        if count <= 8 and size == SIZE:  # no card has to be looked for
+            assert all(view.contains(card) for card in cards) and cards[0].width >= 200
+
+
 def test_the_window_records_what_was_generated(staged, tmp_path):
     path = tmp_path / "out.mp4"
     stage = staged(record=path)

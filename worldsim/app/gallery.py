@@ -13,7 +13,7 @@ from worldsim.app.keys import scancode
 from worldsim.bundle import Bundle
 
 Wish = Bundle | Literal["gallery", "quit"] | None  # of a screen: another one, the end, or to stay
-NARROWEST, WIDEST, CAPTION, INSET, GAP, HEADER, FOOTER = 250, 440, 70, 10, 24, 112, 32  # pixels
+NARROWEST, WIDEST, CAPTION, INSET, GAP, HEADER, FOOTER = 200, 440, 70, 10, 24, 112, 32  # pixels
 
 
 class Gallery:
@@ -67,10 +67,13 @@ class Gallery:
         self._draw_footer(surface)
 
     def _place_cards(self, area: pygame.Rect) -> None:
-        """Where the cards are: as many columns as there is room for, scrolled so that the chosen one is seen."""
-        self._columns = max(1, min(len(self.worlds), (area.width - GAP) // (NARROWEST + GAP)))
-        room = min((area.width - GAP) // self._columns - GAP, (area.height - HEADER - CAPTION - FOOTER - GAP) * 4 // 3)
-        width = min(WIDEST, max(NARROWEST, room))
+        """Where the cards are: in as many columns as make them largest with all in view, or else as narrow as may be
+        and scrolled so that the chosen one is seen."""
+        widths = {columns: self._fitting(area, columns) for columns in range(1, len(self.worlds) + 1)}
+        self._columns = max(widths, key=lambda columns: widths[columns])
+        width = widths[self._columns]
+        if width < NARROWEST:
+            width, self._columns = NARROWEST, max(1, min(len(self.worlds), (area.width - GAP) // (NARROWEST + GAP)))
         height = width * 3 // 4 + CAPTION
         left = max(GAP, (area.width - self._columns * (width + GAP) + GAP) // 2)
         rows_seen = max(1, (area.height - HEADER - FOOTER) // (height + GAP))
@@ -79,6 +82,12 @@ class Gallery:
             pygame.Rect(left + column * (width + GAP), HEADER + (row - first_row) * (height + GAP), width, height)
             for row, column in (divmod(i, self._columns) for i in range(len(self.worlds)))
         ]
+
+    def _fitting(self, area: pygame.Rect, columns: int) -> int:
+        """How wide cards may be at most, so that all of them are in view in so many columns."""
+        rows = -(-len(self.worlds) // columns)
+        high = (area.height - HEADER - FOOTER) // rows - GAP - CAPTION
+        return min(WIDEST, (area.width - GAP) // columns - GAP, high * 4 // 3)
 
     def _draw_card(self, surface: pygame.Surface, card: pygame.Rect, index: int) -> None:
         spec, chosen = self.worlds[index].spec, index == self.chosen
