@@ -7,12 +7,13 @@ import json
 
 import pytest
 import torch
-from tiny import tiny_networks
+from tiny import WINDOW, tiny_networks
 
 from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig
 from worldsim.errors import WorldsimError
 from worldsim.layers import CellLayers
+from worldsim.step import WorldStep
 
 FRAMES = 8  # more than twice the window
 
@@ -35,6 +36,7 @@ def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
         {"memory": ()},
         {"memory": ((4, 1), (12, 3), (40, 6))},
         {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1},
+        {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1, "cell_width": 8},
         {"memory": ((4, 1), (12, 3), (40, 6)), "turn": 5},
     ],
 )
@@ -152,11 +154,11 @@ def test_layers_over_cells_begin_with_nothing_and_see_all_there_is(kind):
     sizes = (config.width + config.found_width, config.token_width, config.token_width)
     inputs = [torch.randn(1, count + config.registers * (i == 0), size) for i, size in enumerate(sizes)]
     before = model.denoise(*inputs, torch.zeros(1)).clean
-    for i in range(3):  # features and what was found, the frame before, the noisy one
-        changed = [x + torch.randn_like(x) * (i == j) for j, x in enumerate(inputs)]
-        parts = changed[0][:, config.registers :].split([config.width, config.found_width], dim=-1)
-        was = inputs[0][:, config.registers :].split([config.width, config.found_width], dim=-1)
-        assert (model._of_cells(parts[0], *changed[1:], parts[1]) != model._of_cells(was[0], *inputs[1:], was[1])).any()
+    features, found = inputs[0][:, config.registers :].split([config.width, config.found_width], dim=-1)
+    seen = [features, *inputs[1:], found]
+    for i, part in enumerate(seen):
+        other = [x + torch.randn_like(x) * (i == j) for j, x in enumerate(seen)]
+        assert part.numel() == 0 or (model._of_cells(*other) != model._of_cells(*seen)).any()
     for weight in model.cell_layers.out.parameters():
         weight.zero_()
     without = tiny_networks(**kind)[1]
@@ -164,6 +166,28 @@ def test_layers_over_cells_begin_with_nothing_and_see_all_there_is(kind):
     nothing_more = model.denoise(*inputs, torch.zeros(1)).clean
     torch.testing.assert_close(nothing_more, without.denoise(*inputs, torch.zeros(1)).clean)
     assert (nothing_more - before).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_what_hardly_changes_stays_as_it_was_and_what_changes_is_not_slowed():
+    tokenizer, model = tiny_networks()
+    config = dataclasses.replace(model.config, still=0.1)
+    model.config = config
+    before = torch.randn(2, *config.latent_shape)
+    after = before + torch.randn_like(before).sign() * 0.09  # of every number, so of every cell too
+    after[:, :, 1, 2] = before[:, :, 1, 2] + 0.11
+    after[0, 0, 3, 1] = before[0, 0, 3, 1] + 0.3  # one of four numbers: 0.15 of the cell
+    held = model.to_latents(model.hold(model.to_tokens(before), model.to_tokens(after)))
+    moved = (held != before).any(1)
+    assert moved.sum() == 3 and moved[:, 1, 2].all() and moved[0, 3, 1]
+    assert torch.equal(held.movedim(1, -1)[moved], after.movedim(1, -1)[moved])
+
+    noise, actions, length = torch.randn(2, 1, *config.latent_shape), torch.zeros(2).long(), torch.zeros(2).long()
+    inputs = torch.zeros(2, WINDOW, *config.entry_shape).half(), length, before, actions, noise
+    made = WorldStep(tokenizer, model)(*inputs)[1]
+    assert (made != before).any()
+    model.config = dataclasses.replace(config, still=1e3)
+    assert torch.equal(WorldStep(tokenizer, model)(*inputs)[1], before)
 
 
 def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():

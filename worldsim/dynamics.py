@@ -292,6 +292,15 @@ class Dynamics(nn.Module):
         copied = self._copied(previous.float(), found[:, r:].float(), gates)
         return HeadOutput(copied + change, reward, cont[:, 0], state)
 
+    def hold(self, before: Tensor, after: Tensor) -> Tensor:
+        """Frames `after`, but for the cells that have hardly changed since `before` (see `DynamicsConfig.still`), which
+        stay as they were; both `[..., N, token_width]`."""
+        if not self.config.still:
+            return after
+        was, made = (tokens.unflatten(-1, (self.config.latent_shape[0], -1)) for tokens in (before, after))
+        moved = (made - was).square().mean(-2, keepdim=True) >= self.config.still**2
+        return torch.where(moved, made, was).flatten(-2)
+
     def _of_cells(self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor) -> Tensor:
         """What the layers over single cells make of tokens `x` `[B, N, D]`, and of the cells of the frame before, the
         noisy one, and what the panorama shows where the view was: `[B, N, token_width + gates]`."""

@@ -41,6 +41,8 @@ class DynamicsConfig:
             memory_pack.
         turn: steps of a whole turn, where actions turn the view by a fixed number of them: the log keeps where the view
             headed, and it is looked up by direction (`worldsim.bearing`); 0 for views that don't turn so.
+        still: a cell that would change by less than this in a frame, root mean square of its standardised numbers,
+            stays as it was, so that the small errors of a thousand frames don't add up; 0 for none.
     """
 
     latent_shape: tuple[int, int, int]
@@ -63,6 +65,7 @@ class DynamicsConfig:
     recall_heads: int = 2
     pan: int = 0
     turn: int = 0
+    still: float = 0.0
 
     def __post_init__(self) -> None:
         check_reach(self.memory)

@@ -47,6 +47,7 @@ def next_tokens(
         return model.denoise(features[:, 0], previous, noisy, tau)
 
     output, uncertainty = euler(denoise, noise, schedule, spread)
+    output = output._replace(clean=model.hold(previous, output.clean))
     return entries[:, 0].half(), output, uncertainty
 
 

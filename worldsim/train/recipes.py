@@ -33,6 +33,7 @@ class DynamicsSize:
     recall: tuple[int, ...] = (2, 5)
     pan: int = 0
     turn: int = 0
+    still: float = 0.0
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""
@@ -93,6 +94,19 @@ TOYBOX = DynamicsTraining(
     eventful=0.4,
     state=0.2,
 )
+ROOMS = DynamicsTraining(
+    steps=500,
+    batch=8,
+    rate=1e-3,
+    worst=0.2,
+    huber=0.05,
+    own_from=1.0,
+    own_lead=24,
+    lost=0.5,
+    schedule=(0.0, 0.3),
+    eventful=0.4,
+    state=0.1,
+)
 RECIPES = {
     "atari-freeway": Recipe(
         frames=200_000,
@@ -152,7 +166,8 @@ RECIPES = {
             depth=5,
             look_back=(1, 3),
             copy_reach=2,
-            memory=((24, 1), (256, 8), (1024, 16)),
+            memory=((24, 1), (256, 8), (1280, 16)),
+            still=0.1,
             recall=(2,),
             pan=1,
         ),
@@ -162,6 +177,30 @@ RECIPES = {
             frames=300_000,
             play=0.15,
             training=dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events="action"),
+        ),
+    ),
+    "rooms": Recipe(
+        frames=120_000,
+        tokenizer=TokenizerConfig(channels=8, widths=(64,), blocks=2),
+        tokenizer_training=TokenizerTraining(steps=1000, batch=32),
+        dynamics=DynamicsSize(
+            pack=(4, 4),
+            width=192,
+            heads=3,
+            depth=5,
+            look_back=(1, 3),
+            copy_reach=2,
+            cell_width=32,
+            memory=((48, 1), (256, 8), (1024, 16)),
+            recall=(2,),
+            turn=40,
+            still=0.1,
+        ),
+        dynamics_training=ROOMS,
+        practice=Practice(
+            frames=150_000,
+            play=0.4,
+            training=dataclasses.replace(ROOMS, steps=1100, own_from=0.55),
         ),
     ),
 }
