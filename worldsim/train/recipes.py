@@ -191,7 +191,7 @@ RECIPES = {
             look_back=(1, 3),
             copy_reach=2,
             cell_width=32,
-            memory=((48, 1), (256, 8), (1024, 16)),
+            memory=((48, 1), (256, 8), (1280, 16)),
             recall=(2,),
             turn=40,
             still=0.1,
@@ -200,7 +200,7 @@ RECIPES = {
         practice=Practice(
             frames=150_000,
             play=0.4,
-            training=dataclasses.replace(ROOMS, steps=1100, own_from=0.55),
+            training=dataclasses.replace(ROOMS, steps=6000, own_from=0.75),
         ),
     ),
 }
