@@ -140,8 +140,8 @@ class CellLayers(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.third = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, out, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for weight in self.out.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, cells: Tensor, tokens: Tensor) -> Tensor:
         """Cells `[B, cells, h, w]`, the tokens that hold them `[B, D, rows, columns]` -> `[B, out, h, w]`."""
