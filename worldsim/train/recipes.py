@@ -131,7 +131,7 @@ RECIPES = {
         frames=470_000,
         tokenizer=TokenizerConfig(channels=16, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=3000, batch=64, mask=0.5),
-        dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6),
+        dynamics=DynamicsSize(pack=(2, 2), width=288, heads=6, still=0.2),
         dynamics_training=DynamicsTraining(
             steps=4900, batch=12, own_from=0.84, own_lead=6, schedule=(0.0, 0.5), state=0.3
         ),
