@@ -94,19 +94,7 @@ TOYBOX = DynamicsTraining(
     eventful=0.4,
     state=0.2,
 )
-ROOMS = DynamicsTraining(
-    steps=500,
-    batch=8,
-    rate=1e-3,
-    worst=0.2,
-    huber=0.05,
-    own_from=1.0,
-    own_lead=24,
-    lost=0.5,
-    schedule=(0.0, 0.3),
-    eventful=0.4,
-    state=0.1,
-)
+ROOMS = dataclasses.replace(TOYBOX, steps=500, own_from=1.0, state=0.1)
 RECIPES = {
     "atari-freeway": Recipe(
         frames=200_000,
