@@ -100,6 +100,7 @@ def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, 
     assert "random numbers" in card and "licence: MIT" in card
     assert "Target missed" in card or "met" in card
     assert "worldsim eval" in card and "worldsim bench" in card and "encode-decode PSNR" in card
+    assert f"sees {Bundle(world).window} frames back, and remembers {Bundle(world).reach[-1][0]}" in card
     picture = world / "strip.png"
     assert picture.stat().st_size < 300_000 and cv2.imread(str(picture)) is not None
     assert "strip.png" in card and "worldsim eval permanence" not in card

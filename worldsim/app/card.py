@@ -119,8 +119,9 @@ def _card(bundle: Bundle, reports: Mapping[str, Any], picture: bool) -> str:
         "## Size",
         "",
         *_table(("part", "weights"), [(name, f"{count / 1e6:.2f} M") for name, count in _parameters(bundle).items()]),
-        f"Latents {' x '.join(map(str, bundle.latent_shape))}, {bundle.window} frames of memory. Weights "
-        f"`{bundle.digest[:12]}`.",
+        f"Latents {' x '.join(map(str, bundle.latent_shape))}; it sees {bundle.window} frames back"
+        + (f", and remembers {bundle.reach[-1][0]:,}" if bundle.reach else "")
+        + f". Weights `{bundle.digest[:12]}`.",
         "",
         "## Targets",
         "",
