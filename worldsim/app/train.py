@@ -26,7 +26,8 @@ class TrainConfig:
     """Train a world: worldsim train doom-maze, or worldsim train tokenizer|dynamics --recording R --out O
 
     Attributes:
-        what: a shipped world's name (the whole recipe: record, tokenizer, dynamics), or tokenizer, or dynamics.
+        what: a shipped world's name or rooms (the whole recipe: record, tokenizer, dynamics), or tokenizer, or
+            dynamics.
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
         recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
