@@ -1,7 +1,8 @@
 """Rooms: a small building drawn anew in every episode, seen from the player's eyes, with coloured things to find.
 
-Flat colours, so that a small model can learn it. A key that turns does so by a fortieth of a circle, so forty frames of
-turning are one whole turn, to the bit. Touching a thing takes it away and pays 1; the last one ends the episode. After
+Flat colours, so that a small model can learn it. A key that turns does so by a sixtieth of a circle, so sixty frames of
+turning are one whole turn, to the bit, and the picture is on a cylinder (`rooms_view`), so each shifts it by a
+sixteenth of its height. Touching a thing takes it away and pays 1; the last one ends the episode. After
 a reset nothing is left to chance. Knows nothing of recordings, explorers or models.
 """
 
@@ -18,12 +19,12 @@ from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
 from worldsim_envs.palette import COLOURS
 from worldsim_envs.rooms_plan import BODY, Plan, Thing, draw_plan, draw_start, draw_things
-from worldsim_envs.rooms_view import View
+from worldsim_envs.rooms_view import AROUND, View
 from worldsim_envs.walk import ACTIONS, KEYS, MOVES
 from worldsim_envs.world_env import WorldEnv
 
 FPS = 15.0
-TURNS = 40  # frames of a whole turn
+TURNS = 60  # frames of a whole turn
 STEP = 0.15  # units a frame; a wall is 1 high
 NEAR = 1.0  # units: from here on a wall fills more than half of the view's height
 HEADINGS = [(math.cos(2 * math.pi * i / TURNS), math.sin(2 * math.pi * i / TURNS)) for i in range(TURNS)]
@@ -33,7 +34,7 @@ ORIGIN = {
     "licence": "MIT",
     "shares": {"close to a wall": ["ahead", NEAR]},  # frames with less of that state than so much
 }
-Pose = tuple[float, float, int]  # x, y, and the heading in fortieths of a turn from east
+Pose = tuple[float, float, int]  # x, y, and the heading in sixtieths of a turn from east
 THING_STATE = ("there", "x", "y", "radius", "shape")
 
 
@@ -76,14 +77,21 @@ class RoomsEnv(WorldEnv):
     int64 `[m, 2]`, the two rooms of each doorway.
 
     Args:
-        height, width: frame size in pixels, any.
+        height, width: frame size in pixels; no wider than all around.
         render_mode: "rgb_array", "human" (a window) or None.
 
     Attributes:
         plan: the building of this episode.
+
+    Raises:
+        WorldsimError: for a frame more than 3.75 times as wide as high.
     """
 
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None):
+        if width > AROUND * height:
+            raise WorldsimError(
+                f"the rooms can't be seen in {width}x{height}: give at most {AROUND:g} times the height"
+            )
         super().__init__(rooms_spec(height, width), ORIGIN, render_mode)
         self._view = View(height, width)
 
@@ -95,7 +103,7 @@ class RoomsEnv(WorldEnv):
         Args:
             seed: of the building, its things, the player's place, and those of the resets to come.
             options: `{"things": [Thing, ...]}` puts these there instead, at most one of a colour;
-                `{"pose": (x, y, heading)}` is where the player begins, the heading in fortieths of a turn from east.
+                `{"pose": (x, y, heading)}` is where the player begins, the heading in sixtieths of a turn from east.
 
         Raises:
             WorldsimError: if a pose is in a wall, or two things have one colour.

@@ -24,7 +24,7 @@ from worldsim.evals.permanence.scene import View as Truth
 from worldsim_envs.palette import HUES
 from worldsim_envs.rooms import HEADINGS, TURNS, Pose, RoomsEnv, move
 from worldsim_envs.rooms_plan import BODY, RADII, Plan, Thing
-from worldsim_envs.rooms_view import EYE, View
+from worldsim_envs.rooms_view import EYE, View, bearing
 from worldsim_envs.walk import FORWARD, LEFT, RIGHT, STAND
 
 PROBES = ("P3",)
@@ -41,12 +41,13 @@ def stage(probe: str, seed: int, points: Sequence[int], height: int = 64, width:
     """The twins of one seed; see `Stage`.
 
     Raises:
-        WorldsimError: for a probe that isn't in `PROBES`, or a frame higher than wide or more than twice as wide.
+        WorldsimError: for a probe that isn't in `PROBES`, or a frame higher than wide or wider by more than a tenth: the
+            context has to turn all that is seen out of view.
     """
     if probe not in PROBES:
         raise WorldsimError(f"the rooms have no probe {probe!r}; they have {', '.join(PROBES)}")
-    if not height <= width <= 2 * height:
-        raise WorldsimError(f"the rooms' probes need a view once or twice as wide as high; {width}x{height} is not")
+    if not height <= width <= 1.1 * height:
+        raise WorldsimError(f"the rooms' probes need a view as wide as high, or a tenth wider; {width}x{height} is not")
     env, view = RoomsEnv(height, width), View(height, width)
     situation = _situation(env, seed, view)
     rng = np.random.default_rng([seed, 1])
@@ -87,7 +88,7 @@ class _Situation:
 def _situation(env: RoomsEnv, seed: int, view: View) -> _Situation:
     rng = np.random.default_rng([seed, 0])
     way, count = WAYS[seed % len(WAYS)], int(rng.integers(1, 4))
-    turns = math.ceil((2 * math.atan(view.width / 2 / view.focal) / math.tau) * TURNS + LOOK + 0.3)
+    turns = math.ceil(view.width / view.focal / math.tau * TURNS + LOOK + 0.3)
     for attempt in range(10_000):
         if attempt % 100 == 0:
             drawn = int(rng.integers(2**31))
@@ -144,8 +145,9 @@ def _places(
     if not inside.any():
         return None
     x0, y0, x1, y1 = rooms[inside.argmax()]
-    radius, ahead, column = (rng.uniform(*ends, DRAWS) for ends in (RADII, DEPTHS, (0.0, float(view.width))))
-    aside, margin, half = (column - view.width / 2) / view.focal * ahead, radius + 0.1, radius / ahead * view.focal
+    radius, away, column = (rng.uniform(*ends, DRAWS) for ends in (RADII, DEPTHS, (0.0, float(view.width))))
+    angle, margin, half = (column - view.width / 2) / view.focal, radius + 0.1, radius / away * view.focal
+    ahead, aside = away * np.cos(angle), away * np.sin(angle)
     at_x, at_y = x + ahead * cos + aside * sin, y + ahead * sin - aside * cos
     free = (at_x > x0 + margin) & (at_x < x1 - margin) & (at_y > y0 + margin) & (at_y < y1 - margin)
     gap = view.height / 40  # pixels
@@ -271,18 +273,13 @@ class _Performance:
         return Truth(frame, tuple(self._seen(pose, thing, frame) for thing in self._told))
 
     def _seen(self, pose: Pose, thing: Thing, frame: np.ndarray) -> Seen:
-        """A thing in pixels. One out of view is where its bearing is, as large as its distance would make it."""
+        """A thing in pixels, also where it is out of view."""
         x, y, heading = pose
-        cos, sin = HEADINGS[heading]
-        ahead, aside = (thing.x - x) * cos + (thing.y - y) * sin, (thing.x - x) * sin - (thing.y - y) * cos
+        away, angle = bearing(thing, (x, y, *HEADINGS[heading]))
         shape, focal = SHAPES[thing.shape], self._view.focal
-        column = focal * math.atan2(aside, ahead)
-        depth = math.hypot(ahead, aside)
-        if abs(column) < self._view.width and ahead > thing.radius:
-            column, depth = focal * aside / ahead, ahead
-        radius = focal * thing.radius / depth
-        row = self._view.height / 2 + focal * (EYE - MIDDLES[shape] * thing.radius) / depth - 0.5
-        area, column = AREAS[shape] * radius**2, self._view.width / 2 + column - 0.5
+        radius = focal * thing.radius / away
+        row = self._view.height / 2 + focal * (EYE - MIDDLES[shape] * thing.radius) / away - 0.5
+        area, column = AREAS[shape] * radius**2, self._view.width / 2 + focal * angle - 0.5
         visible = 0.0
         if thing in self._things and -radius < column < self._view.width + radius:
             visible = min(1.0, self._pixels(pose, thing, frame) / area)

@@ -1,5 +1,6 @@
 """The picture of rooms from the player's eyes: one ray for every half column, flat colours, no texture.
 
+The picture is on a cylinder: every column is as wide an angle as every other, so who turns shifts it, and nothing else.
 Everything is a span of rows on a ray (wall, skirting, shadow, thing), laid over what is farther away with exact
 coverage of the rows it begins and ends in. Knows a plan and things, and no player's rules.
 """
@@ -16,14 +17,14 @@ from worldsim_envs.palette import HUES
 from worldsim_envs.rooms_plan import Plan, Thing
 
 EYE = 0.5  # height of the eyes; a wall's is 1
-HALF_VIEW = math.radians(40)  # half the angle seen from top to bottom
+AROUND = 3.75  # heights of the picture that it would be wide if it showed all around
 SKIRTING = 0.12  # height of the darker foot of walls
 PANELS = 2  # of walls, each 1 wide: every other is darker
 DIM_SKIRTING, DIM_PANEL, DIM_SHADOW = 0.75, 0.93, 0.6  # their shares of the light
 HAZE, FOG = 0.07, np.array((60, 56, 52), np.float32)  # share of the fog in a unit of depth, about
 RAYS = 2  # a column: pixels are their mean
 SHADOW = 1.15  # radius of a thing's shadow, in the thing's
-NEAREST = 0.05  # what is less deep than this isn't drawn
+NEAREST = 0.05  # what is nearer than this isn't drawn
 SLACK = 1e-9  # by which walls are longer, so that no ray slips through a corner
 
 
@@ -36,9 +37,9 @@ class View:
 
     def __init__(self, height: int, width: int):
         self.height, self.width = height, width
-        self.focal = height / 2 / math.tan(HALF_VIEW)  # pixels
+        self.focal = AROUND * height / math.tau  # columns in a radian, and the cylinder's radius in pixels
         middles = np.arange(width) + (np.arange(RAYS)[:, None] + 0.5) / RAYS
-        self._slopes = (middles - width / 2) / self.focal  # to the right, [R, W]
+        self._angles = (middles - width / 2) / self.focal  # to the right, [R, W]
         self._rows = np.arange(height, dtype=np.float32)[:, None]
         self._upper = self._rows + 0.5 < height / 2
         rise = np.abs(self._rows + 0.5 - height / 2) / self.focal
@@ -50,15 +51,15 @@ class View:
         """The view from x, y towards (cos, sin).
 
         Returns:
-            uint8 RGB `[height, width, 3]`, and the depth of the nearest wall in the middle of it.
+            uint8 RGB `[height, width, 3]`, and how far the nearest wall in the middle of it is.
         """
-        slopes = self._slopes.ravel()
-        dx, dy = cos + slopes * sin, sin - slopes * cos  # right of (cos, sin) is (sin, -cos)
+        ahead, aside = np.cos(self._angles).ravel(), np.sin(self._angles).ravel()
+        dx, dy = ahead * cos + aside * sin, ahead * sin - aside * cos  # right of (cos, sin) is (sin, -cos)
         depth, wall, along = _cast(plan, x, y, dx, dy)
         clear = _clarity(depth)
         bright = clear * np.where(along.astype(np.int64) % PANELS, DIM_PANEL, 1.0)
         paint = plan.paint[:, wall] * bright.astype(np.float32) + FOG[:, None] * (1 - clear).astype(np.float32)
-        depth = depth.reshape(self._slopes.shape)
+        depth = depth.reshape(self._angles.shape)
         picture = self._paint_walls(plan, depth, paint.reshape(3, *depth.shape))
         self._paint_things(picture, plan, things, depth, (x, y, cos, sin))
         frame = np.ascontiguousarray((picture + 0.5).astype(np.uint8).transpose(1, 2, 0))
@@ -85,54 +86,43 @@ class View:
         depth: np.ndarray,
         pose: tuple[float, float, float, float],
     ) -> None:
-        x, y, cos, sin = pose
-        seen = []
-        for thing in things:
-            ahead, aside = (thing.x - x) * cos + (thing.y - y) * sin, (thing.x - x) * sin - (thing.y - y) * cos
-            if ahead > NEAREST:
-                seen.append((ahead, aside, thing))
-        for ahead, aside, thing in sorted(seen, key=lambda item: -item[0]):
+        seen = sorted(((*bearing(thing, pose), thing) for thing in things), key=lambda item: -item[0])
+        for away, angle, thing in seen:
             reach = SHADOW * thing.radius
-            first, last = self._columns(ahead, aside, reach)
-            part, slopes, walls = (each[..., first:last] for each in (picture, self._slopes, depth))
-            if first < last and ahead - reach < walls.max():
-                self._paint_shadow(part, plan, slopes, walls, ahead, aside, reach)
-                self._paint_thing(part, thing, slopes, walls, ahead, aside)
+            first, last = self._columns(away, angle, reach)
+            part, off, walls = (each[..., first:last] for each in (picture, self._angles - angle, depth))
+            if first < last and away > NEAREST and away - reach < walls.max():
+                self._paint_shadow(part, plan, off, walls, away, reach)
+                self._paint_thing(part, thing, off, walls, away)
 
-    def _columns(self, ahead: float, aside: float, radius: float) -> tuple[int, int]:
+    def _columns(self, away: float, angle: float, radius: float) -> tuple[int, int]:
         """First and last (exclusive) column in which a disc on the floor may be seen: between its tangents."""
-        if ahead <= radius:
-            return 0, self.width
-        reach = radius * math.sqrt(ahead**2 + aside**2 - radius**2)
-        left, right = ((ahead * aside + side) / (ahead**2 - radius**2) for side in (-reach, reach))
-        columns = math.floor(self.width / 2 + self.focal * left), math.ceil(self.width / 2 + self.focal * right)
-        return min(max(columns[0], 0), self.width), min(max(columns[1], 0), self.width)
+        half = math.asin(min(radius / max(away, radius), 1.0))
+        left, right = ((angle + side) * self.focal + self.width / 2 for side in (-half, half))
+        return min(max(math.floor(left), 0), self.width), min(max(math.ceil(right), 0), self.width)
 
     def _paint_shadow(
         self,
         picture: np.ndarray,
         plan: Plan,
-        slopes: np.ndarray,
+        off: np.ndarray,
         walls: np.ndarray,
-        ahead: float,
-        aside: float,
+        away: float,
         radius: float,
     ) -> None:
-        """A dark disc on the floor: a ray is in it from the nearer to the farther root."""
-        a, b = 1 + slopes**2, ahead + slopes * aside
-        inside = b**2 - a * (ahead**2 + aside**2 - radius**2)
+        """A dark disc on the floor: a ray, at an angle off its middle, is in it from the nearer to the farther root."""
+        middle = away * np.cos(off)
+        inside = middle**2 - away**2 + radius**2
         root = np.sqrt(np.maximum(inside, 0))
-        near, far = np.maximum(b - root, NEAREST) / a, np.maximum(b + root, NEAREST) / a
+        near, far = np.maximum(middle - root, NEAREST), np.maximum(middle + root, NEAREST)
         cover = self._cover(self._row(0, far), self._row(0, near)) * ((inside > 0) & (far < walls))[:, None]
-        _lay(picture, cover, FOG + (DIM_SHADOW * plan.floor - FOG) * np.float32(1 / (1 + HAZE * ahead)))
+        _lay(picture, cover, FOG + (DIM_SHADOW * plan.floor - FOG) * np.float32(1 / (1 + HAZE * away)))
 
-    def _paint_thing(
-        self, picture: np.ndarray, thing: Thing, slopes: np.ndarray, walls: np.ndarray, ahead: float, aside: float
-    ) -> None:
-        off = (slopes * ahead - aside) / thing.radius  # -1 to 1 across the thing
-        low, high = _outline(SHAPES[thing.shape], off)
-        cover = self._cover(self._row(thing.radius * high, ahead), self._row(thing.radius * low, ahead))
-        _lay(picture, cover * (ahead < walls)[:, None], HUES[thing.colour].astype(np.float32))
+    def _paint_thing(self, picture: np.ndarray, thing: Thing, off: np.ndarray, walls: np.ndarray, away: float) -> None:
+        across = off * away / thing.radius  # -1 to 1, for it faces the player
+        low, high = _outline(SHAPES[thing.shape], across)
+        cover = self._cover(self._row(thing.radius * high, away), self._row(thing.radius * low, away))
+        _lay(picture, cover * (away < walls)[:, None], HUES[thing.colour].astype(np.float32))
 
     def _row(self, height: float | np.ndarray, depth: float | np.ndarray) -> np.ndarray:
         """The row at which something of a height is seen, in pixels from the top."""
@@ -143,6 +133,13 @@ class View:
         share = np.minimum(bottom[:, None], self._rows + 1)
         share -= np.maximum(top[:, None], self._rows)
         return np.clip(share, 0, 1, out=share)
+
+
+def bearing(thing: Thing, pose: tuple[float, float, float, float]) -> tuple[float, float]:
+    """How far away a thing is from a pose (x, y, cos, sin), and at what angle to the right of straight ahead."""
+    x, y, cos, sin = pose
+    ahead, aside = (thing.x - x) * cos + (thing.y - y) * sin, (thing.x - x) * sin - (thing.y - y) * cos
+    return math.hypot(ahead, aside), math.atan2(aside, ahead)
 
 
 def _lay(picture: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> None:

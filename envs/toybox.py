@@ -131,6 +131,10 @@ class ToyboxEnv(WorldEnv):
         """The room as it is now, in plain words; see `toybox_words.caption`."""
         return caption(self.room, length, phrasing)
 
+    def behind(self) -> np.ndarray:
+        """The room as it is now with nothing in the way; see `View.behind`."""
+        return self.view.behind(self.room)
+
     def save(self) -> bytes:
         """Everything there is now; JSON. The frame size is not part of it, but the width of what is seen is."""
         return self.room.to_bytes()

@@ -98,6 +98,19 @@ class View:
         self._put(frame, 0, ("hand", room.look, closed), hand_parts(look, closed), room.hand_x, room.hand_top)
         return frame
 
+    def behind(self, room: Room) -> np.ndarray:
+        """The same view with nothing in the way, uint8 RGB `[height, width, 3]`: the wall, the box without its lid, and
+        before them all toys, wherever they are; no screen, no cups, no hand."""
+        look, offset, frame = LOOKS[room.look], round(room.camera * self.scale), self.background(room)
+        for toy in room.toys:
+            if toy.inside != BOX:
+                self._put(frame, offset, ("shade", room.look, toy.radius), shadow(look, toy.radius), toy.x, 0.0)
+        self._put(frame, offset, ("box", room.look), box_parts(look), room.box.x, room.box.height)
+        self._put(frame, offset, ("lid", room.look, 0), lid_parts(look, 0), room.box.x, room.box.height)
+        for toy in room.toys:
+            self._toy(frame, offset, room, toy)
+        return frame
+
     def background(self, room: Room) -> np.ndarray:
         """The frame of a room with nothing before the wall: uint8 RGB `[height, width, 3]`."""
         offset = round(room.camera * self.scale)

@@ -47,6 +47,11 @@ class WorldEnv(gym.Env[np.ndarray, np.int64]):
         """Key codes held -> action, for `gymnasium.utils.play`."""
         return self._window.keys_to_action()
 
+    def behind(self) -> np.ndarray | None:
+        """What would be seen now with nothing in the way, uint8 RGB `[H, W, 3]`: for those who learn from a recording,
+        and for no player. None if the game doesn't tell, as most don't."""
+        return None
+
     def save(self) -> bytes:
         """Everything there is now, as JSON.
 

@@ -17,7 +17,7 @@ from worldsim_envs.rooms_plan import BODY
 from worldsim_envs.walk import FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, STAND
 
 TURN = 2 * math.pi / TURNS  # a frame
-AWAY = 7, TURNS // 2  # frames of turning after which something faced is out of view, and at most
+AWAY = 10, TURNS // 2  # frames of turning after which something faced is out of view, and at most
 LONGEST = 256  # frames of standing still or looking elsewhere
 MARGIN = NEAR + 0.2  # from walls, of the places it walks to
 Place = tuple[float, float]

@@ -37,18 +37,18 @@ def clip(model: Dynamics) -> tuple[torch.Tensor, torch.Tensor]:
         {"memory": ((4, 1), (12, 3), (40, 6))},
         {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1},
         {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1, "cell_width": 8},
-        {"memory": ((4, 1), (12, 3), (40, 6)), "turn": 5},
+        {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1, "cell_width": 8, "behind": True},
+        {"memory": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "pan": 1, "around": 9},
     ],
 )
 def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
     model = tiny_networks(**kind)[1].requires_grad_(False)
     tokens, actions = clip
     if model.config.pan:  # the view moves to the right by a cell a frame
-        room = torch.randn(2, *model.config.latent_shape[:2], FRAMES + model.config.latent_shape[2])
-        views = [room[..., t : t + model.config.latent_shape[2]] for t in range(FRAMES)]
+        wide = model.config.latent_shape[2]
+        room = torch.randn(2, *model.config.latent_shape[:2], model.config.around or FRAMES + wide)
+        views = [room.roll(-t, dims=-1)[..., :wide] for t in range(FRAMES)]
         tokens = model.to_tokens(torch.stack(views, dim=1))
-    if model.config.turn:  # every action turns by a step to the left, and five are a whole turn
-        model.bearing.moves.fill_(1.0)
     features, entries = model.look(tokens, actions)
     window = model.config.window
     cache = torch.zeros(2, window, *model.config.entry_shape)
@@ -63,7 +63,7 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
         if kind["memory"] and t + 1 < FRAMES:
             following = here[0], tokens[:, t + 1 : t + 2], here[1]
             places = model.places(*following, *known)
-            moved = [t, t + 1] if model.config.pan else [t % 5, (t + 1) % 5] if model.config.turn else [0, 0]
+            moved = [t, t + 1] if model.config.pan else [0, 0]
             assert places.tolist() == [[moved]] * 2
             log.append(model.remember(*following, places)[:, 0])
 
@@ -132,6 +132,51 @@ def test_a_gate_copies_a_cell_from_where_it_points():
 
 
 @torch.no_grad()
+def test_a_picture_copies_from_the_other_where_something_is_uncovered():
+    model = tiny_networks(memory=(), copy_reach=1, behind=True)[1]
+    config = model.config
+    latents = torch.randn(2, *config.latent_shape)
+    gates = torch.zeros(2, config.token_grid[0] * config.token_grid[1], 10, 2, config.cells[2])
+    gates[..., 4, 0, :] = 50.0  # what is seen stays,
+    gates[:, 1, 4, 0, 2], gates[:, 1, 9, 0, 2] = 0.0, 50.0  # but for one cell of the second token
+    gates[..., 5, 1, :] = 50.0  # and what is behind it comes from the right
+    copied = model.to_latents(model._copied(model.to_tokens(latents), latents.new_empty(0), gates.flatten(-3)))
+    expected = latents.clone()
+    expected[:, :4, 1, 2] = latents[:, 4:, 1, 2]
+    torch.testing.assert_close(copied[:, :4], expected[:, :4], atol=1e-6, rtol=0)
+    torch.testing.assert_close(copied[:, 4:, :, :-1], latents[:, 4:, :, 1:], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_each_of_two_pictures_stays_as_it_was_where_it_hardly_changes():
+    model = tiny_networks(copy_reach=1, behind=True)[1]
+    model.config = dataclasses.replace(model.config, still=0.1)
+    before = torch.randn(2, *model.config.latent_shape)
+    after = before + 0.09
+    after[:, 4:] += 0.2
+    held = model.to_latents(model.hold(model.to_tokens(before), model.to_tokens(after)))
+    assert torch.equal(held[:, :4], before[:, :4]) and torch.equal(held[:, 4:], after[:, 4:])
+
+
+def test_whoever_begins_knows_of_a_picture_what_is_seen():
+    tokenizer, model = tiny_networks(copy_reach=1, behind=True)
+    seen, behind = torch.rand(2, 3, 32, 48) * 2 - 1, torch.rand(2, 3, 32, 48) * 2 - 1
+    with torch.no_grad():
+        both, alone = tokenizer.encode(seen, behind), tokenizer.encode(seen)
+        torch.testing.assert_close(both[:, 4:], tokenizer.encode(behind)[:, :4])
+        torch.testing.assert_close(model.to_latents(model.as_seen(model.to_tokens(both))), alone, atol=0, rtol=0)
+        torch.testing.assert_close(tokenizer.decode(both), tokenizer.decode(alone), atol=0, rtol=0)
+    assert torch.equal(alone[:, :4], alone[:, 4:]) and not torch.equal(both, alone)
+
+
+def test_two_pictures_take_something_to_copy_with():
+    config = tiny_networks(copy_reach=1, behind=True)[1].config
+    for wrong in ({"copy_reach": 0}, {"pictures": 3}):
+        with pytest.raises(WorldsimError, match="pictures: 1, or 2 with a copy_reach"):
+            dataclasses.replace(config, **wrong)
+
+
+@torch.no_grad()
 def test_layers_over_cells_learn_for_every_place_at_once():
     layers = CellLayers(3, 8, 16, 5)
     torch.nn.init.normal_(layers.out.weight)
@@ -151,21 +196,36 @@ def test_layers_over_cells_begin_with_nothing_and_see_all_there_is(kind):
     model = tiny_networks(**kind, cell_width=8)[1]
     config = model.config
     count = config.entry_shape[1] - config.registers
-    sizes = (config.width + config.found_width, config.token_width, config.token_width)
+    widths = [config.width, config.found_width, config.earlier_width]
+    sizes = (sum(widths), config.token_width, config.token_width)
     inputs = [torch.randn(1, count + config.registers * (i == 0), size) for i, size in enumerate(sizes)]
     before = model.denoise(*inputs, torch.zeros(1)).clean
-    features, found = inputs[0][:, config.registers :].split([config.width, config.found_width], dim=-1)
-    seen = [features, *inputs[1:], found]
+    features, found, earlier = inputs[0][:, config.registers :].split(widths, dim=-1)
+    seen = [features, *inputs[1:], found, earlier]
     for i, part in enumerate(seen):
         other = [x + torch.randn_like(x) * (i == j) for j, x in enumerate(seen)]
         assert part.numel() == 0 or (model._of_cells(*other) != model._of_cells(*seen)).any()
     for weight in model.cell_layers.out.parameters():
         weight.zero_()
     without = tiny_networks(**kind)[1]
-    without.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("cell_layers")})
+    added = ("cell_layers", "change_in")
+    without.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith(added)})
     nothing_more = model.denoise(*inputs, torch.zeros(1)).clean
+    inputs[0] = inputs[0][..., : sum(widths[:2])]
     torch.testing.assert_close(nothing_more, without.denoise(*inputs, torch.zeros(1)).clean)
     assert (nothing_more - before).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_the_frame_before_is_known_from_the_clip_or_from_the_log():
+    model = tiny_networks(memory=((4, 1), (12, 3)), copy_reach=1, pan=1, cell_width=8)[1]
+    tokens, actions = model.to_tokens(torch.randn(2, 4, *model.config.latent_shape)), torch.zeros(2, 4).long()
+    places = torch.zeros(2, 2, 2).long()
+    log = model.remember(tokens[:, :2], tokens[:, 1:3], actions[:, :2], places).half()
+    for age, before in (([2, 1], tokens[:, 1:2]), ([1, 2], tokens[:, :1]), ([3, 0], tokens[:, 2:3])):
+        earlier = model._earlier(tokens[:, 2:], log, torch.tensor([age] * 2))
+        torch.testing.assert_close(earlier, torch.cat([before, tokens[:, 2:3]], dim=1), atol=3e-3, rtol=1e-3)
+    torch.testing.assert_close(model._earlier(tokens, None, None), tokens[:, [0, 0, 1, 2]])
 
 
 @torch.no_grad()

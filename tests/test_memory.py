@@ -12,6 +12,7 @@ from tiny import tiny_networks
 from worldsim.dynamics import Dynamics
 from worldsim.errors import WorldsimError
 from worldsim.memory import capacity, check_reach, context, remembered
+from worldsim.panorama import Panorama
 
 REACH = ((4, 1), (12, 3), (40, 6))
 FRAMES = 8
@@ -120,40 +121,28 @@ def test_a_panorama_without_what_it_needs_is_refused():
             dataclasses.replace(whole, **change)
 
 
-def test_a_log_is_looked_up_by_direction(clip):
-    network = tiny_networks(memory=REACH, turn=8)[1].requires_grad_(False)
-    bearing, registers = network.bearing, network.config.registers
-    rows, columns = network.config.token_grid
-    bearing.wide.fill_(columns * 2 * torch.pi / 8)  # a token is as wide as a step
-    ahead, left = (bearing(torch.tensor(heading))[registers:].unflatten(0, (rows, columns)) for heading in (0, 1))
-    torch.testing.assert_close(ahead[:, :-1], left[:, 1:])  # what was there is one token to the right now
-    torch.testing.assert_close(bearing(torch.tensor(8)).cos(), bearing(torch.tensor(0)).cos(), atol=1e-5, rtol=1e-5)
-
-    tokens, actions = clip[0][:, :1], clip[1][:, :1]
-    bearing.moves.copy_(torch.tensor([0.0, 1.0, -1.0, 0.0]))
-    age = torch.ones(2, 1, dtype=torch.int64)
-
-    def found(written: tuple[int, int], action: int) -> torch.Tensor:
-        """What is looked up on seeing a frame, after a log written at that heading before, and heading there since."""
-        log = network.remember(tokens, tokens, actions, torch.tensor([[written]] * 2))
-        return network.look(tokens, torch.full_like(actions, action), log=log, age=age)[0]
-
-    torch.testing.assert_close(found((3, 5), 1), found((3 + 2, 5 + 2), 1), atol=1e-5, rtol=1e-4)  # relative alone
-    assert (found((3, 5), 1) - found((4, 5), 1)).abs().max() > 1e-3
+def test_what_was_seen_comes_round_again():
+    """A view that turned all around finds what was there; one that never comes round doesn't."""
+    wide, rows = 6, 2
+    room = torch.randn(1, rows, 10, 3)  # ten columns all around
+    views = torch.stack([room.roll(-t, dims=2)[:, :, :wide] for t in range(13)], dim=1)[0]  # [S, rows, wide, numbers]
+    here, place = torch.tensor([[13]]), torch.arange(13)[None] % 10
+    asked, keys = torch.zeros(1, 1, rows, wide, 2), torch.zeros(1, 13, rows, wide, 2)
+    age = torch.arange(13, 0, -1)[None, None]
+    for around, there in ((10, True), (0, False)):
+        panorama = Panorama(1, 3, around).requires_grad_(False)
+        panorama.nothing.fill_(-30.0)
+        old = age.masked_fill(age < 10, 0)  # of the first four frames alone
+        found = panorama(asked, keys, views[None], old, here, place)[0, 0]
+        expected = room.roll(-12, dims=2)[0, :, : wide + 2].movedim(-1, 0)
+        assert torch.allclose(found[:3, :, 1:-1], expected[:, :, 1:-1], atol=1e-5) == there
+        assert (found[3, :, 1:-1] > 0.99).all() == there
 
 
-def test_headings_are_read_off_the_state():
-    bearing = tiny_networks(memory=REACH, turn=8)[1].bearing
-    actions = torch.tensor([0, 1, 2, 0, 1, 2])
-    turned = torch.tensor([0.0, 1, -2, 0, 1 - 8, -2]) * (2 * torch.pi / 8)  # as the angle comes round
-    bearing.learn_moves(turned, actions)
-    assert bearing.moves.tolist() == [0, 1, -2, 0]
-    turned[1] += 0.2
-    with pytest.raises(WorldsimError, match="turn 8: action 1 turns the view by no fixed number of steps"):
-        bearing.learn_moves(turned, actions)
-
-
-def test_a_turning_view_without_a_memory_is_refused():
-    config = tiny_networks(memory=REACH, turn=8)[1].config
-    with pytest.raises(WorldsimError, match="turn 8 takes a memory, and a view that does not pan"):
-        dataclasses.replace(config, memory=())
+def test_a_view_comes_round_no_sooner_than_it_is_wide():
+    config = tiny_networks(memory=REACH, copy_reach=1, pan=1)[1].config
+    wide = config.latent_shape[2] + 2
+    assert dataclasses.replace(config, around=wide).around == wide
+    for wrong in ({"around": wide - 1}, {"around": wide, "pan": 0}):
+        with pytest.raises(WorldsimError, match="takes a pan, and no more than a whole turn in view"):
+            dataclasses.replace(config, **wrong)

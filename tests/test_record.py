@@ -87,6 +87,20 @@ def test_an_episode_is_its_seed_s_alone():
     assert len(first) == 40 and first.actions[-1] == -1 and (first.actions[:-1] >= 0).all()
 
 
+def test_the_toy_box_tells_what_is_behind_its_frames():
+    from worldsim_envs.real import make_real
+
+    performer = Performer("toybox", {}, 60)
+    episode, env = performer.play(3), make_real("toybox")
+    env.reset(seed=3)
+    for frame, behind, action in zip(episode.frames, episode.behind, episode.actions, strict=True):
+        np.testing.assert_array_equal(behind, env.unwrapped.behind())
+        assert not np.array_equal(frame, behind)  # a hand is always in the way
+        env.step(max(action, 0))
+    assert performer.behind and not Performer("rooms", {}, 60).behind
+    assert Performer("rooms", {}, 3).play(0).behind is None
+
+
 def test_alignment_of_actions_and_frames():
     """action[t] is what leads from frame[t] to frame[t+1]."""
     from worldsim_envs.real import make_real

@@ -27,6 +27,20 @@ def test_episodes_come_back(small_recording, small_spec, make_episode):
         assert_equal(episode, make_episode(i, 50 + i))
 
 
+def test_what_is_behind_the_frames_comes_back_where_it_is_told(tmp_path, small_spec, make_episode):
+    episodes = [dataclasses.replace(make_episode(i, 20), behind=make_episode(9 + i, 20).frames) for i in range(3)]
+    for name, behind in (("told", True), ("untold", False)):
+        writer = RecordingWriter(tmp_path / name, small_spec, behind=behind)
+        for episode in episodes[:2]:
+            writer.append(episode)
+        RecordingWriter(tmp_path / name, small_spec, behind=not behind).append(episodes[2])  # goes on as it began
+    for i, episode in enumerate(Recording(tmp_path / "told").iter_episodes()):
+        assert_equal(episode, episodes[i])
+        np.testing.assert_array_equal(episode.behind, episodes[i].behind)
+    untold = Recording(tmp_path / "untold")
+    assert untold.behind is None and untold.episode((0, 20)).behind is None and len(untold) == 60
+
+
 def test_a_missing_or_cut_chunk_is_one_error(small_recording):
     chunk = small_recording / "frames" / "c" / "3" / "0" / "0" / "0"
     whole = chunk.read_bytes()

@@ -151,14 +151,14 @@ def test_the_same_seed_stages_the_same_and_others_do_not(scenes):
 
 
 def test_wide_frames_take_longer_to_turn_away_from():
-    wide = stage("P3", 0, (2,), 32, 56)[0]
-    square = stage("P3", 0, (2,), 32, 32)[0]
-    assert len(wide.hide) > len(square.hide) and wide.context.shape[1:] == (32, 56, 3)
+    wide = stage("P3", 0, (2,), 64, 68)[0]
+    square = stage("P3", 0, (2,), 64, 64)[0]
+    assert len(wide.hide) > len(square.hide) and wide.context.shape[1:] == (64, 68, 3)
 
 
 @pytest.mark.parametrize(
     ("probe", "size", "words"),
-    [("P5", (64, 64), "no probe 'P5'"), ("P3", (64, 48), "48x64"), ("P3", (32, 96), "96x32")],
+    [("P5", (64, 64), "no probe 'P5'"), ("P3", (64, 48), "48x64"), ("P3", (32, 40), "40x32")],
 )
 def test_what_cannot_be_staged_is_one_error(probe, size, words):
     assert PROBES == ("P3",)

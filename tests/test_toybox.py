@@ -243,6 +243,21 @@ def test_the_screen_and_the_lid_take_their_time():
     assert room.lid == 0
 
 
+def test_what_is_behind_is_all_there_is_whatever_is_in_the_way():
+    toys = Toy(BLOCK, 0, 4.0, 76.0), Toy(BALL, 1, 4.0, 90.0), Toy(CONE, 2, 4.0, 120.0)
+    room, view = room_with(*toys, cups=[Cover(76.0)], box=Cover(90.0)), View(64, 64)
+    room.toys[0].inside, room.toys[1].inside = FIRST_CUP, BOX
+    play(room, *[Act.STAND] * 9)  # all has come to rest
+    open_air = view.behind(room)
+    for toy in room.toys:
+        x, y = (round(v) for v in view.pixels(room, toy))
+        np.testing.assert_array_equal(open_air[y, x], LOOKS["day"].toys[toy.colour])
+    play(room, *[Act.SCREEN_DOWN] * 7, Act.LID, *[Act.STAND] * 3, *[Act.HAND_LEFT] * 4)
+    np.testing.assert_array_equal(view.behind(room), open_air)
+    room.toys[0].colour = 3
+    assert not np.array_equal(view.behind(room), open_air)
+
+
 def test_paint_makes_the_next_colour_of_what_is_at_hand():
     room = room_with(Toy(BLOCK, 4, 4.0, 96.0), Toy(BLOCK, 1, 4.0, 120.0), hand_height=8.0)
     play(room, Act.PAINT, Act.PAINT)

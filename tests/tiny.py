@@ -38,12 +38,18 @@ def tiny_spec() -> WorldSpec:
 
 
 def tiny_networks(
-    seed: int = 0, memory: Reach = MEMORY, copy_reach: int = 0, pan: int = 0, cell_width: int = 0, turn: int = 0
+    seed: int = 0,
+    memory: Reach = MEMORY,
+    copy_reach: int = 0,
+    pan: int = 0,
+    cell_width: int = 0,
+    around: int = 0,
+    behind: bool = False,
 ) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = TokenizerConfig(channels=4, widths=(16, 24), blocks=1)
+        config = TokenizerConfig(channels=4, widths=(16, 24), blocks=1, behind=behind)
         tokenizer = Tokenizer(config)
         _fill(tokenizer)
         tokenizer.standardise(tokenizer.encoder(torch.randn(8, 3, HEIGHT, WIDTH)))  # gathers statistics
@@ -63,7 +69,8 @@ def tiny_networks(
                 memory_pack=(1, 1) if pan else (2, 1),
                 recall=(0, 1),
                 pan=pan,
-                turn=turn,
+                around=around,
+                pictures=2 if behind else 1,
             )
         )
         _fill(dynamics)

@@ -65,7 +65,7 @@ class Bundle:
         digest: names it: sha256 over everything in it but the card.
         configs: {"tokenizer", "dynamics": fields of their configs, "schedule": the sampler's signal levels,
             "spread": how far it goes from what is expected}.
-        window, draws, latent_shape, entry_shape, reach, log_shape: see `worldsim.runtime.Runtime`.
+        window, draws, latent_shape, pictures, entry_shape, reach, log_shape: see `worldsim.runtime.Runtime`.
         graph_weights: for each graph the names of the weights it is handed.
         origin: source and licence of the frames it learned from.
 
@@ -84,6 +84,7 @@ class Bundle:
             self.window, self.draws = int(sizes["window"]), int(sizes["draws"])
             c, h, w = sizes["latents"]
             self.latent_shape: tuple[int, int, int] = (c, h, w)
+            self.pictures = int(sizes.get("pictures", 1))
             looks, tokens, numbers = sizes["entry"]
             self.entry_shape: tuple[int, int, int] = (looks, tokens, numbers)
             log, memory = sizes.get("log"), sizes.get("memory", [])

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from worldsim.bearing import Bearing
 from worldsim.dynamics_config import PANORAMA_KEY, DynamicsConfig
 from worldsim.flow import REWARD_BINS
 from worldsim.layers import Block, CellLayers, FourierFeatures, axis_angles, rotate
@@ -53,6 +52,9 @@ class Dynamics(nn.Module):
         self.config = config
         width = config.width
         self.token_in = nn.Linear(config.token_width, width)
+        if config.earlier_width:
+            self.change_in = nn.Linear(config.token_width, width, bias=False)
+            nn.init.zeros_(self.change_in.weight)
         self.registers = nn.Parameter(torch.randn(config.registers, width) * 0.02)
         self.action = nn.Embedding(config.actions + 1, width)
         self.action_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
@@ -66,7 +68,7 @@ class Dynamics(nn.Module):
             self.write = Remember(memory_width, config.actions, width, head_width, layers, columns, PANORAMA_KEY)
             self.recall = nn.ModuleList(Recall(width, config.recall_heads, head_width) for _ in config.recall)
             if config.pan:
-                self.panorama = Panorama(config.pan, config.actions)
+                self.panorama = Panorama(config.pan, config.actions, config.around)
                 self.asked = nn.Linear(width, PANORAMA_KEY * columns, bias=False)
                 self.found_in = nn.Linear(config.found_width, width)
                 nn.init.zeros_(self.found_in.weight)
@@ -80,7 +82,7 @@ class Dynamics(nn.Module):
         self.outcome_out = nn.Linear(width, len(REWARD_BINS) + 1 + config.state)
         if config.cell_width:
             (c, *_), (p, q) = config.latent_shape, config.pack
-            seen = 3 * c if config.pan else 2 * c
+            seen = 4 * c if config.pan else 2 * c  # see `_of_cells`
             self.cell_layers = CellLayers(seen, config.cell_width, width, c + config.gates // (p * q))
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
@@ -94,9 +96,6 @@ class Dynamics(nn.Module):
         place = torch.cat([torch.zeros(config.registers, 2 * place_pairs), place])  # registers stand for no place
         self.time_pairs = pairs - 2 * place_pairs
         self.register_buffer("place_angles", place, persistent=False)  # [M, 2 place_pairs]
-        if config.turn:
-            sizes = rows, columns, config.registers, 2 * place_pairs, pairs
-            self.bearing = Bearing(config.turn, *sizes, config.actions)
 
     def to_tokens(self, latents: Tensor) -> Tensor:
         """`[..., C, h, w]` -> `[..., N, token_width]`."""
@@ -107,6 +106,11 @@ class Dynamics(nn.Module):
         """`[..., N, token_width]` -> `[..., C, h, w]`."""
         (p, q), (h, _) = self.config.pack, self.config.token_grid
         return rearrange(tokens, "... (h w) (c p q) -> ... c (h p) (w q)", p=p, q=q, h=h)
+
+    def as_seen(self, tokens: Tensor) -> Tensor:
+        """Tokens `[..., token_width]` of which no more is known than what is seen: the second picture as the first."""
+        seen = tokens.unflatten(-1, self.config.cells)[..., :1, :, :]
+        return seen.expand(*seen.shape[:-3], self.config.pictures, -1, -1).flatten(-3)
 
     def look(
         self,
@@ -128,11 +132,16 @@ class Dynamics(nn.Module):
             age: int64 `[B, S]`, how many frames before the first of the T; 0 for nothing.
 
         Returns:
-            features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there, `[B, T, M,
-            D + found_width]`; and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
+            features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there and by the
+            frame before each of the T, `[B, T, M, D + found_width + earlier_width]`; and the cache entries of the T
+            frames `[B, T, L, M, 2 G E]`.
         """
         b, t, _, _ = tokens.shape
-        x = torch.cat([self.registers.expand(b, t, -1, -1), self.token_in(tokens)], dim=2)  # [B, T, M, D]
+        x = self.token_in(tokens)
+        if self.config.earlier_width:
+            earlier = self._earlier(tokens, log, age)
+            x = x + self.change_in(tokens - earlier)
+        x = torch.cat([self.registers.expand(b, t, -1, -1), x], dim=2)  # [B, T, M, D]
         m = x.shape[2]
         shared = self.action_modulation(self.action(actions))[:, :, None]  # [B, T, 1, 6 D]
         time, mask = self._frame_positions(t, past, length)
@@ -140,13 +149,12 @@ class Dynamics(nn.Module):
         following = tokens.roll(-1, dims=1)  # what follows the last one is not known, and not looked at
         places = self.places(tokens, following, actions, log, age)
         log, age = self._whole_log(tokens, following, actions, places, log, age)
-        towards = self._towards(places[..., 1])[:, None] if self.config.turn else place
         pair = 2 * self.config.width // self.config.heads  # a key and a value of one recalling layer
         entries = []
         for index, block in enumerate(self.trunk):
             if log is not None and index in self.config.recall:
                 layer = self.config.recall.index(index)
-                x = x + self.recall[layer](x, log[..., layer * pair : (layer + 1) * pair], age, towards)
+                x = x + self.recall[layer](x, log[..., layer * pair : (layer + 1) * pair], age, place)
             if index not in self.config.look_back:
                 x = block.within(x.flatten(0, 1), shared.flatten(0, 1), place).unflatten(0, (b, t))
                 continue
@@ -165,6 +173,9 @@ class Dynamics(nn.Module):
         if log is not None and self.config.pan:
             found = self._find(features, log[..., len(self.recall) * pair :], age, places[..., 0])
             features = torch.cat([features, found.to(features.dtype)], dim=-1)
+            if self.config.earlier_width:
+                earlier = F.pad(earlier, (0, 0, self.config.registers, 0))
+                features = torch.cat([features, earlier.to(features.dtype)], dim=-1)
         return features, torch.stack(entries, dim=2)
 
     def remember(self, before: Tensor, after: Tensor, actions: Tensor, places: Tensor) -> Tensor:
@@ -177,13 +188,12 @@ class Dynamics(nn.Module):
         Returns:
             `[..., Q, U]`.
         """
-        angles = self._towards(places[..., 0])[..., self.config.registers :, :]
+        angles = self._here()[self.config.registers :]
         angles = self._memory_tokens(angles).unflatten(-1, (-1, angles.shape[-1])).mean(-2)
-        if self.config.turn:
-            angles = angles[..., None, :, :]  # for all layers
         left = self.write(self._memory_tokens(before), self._memory_tokens(after), actions, angles)
-        if not (self.config.pan or self.config.turn):
+        if not self.config.pan:
             return left
+        places = places.remainder(self.config.around) if self.config.around else places
         return torch.cat([left, places[..., None, :].to(left.dtype).expand(*left.shape[:-1], 2)], dim=-1)
 
     def places(
@@ -194,25 +204,32 @@ class Dynamics(nn.Module):
         log: Tensor | None = None,
         age: Tensor | None = None,
     ) -> Tensor:
-        """Where the view was in T frames and in those that followed: int64 `[B, T, 2]`, in cells to the right, or steps
-        of a turn to the left, from where it was in the first frame that was remembered. (A log keeps them exactly up to
-        2,048, in training up to 256.)
+        """Where the view was in T frames and in those that followed: int64 `[B, T, 2]`, in cells to the right from
+        where it was in the first frame that was remembered. (A log keeps them exactly up to 2,048, in training up to
+        256; where the view comes round, only how far into a turn they are.)
 
         Args:
             before, after: those frames, tokens `[B, T, N, token_width]`.
             actions, log, age: as for `look`.
         """
-        if self.config.pan:
-            moves = self.panorama.moves(self.to_latents(before), self.to_latents(after), actions)
-        elif self.config.turn:
-            moves = self.bearing.moves[actions].long()
-        else:
+        if not self.config.pan:
             return torch.zeros_like(actions)[..., None].expand(-1, -1, 2)
+        moves = self.panorama.moves(self.to_latents(before), self.to_latents(after), actions)
         there = moves.cumsum(1)
         if log is not None and age is not None:
             there = there + (log[:, :, 0, -1].float() * (age == 1)).sum(1, keepdim=True).round().long()
-        places = torch.stack([there - moves, there], dim=-1)
-        return places.remainder(self.config.turn) if self.config.turn else places
+        return torch.stack([there - moves, there], dim=-1)
+
+    def _earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> Tensor:
+        """The frame before each of the T, `[B, T, N, token_width]`; where none is known, the same: nothing moved."""
+        first = tokens[:, :1]
+        if log is not None and age is not None:
+            newest = (age == 1).to(log.dtype)
+            start = log.shape[-1] - 2 - self.config.token_width
+            cells = torch.einsum("bs,bsnu->bnu", newest, log[..., start:-2])[:, None]
+            cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
+            first = torch.where(newest.any(1)[:, None, None, None], cells.to(tokens.dtype), first)
+        return torch.cat([first, tokens[:, :-1]], dim=1)
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,
@@ -266,13 +283,14 @@ class Dynamics(nn.Module):
         """Run the head once.
 
         Args:
-            features: of the trunk `[B, M, D]`, or with what the panorama shows.
+            features: of the trunk `[B, M, D]`, or with what the panorama shows and the frame before `previous`.
             previous: tokens of the frame before `[B, N, token_width]`, to copy from.
             noisy: tokens of the frame to come at signal level tau `[B, N, token_width]`.
             tau: `[B]`.
         """
         r = self.config.registers
-        features, found = features.tensor_split([self.config.width], dim=-1)
+        width, known = self.config.width, self.config.width + self.config.found_width
+        features, found, earlier = features.tensor_split([width, known], dim=-1)
         x = features[:, r:] + self.noisy_in(noisy)
         if self.config.pan:
             x = x + self.found_in(found[:, r:])
@@ -284,7 +302,7 @@ class Dynamics(nn.Module):
         x = self.head_norm(x)
         made = self.token_out(x[:, r:]).float()
         if self.config.cell_width:
-            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:])
+            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:], earlier[:, r:])
         change, gates = made.split([self.config.token_width, self.config.gates], dim=-1)
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
@@ -297,37 +315,42 @@ class Dynamics(nn.Module):
         stay as they were; both `[..., N, token_width]`."""
         if not self.config.still:
             return after
-        was, made = (tokens.unflatten(-1, (self.config.latent_shape[0], -1)) for tokens in (before, after))
+        was, made = (tokens.unflatten(-1, self.config.cells) for tokens in (before, after))
         moved = (made - was).square().mean(-2, keepdim=True) >= self.config.still**2
-        return torch.where(moved, made, was).flatten(-2)
+        return torch.where(moved, made, was).flatten(-3)
 
-    def _of_cells(self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor) -> Tensor:
-        """What the layers over single cells make of tokens `x` `[B, N, D]`, and of the cells of the frame before, the
-        noisy one, and what the panorama shows where the view was: `[B, N, token_width + gates]`."""
+    def _of_cells(self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor, earlier: Tensor) -> Tensor:
+        """What the layers over single cells make of tokens `x` `[B, N, D]`, and of the cells of the previous frame, the
+        noisy one, what the panorama shows where the view was, and an earlier frame: `[B, N, token_width + gates]`."""
         (c, *_), (p, q), pan = self.config.latent_shape, self.config.pack, self.config.pan
         seen = [previous, noisy]
         if pan:
-            seen.append(found.unflatten(-1, (-1, q + 2 * pan))[:, :, : c * p, pan : pan + q].flatten(-2))
+            seen += [found.unflatten(-1, (-1, q + 2 * pan))[:, :, : c * p, pan : pan + q].flatten(-2), earlier]
         cells = torch.cat([self.to_latents(tokens.to(x.dtype)) for tokens in seen], dim=1)
         held = rearrange(x, "b (y x) d -> b d y x", y=self.config.token_grid[0])
         return self.to_tokens(self.cell_layers(cells, held).float())
 
     def _copied(self, previous: Tensor, found: Tensor, gates: Tensor) -> Tensor:
-        """What is taken over of the frame before `[B, N, token_width]`, in its place or a few cells away, and of the
-        panorama `[B, N, found_width]`."""
+        """What is taken over of the frame before `[B, N, token_width]`, in its place or a few cells away, of the
+        panorama `[B, N, found_width]`, and of the other picture, if there are two."""
         reach, pan, (c, h, w) = self.config.copy_reach, self.config.pan, self.config.latent_shape
         if not reach:
             return gates.sigmoid() * previous
-        (p, q), (rows, _) = self.config.pack, self.config.token_grid
-        shares = F.pad(gates.unflatten(-1, (-1, p * q)), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
-        shares = rearrange(shares, "b (y x) s (p q) -> s b 1 (y p) (x q)", y=rows, p=p)
-        around = F.pad(self.to_latents(previous), (reach,) * 4)
+        (p, q), (rows, _), pictures = self.config.pack, self.config.token_grid, self.config.pictures
+        shares = gates.unflatten(-1, (-1, pictures * p * q))
+        shares = F.pad(shares, (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
+        shares = rearrange(shares, "b (y x) s (k p q) -> s b k 1 (y p) (x q)", y=rows, k=pictures, p=p)
+        here = self.to_latents(previous)
+        around = F.pad(here, (reach,) * 4)
         steps = range(2 * reach + 1)
         places = [around[:, :, i : i + h, j : j + w] for i in steps for j in steps]
         if pan:
             parts = found.unflatten(-1, (-1, q + 2 * pan))[:, :, : c * p]
             places += [self.to_latents(parts[..., j : j + q].flatten(-2)) for j in range(2 * pan + 1)]
-        return self.to_tokens(sum(share * place for share, place in zip(shares, places, strict=True)))
+        if pictures == 2:
+            places.append(here.roll(c // 2, dims=1))
+        parts = (place.unflatten(1, (pictures, -1)) for place in places)
+        return self.to_tokens(sum(share * part for share, part in zip(shares, parts, strict=True)).flatten(1, 2))
 
     def _angles(self, frames: Tensor) -> Tensor:
         """Rotary angles of every token of the frames at `frames` `[F]` -> `[F M, E / 2]`."""
@@ -338,10 +361,6 @@ class Dynamics(nn.Module):
     def _here(self) -> Tensor:
         """Rotary angles of the tokens of one frame `[M, E / 2]`."""
         return self._angles(torch.zeros(1, device=self.place_angles.device))
-
-    def _towards(self, heading: Tensor) -> Tensor:
-        """The same where the view turns, by the heading of each frame too `[...]`: `[..., M, E / 2]`."""
-        return self._here() + self.bearing(heading) if self.config.turn else self._here()
 
     def _frame_positions(self, t: int, past: Tensor | None, length: Tensor | None) -> tuple[Tensor, Tensor]:
         """Positions of the P past and T new frames `[P + T]`, and which tokens see which `[B or 1, 1, T M, (P + T) M]`.

@@ -29,7 +29,7 @@ class DynamicsConfig:
         copy_reach: how many cells away the head may copy a cell from, each way, where the view or a thing moves (as
             CDNA, Finn et al. 2016); 0 for none but its own place.
         cell_width: of the convolutions over single cells with which the head ends, so that what is small is learned for
-            all places in a token at once; 0 for none.
+            all places in a token at once; 0 for none. With a panorama they see the last two frames.
         registers: R tokens of a frame that stand for no place (Darcet et al. 2023).
         window: past frames a frame can see.
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
@@ -39,8 +39,10 @@ class DynamicsConfig:
             their places, and the head is shown what was there before, and may copy it (`worldsim.panorama`); 0 for
             views that stand still or turn. It takes a memory whose newest frames are all there, a copy_reach, and no
             memory_pack.
-        turn: steps of a whole turn, where actions turn the view by a fixed number of them: the log keeps where the view
-            headed, and it is looked up by direction (`worldsim.bearing`); 0 for views that don't turn so.
+        around: cells of a whole turn, where a view that turns is as a picture that moves sideways, and comes round; 0
+            for one that never does.
+        pictures: in a latent frame, one above the other: 2 where the second is what is behind the first (see
+            `worldsim.tokenizer`), from which the head may copy where something uncovers it, and 1 elsewhere.
         still: a cell that would change by less than this in a frame, root mean square of its standardised numbers,
             stays as it was, so that the small errors of a thousand frames don't add up; 0 for none.
     """
@@ -64,7 +66,8 @@ class DynamicsConfig:
     recall: tuple[int, ...] = (2, 5)
     recall_heads: int = 2
     pan: int = 0
-    turn: int = 0
+    around: int = 0
+    pictures: int = 1
     still: float = 0.0
 
     def __post_init__(self) -> None:
@@ -80,8 +83,10 @@ class DynamicsConfig:
                 f"pan {self.pan} takes a memory of all of the newest frames, a copy_reach of 1 or more, and a "
                 "memory_pack of 1 and 1"
             )
-        if self.turn and (self.pan or not self.memory):
-            raise WorldsimError(f"turn {self.turn} takes a memory, and a view that does not pan")
+        if self.pictures != 1 and not (self.pictures == 2 and self.copy_reach and self.latent_shape[0] % 2 == 0):
+            raise WorldsimError(f"{self.pictures} pictures: 1, or 2 with a copy_reach and an even number of channels")
+        if self.around and not (self.pan and self.around >= w + 2 * self.pan):
+            raise WorldsimError(f"around {self.around} takes a pan, and no more than a whole turn in view")
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> DynamicsConfig:
@@ -101,16 +106,29 @@ class DynamicsConfig:
         return self.latent_shape[0] * self.pack[0] * self.pack[1]
 
     @property
+    def cells(self) -> tuple[int, int, int]:
+        """Numbers of a token: (pictures, those of one cell of one picture, cells)."""
+        return self.pictures, self.latent_shape[0] // self.pictures, self.pack[0] * self.pack[1]
+
+    @property
     def gates(self) -> int:
         """Gates of a token: one for each of its numbers, or one for each of its cells and each place to copy from."""
-        places = (2 * self.copy_reach + 1) ** 2 + (2 * self.pan + 1 if self.pan else 0)
-        return self.token_width if places == 1 else places * self.pack[0] * self.pack[1]
+        if not self.copy_reach:
+            return self.token_width
+        places = (2 * self.copy_reach + 1) ** 2 + (2 * self.pan + 1 if self.pan else 0) + self.pictures - 1
+        return places * self.pictures * self.pack[0] * self.pack[1]
 
     @property
     def found_width(self) -> int:
         """Numbers that a token is shown of the panorama: columns of cells, its own and those beside, and whether
         there was something in each."""
         return (self.latent_shape[0] * self.pack[0] + 1) * (self.pack[1] + 2 * self.pan) if self.pan else 0
+
+    @property
+    def earlier_width(self) -> int:
+        """Numbers that a token is shown of the frame before the last: those that the panorama keeps, where there are
+        layers over single cells to see by them how fast a thing moves."""
+        return self.token_width if self.pan and self.cell_width else 0
 
     @property
     def entry_shape(self) -> tuple[int, int, int]:
@@ -123,10 +141,8 @@ class DynamicsConfig:
         """What one frame leaves in the log: (Q, U), or None without memory."""
         (rows, columns), (p, q), head_width = self.token_grid, self.memory_pack, self.width // self.heads
         left = 2 * len(self.recall) * head_width
-        if self.pan:  # keys and cells
-            left += PANORAMA_KEY * self.pack[1] + self.token_width
-        if self.pan or self.turn:  # where the view was and went
-            left += 2
+        if self.pan:  # keys and cells, and where the view was and went
+            left += PANORAMA_KEY * self.pack[1] + self.token_width + 2
         return (rows * columns // (p * q), left) if self.memory else None
 
 

@@ -120,6 +120,7 @@ def export_bundle(
                 "window": config.window,
                 "draws": DRAWS,
                 "latents": config.latent_shape,
+                "pictures": config.pictures,
                 "entry": config.entry_shape,
                 **({"memory": config.memory, "log": config.log_shape} if config.memory else {}),
             },

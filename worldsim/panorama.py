@@ -1,10 +1,10 @@
 """The panorama: what was seen at every place of the room, found again wherever the view has moved since.
 
-Where a world's view moves sideways by whole latent cells, a cell that left the picture has a place, and comes back
-there. So the log keeps the cells of its frames and where the view was; how far it moved is found by matching two
-frames, with no labels. For each place that may come into view, one attention over time alone, to the same place in the
-frames of the log, finds what was there. It costs no more than there are frames, and what is found can be copied as it
-is. A place is a column of a few cells, whose number is a compromise: finer ones see past what hides half of them.
+Where a world's view moves sideways by whole latent cells, or turns so, a cell that left the picture has a place, and
+comes back there. So the log keeps the cells of its frames and where the view was; how far it moved is found by matching
+two frames, with no labels. For each place that may come into view, one attention over time alone, to the same place in
+the frames of the log, finds what was there. It costs no more than there are frames, and what is found can be copied as
+it is. A place is a column of a few cells, whose number is a compromise: finer ones see past what hides half of them.
 
 B batch, T frames, S frames in the log, C x h x w latents, X numbers of a place, y rows of places, E width of a key, A
 actions, R the most cells that the view moves in a frame, v = w + 2 R columns: the view, and what may come into it.
@@ -27,12 +27,12 @@ class Panorama(nn.Module):
     """Find what was seen before at the places of the view and beside it.
 
     Args:
-        reach: R. actions: A.
+        reach: R. actions: A. around: columns after which the view has come round; 0 if it never does.
     """
 
-    def __init__(self, reach: int, actions: int):
+    def __init__(self, reach: int, actions: int, around: int = 0):
         super().__init__()
-        self.reach = reach
+        self.reach, self.around = reach, around
         self.age = nn.Parameter(torch.zeros(AGES))
         self.nothing = nn.Parameter(torch.zeros(()))
         # Log of the chance of each move under each action, of which the last is the null action; see `learn_moves`.
@@ -82,7 +82,7 @@ class Panorama(nn.Module):
         t, view = q.shape[1], q.shape[3] + 2 * self.reach
         left = here.amin(1, keepdim=True) - self.reach  # the column of the room where all that is looked at begins
         columns = torch.arange(view + (t - 1) * self.reach, device=q.device) + left  # [B, K]
-        (keys, stored), (values, _) = _take(k, columns, place), _take(cells.to(k.dtype), columns, place)
+        (keys, stored), (values, _) = (_take(x, columns, place, self.around) for x in (k, cells.to(k.dtype)))
         asked, _ = _take(q, columns, here)
         scores = asked * q.shape[-1] ** -0.5 @ keys.mT  # [B, y, K, T, S]
         bias = self.age[age_bucket(age)].masked_fill(age < 1, float("-inf"))[:, None]  # [B, 1, T, S]
@@ -101,11 +101,14 @@ class Panorama(nn.Module):
         return found.gather(-1, index[:, :, None, None].expand(*found.shape[:4], view))
 
 
-def _take(x: Tensor, columns: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+def _take(x: Tensor, columns: Tensor, first: Tensor, around: int = 0) -> tuple[Tensor, Tensor]:
     """The room's columns `[B, K]` of pictures `[B, S, y, w, X]` whose first column is at `first` `[B, S]`: `[B, y, K,
-    S, X]`, beside the picture its edge, and which of them are in it, bool `[B, K, S]`."""
+    S, X]`, beside the picture its edge, and which of them are in it, bool `[B, K, S]`. With `around` a column is that
+    many columns further on again."""
     b, s, y, w = x.shape[:4]
     index = columns[:, :, None] - first[:, None]
+    if around:
+        index = index.remainder(around)
     inside = (index >= 0) & (index < w)
     row = torch.arange(b * s * y, device=x.device).view(b, s, y, 1).permute(0, 2, 3, 1) * w  # [B, y, 1, S]
     return F.embedding(row + index.clamp(0, w - 1)[:, None], x.flatten(0, 3)), inside

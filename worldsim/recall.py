@@ -2,7 +2,7 @@
 
 What is written is made of latents alone: a frame, what it became, and the action between. So old frames never pass
 through the network again, and training reads a log of a thousand frames without running them. A world whose view moves
-sideways also keeps the frame's own cells there, with keys and places, for its panorama (`worldsim.panorama`).
+sideways or turns also keeps the frame's own cells there, with keys and places, for its panorama (`worldsim.panorama`).
 
 B batch, T frames, S frames in the log, Q memory tokens a frame, U memory token width, M tokens of a frame with its
 registers, V network width, E head width, H recall heads, K recalling layers.
@@ -41,8 +41,8 @@ class Remember(nn.Module):
         self.layers, self.columns = layers, columns
 
     def forward(self, before: Tensor, after: Tensor, actions: Tensor, place: Tensor) -> Tensor:
-        """A frame `[..., Q, U]`, the next one, the action between `[...]`, rotary angles `[Q, E / 2]`, or of each frame
-        `[..., 1, Q, E / 2]` -> `[..., Q, 2 K E]`, and for a panorama `[..., Q, 2 K E + key columns + U]`."""
+        """A frame `[..., Q, U]`, the next one, the action between `[...]`, rotary angles `[Q, E / 2]` ->
+        `[..., Q, 2 K E]`, and for a panorama `[..., Q, 2 K E + key columns + U]`."""
         x = F.silu(self.inner(torch.cat([before, after - before], dim=-1)) + self.action(actions)[..., None, :])
         k, v = self.outer(x).unflatten(-1, (self.layers, -1)).transpose(-3, -2).chunk(2, dim=-1)
         left = torch.cat([rotate(self.norm(k), place), v], dim=-1).transpose(-3, -2).flatten(-2)
@@ -75,7 +75,7 @@ class Recall(nn.Module):
             x: `[B, T, M, V]`.
             log: this layer's keys and values `[B, S, Q, 2 E]`.
             age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not looked at.
-            place: rotary angles of the M tokens `[M, E / 2]`, or `[B, 1, T, M, E / 2]`.
+            place: rotary angles of the M tokens `[M, E / 2]`.
 
         Returns:
             `[B, T, M, V]`.

@@ -3,6 +3,7 @@
 A recording is one Zarr v3 group with one array a field, all of the same length N (frames of all episodes in a row):
 
     frames [N, H, W, 3] uint8    actions [N] int16    rewards [N] float32    terminated [N] bool    state [N, S] float32
+    and, of a world that tells, behind [N, H, W, 3] uint8
 
 `action[t]` is taken on seeing `frame[t]` and leads to `frame[t+1]`, `reward[t]`, `terminated[t]`; the last frame of an
 episode has no action of its own (stored as -1, reward 0). `episode_ends` [E] holds the exclusive end of every episode,
@@ -41,6 +42,7 @@ class Episode:
         rewards: float32 `[T+1]`.
         terminated: bool `[T+1]`.
         state: float32 `[T+1, S]`; S is 0 where the world has no exact state.
+        behind: uint8 `[T+1, H, W, 3]`, what would have been seen with nothing in the way; None where nobody can tell.
     """
 
     frames: np.ndarray
@@ -48,12 +50,14 @@ class Episode:
     rewards: np.ndarray
     terminated: np.ndarray
     state: np.ndarray
+    behind: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Episode))
+BEHIND = "behind"
+FIELDS = tuple(field.name for field in dataclasses.fields(Episode) if field.name != BEHIND)
 
 
 class Recording:
@@ -64,7 +68,7 @@ class Recording:
 
     Attributes:
         spec: the world that was recorded.
-        frames, actions, rewards, terminated, state: lazy arrays; slice them to read.
+        frames, actions, rewards, terminated, state: lazy arrays; slice them to read. behind: another, or None.
         ends: int64 `[E]`, exclusive end of every episode.
 
     Raises:
@@ -80,6 +84,7 @@ class Recording:
         self.frames, self.actions, self.rewards, self.terminated, self.state = (
             _Column(group[name], self.path) for name in FIELDS
         )
+        self.behind = _Column(group[BEHIND], self.path) if BEHIND in group else None
         self.ends = _ends(group)
         if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in FIELDS):
             raise WorldsimError(
@@ -103,7 +108,8 @@ class Recording:
 
     def episode(self, span: tuple[int, int]) -> Episode:
         """Read one episode."""
-        return Episode(*(np.asarray(getattr(self, name)[span[0] : span[1]]) for name in FIELDS))
+        fields = {name: np.asarray(getattr(self, name)[span[0] : span[1]]) for name in FIELDS}
+        return Episode(**fields, behind=None if self.behind is None else np.asarray(self.behind[span[0] : span[1]]))
 
     def iter_episodes(self, split: str = "all") -> Iterator[Episode]:
         """Read the episodes of a split one by one."""
@@ -118,12 +124,20 @@ class RecordingWriter:
         spec: the world; an existing recording must be of the same one.
         seed: seed of the recording; episode i is recorded with seed `seed + i`.
         origin: where the frames come from and under which licence.
+        behind: whether a new recording also keeps what is behind the frames.
 
     Raises:
         WorldsimError: if `path` holds a recording of another world or seed, or anything else; or it can't be written.
     """
 
-    def __init__(self, path: str | Path, spec: WorldSpec, seed: int = 0, origin: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        spec: WorldSpec,
+        seed: int = 0,
+        origin: dict[str, Any] | None = None,
+        behind: bool = False,
+    ):
         self.path = Path(path).absolute()
         if (self.path / "zarr.json").exists():
             for left_over in self.path.rglob("*.partial"):  # by a killed recorder, in the middle of a chunk
@@ -136,8 +150,9 @@ class RecordingWriter:
                 )
         else:
             with _writing(self.path, 0):
-                group = _create(self.path, spec, seed, origin or {})
+                group = _create(self.path, spec, seed, origin or {}, behind)
         self._group = group
+        self._fields = (*FIELDS, *([BEHIND] if BEHIND in group else []))
         ends = _ends(group)
         self.frames = int(ends[-1]) if len(ends) else 0
         self.episodes = len(ends)
@@ -146,7 +161,7 @@ class RecordingWriter:
         """Write one episode; it counts from the moment its end is written, which is the last thing done."""
         start, end = self.frames, self.frames + len(episode)
         with _writing(self.path, self.episodes), zarr.config.set({"array.write_empty_chunks": True}):
-            for name in FIELDS:
+            for name in self._fields:
                 array = self._group[name]
                 array.resize((end, *array.shape[1:]))
                 array[start:end] = getattr(episode, name)
@@ -210,7 +225,7 @@ def _open(path: Path, mode: str = "r") -> tuple[zarr.Group, dict[str, Any]]:
     return group, attributes
 
 
-def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any]) -> zarr.Group:
+def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any], behind: bool) -> zarr.Group:
     """A recording without episodes: made beside its place and moved there, so that it is there whole or not at all."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise WorldsimError(f"{path} is no recording and not an empty folder. Give another --out.")
@@ -222,9 +237,10 @@ def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any]) -> z
         "rewards": ((), "float32"),
         "terminated": ((), "bool"),
         "state": ((len(spec.state_names),), "float32"),
+        **({BEHIND: ((spec.height, spec.width, 3), "uint8")} if behind else {}),
     }
     for name, (shape, dtype) in shapes.items():
-        chunks = (CHUNK if name == "frames" else CHUNK * CHUNK, *(max(n, 1) for n in shape))
+        chunks = (CHUNK if dtype == "uint8" else CHUNK * CHUNK, *(max(n, 1) for n in shape))
         group.create_array(name, shape=(0, *shape), chunks=chunks, dtype=dtype)
     group.create_array("episode_ends", shape=(0,), chunks=(4096,), dtype="int64")
     group.attrs.update({"format": FORMAT, "spec": _plain(spec.to_json()), "seed": seed, "origin": origin})

@@ -57,7 +57,7 @@ class Runtime(Protocol):
     Attributes:
         spec: the world.
         window: W, how many past frames a step can see.
-        latent_shape: (C, h, w).
+        latent_shape: (C, h, w). pictures: in a latent frame; the second one is what is behind the first.
         entry_shape: (L, M, F).
         reach: which older frames are remembered; () without memory.
         log_shape: (Q, U), what each of them leaves in the log; None without memory.
@@ -69,6 +69,7 @@ class Runtime(Protocol):
     spec: WorldSpec
     window: int
     latent_shape: tuple[int, int, int]
+    pictures: int
     entry_shape: tuple[int, int, int]
     reach: Reach
     log_shape: tuple[int, int] | None
@@ -152,6 +153,7 @@ class OnnxRuntime:
         self.starts: Starts | None = bundle.starts
         self.window, self.draws = bundle.window, bundle.draws
         self.latent_shape, self.entry_shape = bundle.latent_shape, bundle.entry_shape
+        self.pictures = bundle.pictures
         self.reach, self.log_shape = bundle.reach, bundle.log_shape
         self.threads = threads or min(MOST_THREADS, _cores())
         self._bundle, self._providers = bundle, _providers(device)

@@ -193,8 +193,9 @@ class Session:
         """How unlike the frames that the world learned from those on screen are, float32 `[B]`: by how much a frame's
         latents differ from those of the picture they become, in standard deviations of a latent. Encoder and decoder
         undo each other on what they were trained on, and nowhere else. 0 for a real frame."""
+        seen = self.runtime.latent_shape[0] // self.runtime.pictures
         again = self.runtime.encode(state.frame[:, None])[:, 0]
-        apart: np.ndarray = np.sqrt(np.square(again - state.latents).mean((1, 2, 3)))
+        apart: np.ndarray = np.sqrt(np.square(again - state.latents)[:, :seen].mean((1, 2, 3)))
         return np.where(state.index > 0, apart, 0).astype(np.float32)
 
     def stack(self, states: Sequence[State]) -> State:

@@ -42,6 +42,7 @@ class TorchRuntime:
         self.spec, self.digest, self.starts = spec, digest or weights_digest(step), starts
         self.window, self.draws = config.window, DRAWS
         self.latent_shape, self.entry_shape = config.latent_shape, config.entry_shape
+        self.pictures = config.pictures
         self._step, self._prefill = step.eval(), Prefill(step.dynamics)
         self.reach, self.log_shape = config.memory, config.log_shape
         self._remember = Remember(step.dynamics)

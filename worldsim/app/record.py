@@ -88,8 +88,8 @@ def write_recording(make: Callable[[], Performs], out: Path, frames: int, seed: 
         WorldsimError: as for `record`.
     """
     with contextlib.closing(make()) as performer:
-        world, origin = performer.world, performer.origin()
-    writer = RecordingWriter(out, world, seed, origin)
+        world, origin, behind = performer.world, performer.origin(), performer.behind
+    writer = RecordingWriter(out, world, seed, origin, behind)
     if writer.frames < frames:
         workers = workers or os.cpu_count() or 1
         with (
@@ -138,9 +138,14 @@ def parse_size(size: str) -> dict[str, int]:
 
 
 class Performs(Protocol):
-    """Plays whole episodes of a real world."""
+    """Plays whole episodes of a real world.
+
+    Attributes:
+        world: that it plays. behind: whether its episodes tell what is behind the frames.
+    """
 
     world: WorldSpec
+    behind: bool
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
@@ -160,6 +165,7 @@ class Performer:
 
         self._env = make_real(world, **options)
         self.world: WorldSpec = self._env.world
+        self.behind = tells_behind(self._env)
         own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
         self._longest = episode_frames or own
 
@@ -190,6 +196,8 @@ def play_on(
     """Play an environment from what is seen now to its end, or to `longest` frames."""
     nothing = np.zeros(0, np.float32)
     frames, states = [observation], [info.get("state", nothing)]
+    tells = tells_behind(env)
+    behind = [env.unwrapped.behind()] if tells else []
     actions, rewards, ends = [], [], []
     done = False
     while not done and len(frames) < longest:
@@ -200,6 +208,8 @@ def play_on(
         ends.append(terminated)
         frames.append(observation)
         states.append(info.get("state", nothing))
+        if tells:
+            behind.append(env.unwrapped.behind())
         done = terminated or truncated
     return Episode(
         np.stack(frames),
@@ -207,7 +217,15 @@ def play_on(
         np.array([*rewards, 0], np.float32),
         np.array([*ends, False]),
         np.stack(states).astype(np.float32),
+        np.stack(behind) if tells else None,
     )
+
+
+def tells_behind(env: Any) -> bool:
+    """Whether a real world tells what would be seen with nothing in the way."""
+    from worldsim_envs.world_env import WorldEnv
+
+    return isinstance(env.unwrapped, WorldEnv) and type(env.unwrapped).behind is not WorldEnv.behind
 
 
 def origin_of(env: Any) -> dict[str, Any]:

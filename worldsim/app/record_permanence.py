@@ -74,6 +74,7 @@ class ProbePerformer:
         self._env: Any = make_real(world, **options)
         self._free, self._share = Performer(world, options), play
         self.world: WorldSpec = self._env.world
+        self.behind = self._free.behind
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""

@@ -176,7 +176,7 @@ PROBES = {
             StateGroup("place", ("x", "y"), unit="walls", radius=0.6),
             StateGroup("heading", ("sin", "cos"), "angle", "degrees", radius=45.0),
         ),
-        turn=TurnProbe(("turn-left", "turn-right"), 40, "place", "heading", 0.6, 45.0, "ahead", 1.0),
+        turn=TurnProbe(("turn-left", "turn-right"), 60, "place", "heading", 0.6, 45.0, "ahead", 1.0),
         targets=EVERY_WORLD,
     ),
 }

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim.bearing import Bearing
 from worldsim.dataset import frame_batches
 from worldsim.dynamics import Dynamics
 from worldsim.errors import WorldsimError
@@ -25,6 +24,8 @@ from worldsim.precision import mixed_precision
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
+
+CHANGE = 0.002  # mean squared, of standardised latents, from which on something happens in a frame
 
 
 class Log(NamedTuple):
@@ -50,6 +51,12 @@ class Log(NamedTuple):
     def entries(self, model: Dynamics) -> Tensor:
         """What `model` writes of it."""
         return model.remember(self.before, self.after, self.actions, self.places)
+
+    def as_seen(self, model: Dynamics, rows: Tensor) -> Log:
+        """With nothing known of what is behind the pictures in the clips that bool `rows` `[B]` tells."""
+        before, after = self.before.clone(), self.after.clone()
+        before[rows], after[rows] = model.as_seen(before[rows]), model.as_seen(after[rows])
+        return self._replace(before=before, after=after)
 
     def followed_by(self, model: Dynamics, tokens: Tensor, actions: Tensor, lead: int, room: int) -> Log:
         """With the first `lead` frames of a clip `[B, T, N, D]` after it, as seen from the next one; padded to `room`
@@ -87,7 +94,6 @@ class LatentClips:
             self.begins[begin:end] = begin
         self.places = np.zeros(len(recording), np.int64)
         state = np.asarray(recording.state[: len(recording)])
-        self.named = dict(zip(recording.spec.state_names, state.T, strict=True))
         self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
 
     def __getitem__(self, index: np.ndarray) -> tuple[Tensor, ...]:
@@ -121,12 +127,14 @@ class LatentClips:
         return np.concatenate([[False], unusual[:-1]]).astype(np.float32)
 
     def rare_actions(self) -> np.ndarray:
-        """How rare the action is that led to each frame, one over how often it was taken: float32 `[frames]`; 0 for the
-        first of an episode. So drawn, clips show all actions equally often."""
-        taken = self.actions >= 0  # an episode's last is none
-        rarity = np.zeros(len(self.actions), np.float32)
-        rarity[taken] = 1 / np.bincount(self.actions[taken])[self.actions[taken]]
-        return np.concatenate([[0], rarity[:-1]]).astype(np.float32)
+        """How rare the action is that led to each frame in which something changes, one over how often it does: float32
+        `[frames]`; 0 for the others. So drawn, clips show what all actions do equally often, and what moves while
+        nothing is done."""
+        led = np.concatenate([[-1], self.actions[:-1]])  # an episode's last is none
+        does = (led >= 0) & (self.change() > CHANGE)
+        rarity = np.zeros(len(led), np.float32)
+        rarity[does] = 1 / np.bincount(led[does])[led[does]]
+        return rarity
 
     def log(self, now: np.ndarray, reach: Reach) -> Log:
         """What is remembered at the frames `now` `[B]` of those before them, in latents `[B, S, C, h, w]`."""
@@ -156,21 +164,6 @@ class LatentClips:
         moves = panorama.likeliest(mismatch, actions)
         self.places[1:] = torch.where(within, moves, 0).cumsum(0).numpy()
 
-    def find_headings(self, bearing: Bearing) -> None:
-        """Teach `bearing` how the actions turn the view, by the state's "sin" and "cos", and find where it headed in
-        every frame, in `self.places`.
-
-        Raises:
-            WorldsimError: if the state has no such components, or an action turns now so, now otherwise.
-        """
-        if not {"sin", "cos"} <= self.named.keys():
-            raise WorldsimError('a view that turns takes a recording whose state has "sin" and "cos" of the heading')
-        turned = torch.from_numpy(np.diff(np.arctan2(self.named["sin"], self.named["cos"])))
-        within = torch.from_numpy(self.begins[1:] == self.begins[:-1])
-        actions = torch.from_numpy(self.actions[:-1])
-        bearing.learn_moves(turned[within], actions[within])
-        self.places[1:] = torch.where(within, bearing.moves[actions].long(), 0).cumsum(0).numpy()
-
 
 @torch.no_grad()
 def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) -> np.ndarray:
@@ -184,12 +177,21 @@ def encode_recording(recording: Recording, tokenizer: Tokenizer, cache: Path) ->
         partial = path.with_suffix(".partial")
         latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         tokenizer.eval()
+        if tokenizer.config.behind and recording.behind is None:
+            raise WorldsimError(
+                f"{recording.path} does not tell what is behind its frames: it is older, or of a world that can't. "
+                "Record again, or train a recipe whose tokenizer has no `behind`."
+            )
         with ProgressBar("encoding", len(recording)) as progress, mixed_precision():
             for start, frames in frame_batches(recording, 256):
-                latents[start : start + len(frames)] = (
-                    tokenizer.encode(to_pixels(torch.from_numpy(frames))).half().numpy()
+                end = start + len(frames)
+                pictures = [frames]
+                if tokenizer.config.behind and recording.behind is not None:
+                    pictures.append(np.asarray(recording.behind[start:end]))
+                latents[start:end] = (
+                    tokenizer.encode(*(to_pixels(torch.from_numpy(p)) for p in pictures)).half().numpy()
                 )
-                progress.update(start + len(frames))
+                progress.update(end)
         latents.flush()
         os.replace(partial, path)
     return np.load(path, mmap_mode="r")

@@ -39,7 +39,7 @@ class DynamicsTraining:
         rate: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
         at_zero: share of targets denoised from pure noise.
         context_noise: largest share of noise in the context, drawn for each frame.
-        moving: extra weight of tokens that change more than most, up to this factor.
+        moving: extra weight of cells that change more than most of their frame, up to this factor.
         worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
         huber: error of a latent cell beyond which it counts by its size and no longer by its square, so that what can
@@ -50,8 +50,10 @@ class DynamicsTraining:
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by what happens in their last frames, the others at random.
         events: what that is: "change", how much the latents change; "reward", another reward than usual; "action", each
-            action as often as every other.
+            action as often as every other, where something changes after it.
         null_action: share of clips whose actions are hidden.
+        unknown: share of clips in which what is behind the picture is not known until the clip's second half, where
+            there are two pictures.
         state: weight of naming the exact state, where the recording has one.
     """
 
@@ -71,6 +73,7 @@ class DynamicsTraining:
     eventful: float = 0.0
     events: Literal["change", "reward", "action"] = "change"
     null_action: float = 0.1
+    unknown: float = 0.3
     state: float = 0.1
     seed: int = 0
     compile: bool = True
@@ -103,7 +106,7 @@ class ClipLoss(nn.Module):
         context: Tensor,
         actions: Tensor,
         target: Tensor,
-        change: Tensor,
+        before: Tensor,
         taught: Tensor,
         noise: Tensor,
         tau: Tensor,
@@ -112,23 +115,23 @@ class ClipLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
-        `change` `[B, T, N]` is how much each token truly changes, `taught` `[B, T, N]` which tokens count; `outcome`
-        is reward and cont `[B, T]`, and state `[B, T, S]`; `log` is what was before the clip, if there is memory.
+        `taught` `[B, T, N]` says which tokens count; `before` are the true tokens that `target` follows; `outcome` is
+        reward and cont `[B, T]`, and state `[B, T, S]`; `log` is what was before the clip, if there is memory.
         """
         reward, cont, state = outcome
         features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
         noisy = add_noise(target, noise, tau[..., None].expand(target.shape[:-1]))
         output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
-        square = (output.clean - target.flatten(0, 1)).square()  # [B T, N, D]
-        error = square.mean(-1)
-        weight = 1 + (change / change.mean()).clamp(max=self.training_config.moving).flatten(0, 1)
-        taught = taught.flatten(0, 1)
-        next_frame = (error.mean(-1) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
-        cells = square.unflatten(-1, (self.model.config.latent_shape[0], -1)).mean(-2)
-        count = pseudo_huber(cells, self.training_config.huber).mean(-1)
+        error = self._of_cells(output.clean - target.flatten(0, 1))  # [B T, N, cells]
+        change = self._of_cells((target - before).flatten(0, 1))
+        most = self.training_config.moving
+        weight = 1 + (change / (change.mean((1, 2), keepdim=True) + 1e-3)).clamp(max=most)
+        taught = taught.flatten(0, 1)[..., None]
+        next_frame = (error.mean((1, 2)) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
+        count = pseudo_huber(error, self.training_config.huber)
         losses = {
             "latent": (count * weight * taught).mean() / weight.mean(),
-            "worst": (error * taught).amax(-1).mean(),
+            "worst": (error * taught).mean(-1).amax(-1).mean(),
             "reward": reward_loss(output.reward, reward.flatten()).mean(),
             "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
         }
@@ -138,6 +141,10 @@ class ClipLoss(nn.Module):
             losses["state"] = (output.state - state.flatten(0, 1)).square().mean()
             total = total + self.training_config.state * losses["state"]
         return {"loss": total, "next_frame": next_frame, **losses}
+
+    def _of_cells(self, difference: Tensor) -> Tensor:
+        """Mean square of each latent cell of each picture, of tokens `[..., token_width]` -> `[..., cells]`."""
+        return difference.unflatten(-1, self.model.config.cells).square().mean(-2).flatten(-2)
 
 
 def train_dynamics(
@@ -167,8 +174,6 @@ def train_dynamics(
     clips = LatentClips(recording, tokenizer, out)
     if config.pan:
         clips.find_places(model.panorama)
-    if config.turn:
-        clips.find_headings(model.bearing)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
@@ -209,8 +214,12 @@ def train_dynamics(
         level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
         context = add_noise(clean, torch.randn(clean.shape, generator=generator), 1 - level)
         log = clips.log(index[:, 0], config.memory).to_tokens(model) if config.memory else None
+        first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
+        if config.pictures == 2:  # whoever begins to play knows nothing of what is behind
+            unknown = random(b) < training.unknown
+            context[unknown, :first] = model.as_seen(context[unknown, :first])
+            log = log and log.as_seen(model, unknown)
         if own:
-            first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
             context = own_past(averaged, training.schedule, context, actions, first, generator, log)
         log = log and log.followed_by(model, context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
@@ -219,12 +228,11 @@ def train_dynamics(
         )
         noise = torch.randn(target.shape, generator=generator)
         tau = draw_tau(actions.shape, training.at_zero, generator)
-        change = (target - clean).square().mean(-1)
-        taught = torch.ones_like(change, dtype=torch.bool)
+        taught = torch.ones(target.shape[:-1], dtype=torch.bool)
         if own and training.lost:
             taught = ~lost_tokens(context, clean, training.lost, config)
         with mixed_precision():
-            losses = forward(context, actions, target, change, taught, noise, tau, tuple(outcome), log)
+            losses = forward(context, actions, target, clean, taught, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:
             optimizer.zero_grad()
         losses["loss"].backward()

@@ -32,14 +32,15 @@ class DynamicsSize:
     memory_pack: tuple[int, int] = (1, 1)
     recall: tuple[int, ...] = (2, 5)
     pan: int = 0
-    turn: int = 0
+    around: int = 0
     still: float = 0.0
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""
         spec = recording.spec
         shape = tokenizer.latent_shape(spec.height, spec.width)
-        return DynamicsConfig(shape, len(spec.actions), len(spec.state_names), **dataclasses.asdict(self))
+        sizes = len(spec.actions), len(spec.state_names)
+        return DynamicsConfig(shape, *sizes, **dataclasses.asdict(self), pictures=2 if tokenizer.behind else 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,7 @@ TOYBOX = DynamicsTraining(
     steps=2060,
     batch=8,
     rate=1e-3,
+    moving=8.0,
     worst=0.2,
     huber=0.05,
     own_from=0.55,
@@ -145,7 +147,7 @@ RECIPES = {
     ),
     "toybox": Recipe(
         frames=200_000,
-        tokenizer=TokenizerConfig(channels=8, widths=(64,), blocks=2),
+        tokenizer=TokenizerConfig(channels=8, widths=(64,), blocks=2, behind=True),
         tokenizer_training=TokenizerTraining(steps=2200, batch=32),
         dynamics=DynamicsSize(
             pack=(4, 4),
@@ -154,6 +156,7 @@ RECIPES = {
             depth=5,
             look_back=(1, 3),
             copy_reach=2,
+            cell_width=48,
             memory=((24, 1), (256, 8), (1280, 16)),
             still=0.1,
             recall=(2,),
@@ -178,10 +181,11 @@ RECIPES = {
             depth=5,
             look_back=(1, 3),
             copy_reach=2,
-            cell_width=32,
-            memory=((48, 1), (256, 8), (1280, 16)),
+            cell_width=48,
+            memory=((24, 1), (256, 8), (1280, 16)),
             recall=(2,),
-            turn=40,
+            pan=1,
+            around=60,
             still=0.1,
         ),
         dynamics_training=ROOMS,

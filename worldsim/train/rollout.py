@@ -76,7 +76,7 @@ def lost_tokens(own: Tensor, clean: Tensor, most: float, config: DynamicsConfig)
     Returns:
         bool `[B, T, N]`: tokens in which a cell differs, and those beside them, where what is in them may move to.
     """
-    cells = (own - clean).square().unflatten(-1, (config.latent_shape[0], -1)).mean(-2)  # [B, T, N, cells of a token]
-    apart = (cells.amax(-1) > most).float()
+    cells = (own - clean).square().unflatten(-1, config.cells).mean(-2)  # [B, T, N, pictures, cells of a token]
+    apart = (cells.amax((-1, -2)) > most).float()
     beside = F.max_pool2d(apart.flatten(0, 1).unflatten(-1, config.token_grid), 3, stride=1, padding=1)
     return beside.reshape(apart.shape).bool()
