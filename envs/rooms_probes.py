@@ -41,8 +41,8 @@ def stage(probe: str, seed: int, points: Sequence[int], height: int = 64, width:
     """The twins of one seed; see `Stage`.
 
     Raises:
-        WorldsimError: for a probe that isn't in `PROBES`, or a frame higher than wide or wider by more than a tenth: the
-            context has to turn all that is seen out of view.
+        WorldsimError: for a probe that isn't in `PROBES`, or a frame that is higher than wide, or wider by more than a
+            tenth, for the context turns all that is seen out of view.
     """
     if probe not in PROBES:
         raise WorldsimError(f"the rooms have no probe {probe!r}; they have {', '.join(PROBES)}")

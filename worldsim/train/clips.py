@@ -25,7 +25,7 @@ from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
 
-CHANGE = 0.002  # mean squared, of standardised latents, from which on something happens in a frame
+HAPPENS = 0.01  # of the mean change of a recording: a frame that changes more has something happening in it
 
 
 class Log(NamedTuple):
@@ -131,7 +131,8 @@ class LatentClips:
         `[frames]`; 0 for the others. So drawn, clips show what all actions do equally often, and what moves while
         nothing is done."""
         led = np.concatenate([[-1], self.actions[:-1]])  # an episode's last is none
-        does = (led >= 0) & (self.change() > CHANGE)
+        change = self.change()
+        does = (led >= 0) & (change > HAPPENS * change.mean())
         rarity = np.zeros(len(led), np.float32)
         rarity[does] = 1 / np.bincount(led[does])[led[does]]
         return rarity
