@@ -229,7 +229,8 @@ class Dynamics(nn.Module):
             cells = torch.einsum("bs,bsnu->bnu", newest, log[..., start:-2])[:, None]
             cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
             first = torch.where(newest.any(1)[:, None, None, None], cells.to(tokens.dtype), first)
-        return torch.cat([first, tokens[:, :-1]], dim=1)
+        begins = torch.arange(tokens.shape[1], device=tokens.device) == 0
+        return torch.where(begins[:, None, None], first, tokens.roll(1, dims=1))
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,

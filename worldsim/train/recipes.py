@@ -189,10 +189,11 @@ RECIPES = {
             still=0.1,
         ),
         dynamics_training=ROOMS,
+        shown=129,
         practice=Practice(
-            frames=150_000,
+            frames=160_000,
             play=0.4,
-            training=dataclasses.replace(ROOMS, steps=6000, own_from=0.75),
+            training=dataclasses.replace(ROOMS, steps=2400, own_from=0.75),
         ),
     ),
 }
