@@ -24,7 +24,8 @@ Place = tuple[float, float]
 
 
 class RoomsExplorer:
-    """Chooses actions from `info["state"]` and the rooms, doors and joins in the reset's info.
+    """Chooses actions from `info["state"]` and the rooms, doors and joins in the reset's info. Where nobody tells those,
+    as in a world that is only seen, it turns, looks away and back, stands and presses keys, with nowhere to go.
 
     Args:
         rng: decides everything else.
@@ -41,6 +42,7 @@ class RoomsExplorer:
         self._plans: list[tuple[str, Any]] = []  # what to do then, the next one last
         self._last = STAND
         self._x = self._y = 0.0
+        self._rooms, self._still = np.zeros((0, 4), np.float32), 0
 
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
         """The next action."""
@@ -82,6 +84,9 @@ class RoomsExplorer:
         """What to do next; whatever it is ends with a walk, so that the next is done elsewhere."""
         rng, here = self._rng, (self._x, self._y)
         side = int(rng.integers(LEFT, RIGHT + 1))
+        if not len(self._rooms):
+            self._plans = [("do", self._aimless(side))]
+            return
         near = [t for t in self._things if self._room(t[1], t[2]) == self._room(*here)]
         thing = near[rng.integers(len(near))] if near else None
         kind = rng.choice(["turn", "away", "out", "still", "keys", "take"], p=[0.14, 0.34, 0.24, 0.09, 0.16, 0.03])
@@ -102,14 +107,28 @@ class RoomsExplorer:
         elif kind == "still":
             plans.append(("do", [STAND] * self._while(4, 128)))
         elif kind == "keys":
-            keys = rng.choice(6, size=int(rng.integers(3, 9)), p=[0.1, 0.2, 0.2, 0.2, 0.15, 0.15])
-            plans.append(("do", [int(key) for key in keys for _ in range(rng.integers(1, 9))]))
+            plans.append(("do", self._keys()))
             plans.append(("do", [FORWARD] * int(rng.integers(0, 40))))  # into a wall, as like as not
         elif thing is not None and len(self._things) > 1:
             plans.append(("do", [FORWARD] * math.ceil(math.dist(here, (thing[1], thing[2])) / STEP)))
         plans.append(("go", self._place(beside=bool(rng.random() < 0.5))))
         self._plans = plans[::-1]
         self._sweep = int(rng.integers(2, 7))  # frames of turning it does while walking on
+
+    def _keys(self) -> list[int]:
+        """Random keys, each held for some frames."""
+        keys = self._rng.choice(6, size=int(self._rng.integers(3, 9)), p=[0.1, 0.2, 0.2, 0.2, 0.15, 0.15])
+        return [int(key) for key in keys for _ in range(self._rng.integers(1, 9))]
+
+    def _aimless(self, side: int) -> list[int]:
+        """What can be done without knowing where one is."""
+        kind = self._rng.choice(["turn", "away", "still", "keys"], p=[0.15, 0.3, 0.1, 0.45])
+        if kind == "turn":
+            return [side] * TURNS
+        if kind == "away":
+            turns = int(self._rng.integers(AWAY[0] + 1, AWAY[1] + 1))
+            return [side] * turns + self._wait(turns) + [LEFT + RIGHT - side] * turns
+        return [STAND] * self._while(4, 128) if kind == "still" else self._keys()
 
     def _while(self, shortest: int, longest: int) -> int:
         return int(shortest * (longest / shortest) ** self._rng.random())

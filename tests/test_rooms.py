@@ -260,6 +260,15 @@ def test_what_nobody_saved_is_one_error(saved):
         RoomsEnv().restore(saved)
 
 
+def test_the_explorer_of_a_world_that_is_only_seen_does_without_a_plan():
+    explorer = make_explorer("rooms", np.random.default_rng(0))
+    frame, state = np.zeros((16, 16, 3), np.uint8), np.array([2.0, 2, 0, 1, 3, *[0.0] * 30])
+    held = [explorer(frame, {"state": state, "walls": None}) for _ in range(4000)]
+    assert np.bincount(held, minlength=6).min() > 0.02 * len(held)
+    turned = np.array(held) == LEFT
+    assert max(len(run) for run in "".join("x" if left else " " for left in turned).split()) >= TURNS
+
+
 def test_the_explorer_shows_what_memory_needs():
     states, held, hidden, rooms, visited = [], [], [], 0, 0
     for seed in range(3):
