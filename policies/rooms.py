@@ -24,7 +24,7 @@ Place = tuple[float, float]
 
 
 class RoomsExplorer:
-    """Chooses actions from `info["state"]` and the rooms, doors and joins in the reset's info. Where nobody tells those,
+    """Chooses actions from `info["state"]` and the rooms, doors and joins in the reset's info. Where nobody tells,
     as in a world that is only seen, it turns, looks away and back, stands and presses keys, with nowhere to go.
 
     Args:
