@@ -86,6 +86,8 @@ class ToyboxEnv(WorldEnv):
             than half, or more than four times as wide as high.
     """
 
+    tells_behind = True
+
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None, look: str = "day"):
         if min(height, width) < 16 or not height / 1.5 <= width <= height * MOST_ASPECT:
             raise WorldsimError(f"the toy box can't be seen in {width}x{height}; try 64x64, 128x96 or 256x144.")

@@ -26,6 +26,7 @@ class WorldEnv(gym.Env[np.ndarray, np.int64]):
     """
 
     metadata = {"render_modes": ["rgb_array", "human"]}
+    tells_behind = False  # whether the game tells what would be seen with nothing in the way
 
     def __init__(self, world: WorldSpec, origin: dict[str, Any], render_mode: str | None):
         self.world, self.origin, self.render_mode = world, origin, render_mode
@@ -47,10 +48,14 @@ class WorldEnv(gym.Env[np.ndarray, np.int64]):
         """Key codes held -> action, for `gymnasium.utils.play`."""
         return self._window.keys_to_action()
 
-    def behind(self) -> np.ndarray | None:
+    def behind(self) -> np.ndarray:
         """What would be seen now with nothing in the way, uint8 RGB `[H, W, 3]`: for those who learn from a recording,
-        and for no player. None if the game doesn't tell, as most don't."""
-        return None
+        and for no player.
+
+        Raises:
+            WorldsimError: if the game doesn't tell (`tells_behind`), as most don't.
+        """
+        raise WorldsimError(f"{self.world.name} can't tell what is behind its frames")
 
     def save(self) -> bytes:
         """Everything there is now, as JSON.

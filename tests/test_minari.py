@@ -51,6 +51,17 @@ def test_there_and_back_not_a_byte_differs(small_recording, tmp_path, capsys):
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
+def test_what_is_behind_the_frames_goes_there_and_back_too(tmp_path, small_spec, make_episode):
+    writer = RecordingWriter(tmp_path / "told", small_spec, behind=True)
+    for i in range(2):
+        episode = make_episode(i, 20)
+        writer.append(dataclasses.replace(episode, behind=255 - episode.frames))
+    assert run("export", tmp_path / "told", ID) == run("import", ID, "--out", tmp_path / "again") == 0
+    first, again = (Recording(tmp_path / name).behind for name in ("told", "again"))
+    np.testing.assert_array_equal(first[:], again[:])
+    assert again[:].any()
+
+
 def test_minari_reads_what_was_recorded(small_recording, root):
     assert run("export", small_recording, ID) == 0
     dataset, recording = minari.load_dataset(ID), Recording(small_recording)

@@ -17,6 +17,7 @@ import pytest
 from worldsim.app.cli import main
 from worldsim.app.inspect import near_duplicates
 from worldsim.app.record import Performer
+from worldsim.errors import WorldsimError
 from worldsim.recording import FIELDS, Episode, Recording, RecordingWriter
 
 DOOM = ("record", "doom-maze", "--size", "32x24", "--episode-frames", "30", "--seed", "3")
@@ -98,6 +99,8 @@ def test_the_toy_box_tells_what_is_behind_its_frames():
         assert not np.array_equal(frame, behind)  # a hand is always in the way
         env.step(max(action, 0))
     assert performer.behind and not Performer("rooms", {}, 60).behind
+    with pytest.raises(WorldsimError, match="rooms can't tell what is behind"):
+        make_real("rooms").behind()
     assert Performer("rooms", {}, 3).play(0).behind is None
 
 

@@ -37,6 +37,9 @@ def test_what_is_behind_the_frames_comes_back_where_it_is_told(tmp_path, small_s
     for i, episode in enumerate(Recording(tmp_path / "told").iter_episodes()):
         assert_equal(episode, episodes[i])
         np.testing.assert_array_equal(episode.behind, episodes[i].behind)
+    (tmp_path / "told" / "behind" / "c" / "0" / "0" / "0" / "0").unlink()
+    with pytest.raises(WorldsimError, match="is damaged: .*behind.* is missing"):  # and not read as black
+        Recording(tmp_path / "told")
     untold = Recording(tmp_path / "untold")
     assert untold.behind is None and untold.episode((0, 20)).behind is None and len(untold) == 60
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -209,6 +210,19 @@ def test_restored_is_never_left(session, steps):
     (left, frames), (never_left, again) = play(session, restored), play(session, state)
     np.testing.assert_array_equal(frames, again)
     assert_equal(left, never_left)
+
+
+def test_what_is_behind_a_picture_is_no_part_of_how_unlike_others_it_is():
+    networks = tiny_networks(memory=(), copy_reach=1, behind=True)
+    session = Session(TorchRuntime(WorldStep(*networks), tiny_spec()))
+    frames, actions = tiny_clips(1, 4)
+    state, _ = session.step(session.reset(frames, actions, [0]), np.array([1]))
+    shift = np.zeros_like(state.latents)
+    for half, same in ((np.s_[:, 4:], True), (np.s_[:, :4], False)):
+        shift[:] = 0
+        shift[half] = 1
+        other = dataclasses.replace(state, latents=state.latents + shift)
+        assert (session.ood(other) == session.ood(state)).all() == same
 
 
 def test_a_snapshot_without_memory(session):

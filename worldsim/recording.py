@@ -84,14 +84,15 @@ class Recording:
         self.frames, self.actions, self.rewards, self.terminated, self.state = (
             _Column(group[name], self.path) for name in FIELDS
         )
-        self.behind = _Column(group[BEHIND], self.path) if BEHIND in group else None
+        self.behind = _Column(group[BEHIND], self.path) if BEHIND in _fields(group) else None
         self.ends = _ends(group)
-        if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in FIELDS):
+        if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in _fields(group)):
             raise WorldsimError(
                 f"recording {self.path} is damaged: it holds fewer frames than its episodes claim. Record again."
             )
-        for chunk in range(math.ceil(len(self) / CHUNK)):
-            file = self.path / "frames" / "c" / str(chunk) / "0" / "0" / "0"
+        pictures = [name for name in _fields(group) if name in ("frames", BEHIND)]
+        for name, chunk in itertools.product(pictures, range(math.ceil(len(self) / CHUNK))):
+            file = self.path / name / "c" / str(chunk) / "0" / "0" / "0"
             if not file.exists():  # Zarr would read zeros
                 raise WorldsimError(f"recording {self.path} is damaged: {file} is missing. Record again.")
 
@@ -152,7 +153,7 @@ class RecordingWriter:
             with _writing(self.path, 0):
                 group = _create(self.path, spec, seed, origin or {}, behind)
         self._group = group
-        self._fields = (*FIELDS, *([BEHIND] if BEHIND in group else []))
+        self._fields = _fields(group)
         ends = _ends(group)
         self.frames = int(ends[-1]) if len(ends) else 0
         self.episodes = len(ends)
@@ -201,6 +202,11 @@ def _writing(path: Path, safe: int) -> Iterator[None]:
             f"disk full while writing {path}; its {safe} whole episodes are safe. "
             "Free some space and run the same command again."
         ) from error
+
+
+def _fields(group: zarr.Group) -> tuple[str, ...]:
+    """The arrays of a recording by name: of some worlds it has one more."""
+    return (*FIELDS, BEHIND) if BEHIND in group else FIELDS
 
 
 def _ends(group: zarr.Group) -> np.ndarray:

@@ -1,8 +1,9 @@
 """`worldsim minari`: recordings to Minari datasets and back, to the byte. Knows no model and no game.
 
 An episode of T+1 frames is one of T steps there: observations are the frames, never as JPEG, `infos["state"]` the exact
-state, and a last step that did not end the game is truncated. What Minari has no place for (the world's actions, keys
-and clock, the seed, the origin) is in the metadata of the dataset under `METADATA`.
+state, `infos["behind"]` what is behind the frames where that is told, and a last step that did not end the game is
+truncated. What Minari has no place for (the world's actions, keys and clock, the seed, the origin) is in the metadata
+of the dataset under `METADATA`.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def import_dataset(config: ImportConfig) -> None:
     with _whole(config.out.absolute(), UNREADABLE) as beside:
         dataset = minari.load_dataset(config.dataset)
         spec, seed, origin = _described(dataset, config)
-        writer = RecordingWriter(beside, spec, seed, origin)
+        behind = "behind" in (dataset[0].infos or {}) if len(dataset) else False
+        writer = RecordingWriter(beside, spec, seed, origin, behind)
         with ProgressBar(f"importing {config.dataset}", dataset.total_steps + len(dataset)) as bar:
             for found in dataset:
                 writer.append(_episode(found, spec, int(dataset.action_space.start)))
@@ -154,7 +156,11 @@ def _buffers(recording: Recording, bar: ProgressBar) -> Iterator[Any]:
             rewards=episode.rewards[:steps],
             terminations=ended,
             truncations=truncated,
-            infos={"state": episode.state} if episode.state.shape[1] else None,
+            infos={
+                **({"state": episode.state} if episode.state.shape[1] else {}),
+                **({} if episode.behind is None else {"behind": episode.behind}),
+            }
+            or None,
         )
         bar.update(end)
 
@@ -174,6 +180,7 @@ def _episode(found: Any, spec: WorldSpec, first: int) -> Episode:
         np.append(found.rewards, 0).astype(np.float32),
         np.append(found.terminations, False).astype(np.bool_),
         np.asarray(found.infos["state"]) if spec.state_names else state,
+        np.asarray(found.infos["behind"]) if "behind" in (found.infos or {}) else None,
     )
 
 

@@ -165,7 +165,7 @@ class Performer:
 
         self._env = make_real(world, **options)
         self.world: WorldSpec = self._env.world
-        self.behind = tells_behind(self._env)
+        self.behind = self._env.tells_behind
         own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
         self._longest = episode_frames or own
 
@@ -196,8 +196,7 @@ def play_on(
     """Play an environment from what is seen now to its end, or to `longest` frames."""
     nothing = np.zeros(0, np.float32)
     frames, states = [observation], [info.get("state", nothing)]
-    tells = tells_behind(env)
-    behind = [env.unwrapped.behind()] if tells else []
+    behind = [env.behind()] if env.tells_behind else []
     actions, rewards, ends = [], [], []
     done = False
     while not done and len(frames) < longest:
@@ -208,8 +207,8 @@ def play_on(
         ends.append(terminated)
         frames.append(observation)
         states.append(info.get("state", nothing))
-        if tells:
-            behind.append(env.unwrapped.behind())
+        if env.tells_behind:
+            behind.append(env.behind())
         done = terminated or truncated
     return Episode(
         np.stack(frames),
@@ -217,15 +216,8 @@ def play_on(
         np.array([*rewards, 0], np.float32),
         np.array([*ends, False]),
         np.stack(states).astype(np.float32),
-        np.stack(behind) if tells else None,
+        np.stack(behind) if behind else None,
     )
-
-
-def tells_behind(env: Any) -> bool:
-    """Whether a real world tells what would be seen with nothing in the way."""
-    from worldsim_envs.world_env import WorldEnv
-
-    return isinstance(env.unwrapped, WorldEnv) and type(env.unwrapped).behind is not WorldEnv.behind
 
 
 def origin_of(env: Any) -> dict[str, Any]:

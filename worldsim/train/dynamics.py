@@ -122,8 +122,8 @@ class ClipLoss(nn.Module):
         features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
         noisy = add_noise(target, noise, tau[..., None].expand(target.shape[:-1]))
         output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
-        error = self._of_cells(output.clean - target.flatten(0, 1))  # [B T, N, cells]
-        change = self._of_cells((target - before).flatten(0, 1))
+        error = self._by_cell(output.clean - target.flatten(0, 1))  # [B T, N, cells]
+        change = self._by_cell((target - before).flatten(0, 1))
         most = self.training_config.moving
         weight = 1 + (change / (change.mean((1, 2), keepdim=True) + 1e-3)).clamp(max=most)
         taught = taught.flatten(0, 1)[..., None]
@@ -142,7 +142,7 @@ class ClipLoss(nn.Module):
             total = total + self.training_config.state * losses["state"]
         return {"loss": total, "next_frame": next_frame, **losses}
 
-    def _of_cells(self, difference: Tensor) -> Tensor:
+    def _by_cell(self, difference: Tensor) -> Tensor:
         """Mean square of each latent cell of each picture, of tokens `[..., token_width]` -> `[..., cells]`."""
         return difference.unflatten(-1, self.model.config.cells).square().mean(-2).flatten(-2)
 
