@@ -224,11 +224,11 @@ class Dynamics(nn.Module):
         """The frame before each of the T, `[B, T, N, token_width]`; where none is known, the same: nothing moved."""
         first = tokens[:, :1]
         if log is not None and age is not None:
-            newest = age == 1
-            left = log[torch.arange(len(log), device=log.device), newest.int().argmax(1)][:, None]  # [B, 1, N, U]
-            cells = left[..., -2 - self.config.token_width : -2].unflatten(-1, (self.config.pack[1], -1))
-            cells = cells.mT.flatten(-2).to(tokens.dtype)
-            first = torch.where(newest.any(1)[:, None, None, None], cells, first)
+            newest = (age == 1).to(log.dtype)
+            start = log.shape[-1] - 2 - self.config.token_width
+            cells = torch.einsum("bs,bsnu->bnu", newest, log[..., start:-2])[:, None]
+            cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
+            first = torch.where(newest.any(1)[:, None, None, None], cells.to(tokens.dtype), first)
         begins = torch.arange(tokens.shape[1], device=tokens.device) == 0
         return torch.where(begins[:, None, None], first, tokens.roll(1, dims=1))
 
