@@ -64,7 +64,7 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
             following = here[0], tokens[:, t + 1 : t + 2], here[1]
             places = model.places(*following, *known)
             moved = [t, t + 1] if model.config.pan else [0, 0]
-            assert places.tolist() == [[moved]] * 2
+            assert places[..., 0].tolist() == [[moved]] * 2
             log.append(model.remember(*following, places)[:, 0])
 
 
@@ -220,7 +220,7 @@ def test_layers_over_cells_begin_with_nothing_and_see_all_there_is(kind):
 def test_the_frame_before_is_known_from_the_clip_or_from_the_log():
     model = tiny_networks(memory=((4, 1), (12, 3)), copy_reach=1, pan=1, cell_width=8)[1]
     tokens, actions = model.to_tokens(torch.randn(2, 4, *model.config.latent_shape)), torch.zeros(2, 4).long()
-    places = torch.zeros(2, 2, 2).long()
+    places = torch.zeros(2, 2, 2, 1)
     log = model.remember(tokens[:, :2], tokens[:, 1:3], actions[:, :2], places).half()
     for age, before in (([2, 1], tokens[:, 1:2]), ([1, 2], tokens[:, :1]), ([3, 0], tokens[:, 2:3])):
         earlier = model._earlier(tokens[:, 2:], log, torch.tensor([age] * 2))

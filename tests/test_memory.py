@@ -7,12 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import tiny_networks
 
 from worldsim.dynamics import Dynamics
 from worldsim.errors import WorldsimError
 from worldsim.memory import capacity, check_reach, context, remembered
-from worldsim.panorama import Panorama
+from worldsim.panorama import Panorama, seen_from
 
 REACH = ((4, 1), (12, 3), (40, 6))
 FRAMES = 8
@@ -82,7 +83,7 @@ def test_what_left_the_view_is_found_where_it_was_and_copied():
     room = torch.randn(2, c, h, w + 3)
     views = network.to_tokens(torch.stack([room[..., place : place + w] for place in (3, 2)], dim=1))
     actions = torch.zeros(2, 1, dtype=torch.int64)
-    log = network.remember(views[:, :1], views[:, 1:], actions, torch.tensor([[[3, 2]], [[3, 2]]]))
+    log = network.remember(views[:, :1], views[:, 1:], actions, torch.tensor([[[[3.0], [2.0]]]] * 2))
     features, _ = network.look(views[:, 1:], actions, log=log, age=torch.ones(2, 1, dtype=torch.int64))
     found = features[:, 0, config.registers :, config.width :]
     parts = found.unflatten(-1, (c * p + 1, q + 2))
@@ -104,11 +105,11 @@ def test_the_moves_of_a_view_are_told_from_the_pictures_and_from_how_often_actio
     moves = torch.randint(-1, 2, (40,), generator=torch.Generator().manual_seed(0))
     before = room[..., 4:12]
     after = torch.stack([cells[:, :, 4 + move : 12 + move] for cells, move in zip(room, moves, strict=True)])
-    assert (panorama.moves(before, after, torch.zeros(40, dtype=torch.int64)) == moves).all()
+    assert (panorama.motion(before, after, torch.zeros(40, dtype=torch.int64))[0] == moves).all()
     mismatch = panorama.mismatch(before, after)
-    panorama.learn_moves(mismatch, moves + 1)  # the action says the move
+    panorama.learn_moves(mismatch, moves + 1, [("left",), (), ("right",)])  # the action says the move
     blank = torch.zeros(3, 4, 6, 8)  # nothing to be seen: the action alone decides
-    assert panorama.moves(blank, blank, torch.arange(3)).tolist() == [-1, 0, 1]
+    assert panorama.motion(blank, blank, torch.arange(3))[0].tolist() == [-1, 0, 1]
 
 
 def test_a_panorama_without_what_it_needs_is_refused():
@@ -126,7 +127,7 @@ def test_what_was_seen_comes_round_again():
     wide, rows = 6, 2
     room = torch.randn(1, rows, 10, 3)  # ten columns all around
     views = torch.stack([room.roll(-t, dims=2)[:, :, :wide] for t in range(13)], dim=1)[0]  # [S, rows, wide, numbers]
-    here, place = torch.tensor([[13]]), torch.arange(13)[None] % 10
+    here, place = (F.pad(t, (0, 2)).float() for t in (torch.tensor([[[13]]]), torch.arange(13)[None, :, None] % 10))
     asked, keys = torch.zeros(1, 1, rows, wide, 2), torch.zeros(1, 13, rows, wide, 2)
     age = torch.arange(13, 0, -1)[None, None]
     for around, there in ((10, True), (0, False)):
@@ -146,3 +147,35 @@ def test_a_view_comes_round_no_sooner_than_it_is_wide():
     for wrong in ({"around": wide - 1}, {"around": wide, "pan": 0}):
         with pytest.raises(WorldsimError, match="takes a pan, and no more than a whole turn in view"):
             dataclasses.replace(config, **wrong)
+
+
+def test_of_two_buttons_held_at_once_each_does_what_it_does_alone():
+    panorama = Panorama(1, 4, 10).requires_grad_(False)
+    mismatch = torch.tensor(
+        [[0.05, 0.0, 0.05], [0.05, 0.01, 0.05], [0.0, 0.05, 0.05], [0.024, 0.02, 0.05]]  # whole: stands, walks, turns;
+    ).repeat(50, 1)  # and of who does both, that it stood fits a little better
+    actions = torch.arange(4).repeat(50)
+    panorama.learn_moves(mismatch, actions, [(), ("forward",), ("left",), ("forward", "left")])
+    moves, steps = panorama.likeliest(mismatch[:4], actions[:4])
+    assert moves.tolist() == [0, 0, -1, -1]
+    assert steps.tolist() == [0, 1, 0, 1]
+    assert panorama.likeliest(mismatch[:1], actions[1:2])[1] == 0  # into a wall: nothing changed
+
+
+def test_who_walks_round_is_back_where_it_began_and_nearer_frames_say_more():
+    panorama = Panorama(1, 3, 12).requires_grad_(False)
+    panorama.nothing.fill_(-30.0)
+    moves, steps = torch.tensor([[0, 0, 1, 1, 1] * 4]), torch.tensor([[1.0, 1, 0, 0, 0] * 4])  # a square, to the right
+    way = panorama.follow(torch.zeros(1, 3), moves, steps)
+    torch.testing.assert_close(way[0, -1, 1], torch.tensor([12.0, 0, 0]), atol=1e-5, rtol=0)
+    assert way[0, 9, 1].tolist() == pytest.approx([6, 2, 2], abs=1e-5)  # half of it: at the other corner
+    torch.testing.assert_close(way[:, 1:, 0], way[:, :-1, 1])
+    since = seen_from(way[:, 9, 1], way[:, 10:], 12)  # from there on, as if it had begun there
+    torch.testing.assert_close(since, panorama.follow(torch.zeros(1, 3), moves[:, 10:], steps[:, 10:]))
+    views, here = torch.randn(1, 2, 2, 6, 3), way[:, -1:, 1]
+    asked, keys = torch.zeros(1, 1, 2, 6, 2), torch.zeros(1, 2, 2, 6, 2)
+    there = torch.stack([way[:, 0, 0], way[:, 0, 0] + torch.tensor([0, 9.0, 0])], dim=1)
+    for nearer in (0, 1):
+        age = torch.tensor([[[20, 20]]])
+        found = panorama(asked, keys, views, age, here, there if nearer == 0 else there.flip(1))[0, 0, :3, :, 1:-1]
+        torch.testing.assert_close(found, views[0, nearer].movedim(-1, 0), atol=0.1, rtol=0)

@@ -123,8 +123,8 @@ def test_nothing_is_remembered_of_another_episode(recording: Recording, tmp_path
     assert sorted(log.age[1].tolist())[-3:] == [1, 2, 3]
 
 
-def test_where_a_view_that_turns_headed_is_told_from_its_pictures(tmp_path: Path) -> None:
-    """In the rooms, whose picture a turn shifts by a cell: no heading is read, and all are found but for a few."""
+def test_where_a_view_that_turns_headed_and_went_is_told_from_its_pictures(tmp_path: Path) -> None:
+    """In the rooms, whose picture a turn shifts by a cell: no place is read, and all are found but for a few."""
     rooms = tmp_path / "rooms"
     assert main(["record", "rooms", "--frames", "800", "--episode-frames", "80", "--out", str(rooms)]) == 0
     recording, config = Recording(rooms), dataclasses.replace(TOKENIZER, widths=(16,))
@@ -139,7 +139,11 @@ def test_where_a_view_that_turns_headed_is_told_from_its_pictures(tmp_path: Path
     within = np.flatnonzero(np.asarray(recording.actions)[:-1] >= 0)
     turned = (np.diff(heading)[within] + 30) % 60 - 30
     assert len(np.unique(turned)) == 3
-    assert (np.diff(clips.places)[within] == -turned).mean() > 0.9  # places go to the right
+    assert (np.diff(clips.places[:, 0].numpy())[within] == -turned).mean() > 0.99  # places go to the right
+    x, y = (np.asarray(recording.state)[:, recording.spec.state_names.index(name)] for name in "xy")
+    walked = np.hypot(np.diff(x), np.diff(y))[within] > 0.07
+    stepped = np.hypot(*np.diff(clips.places[:, 1:].numpy(), axis=0)[within].T) > 0.5
+    assert (walked == stepped).mean() > 0.95
 
 
 def test_first_and_last_frames_are_drawn_as_often_as_others():

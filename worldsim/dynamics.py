@@ -9,7 +9,7 @@ Knows nothing of pixels, samplers or losses.
 
 B batch, T frames, P past frames in the cache, N tokens of a frame, R registers before them, D width, M = R + N,
 C x h x w latents, A actions, L trunk blocks that look back, G key/value heads, E head width, S frames in the log, K
-blocks that look it up, Q memory tokens of a frame, U numbers that each leaves in the log.
+blocks that look it up, Q memory tokens of a frame, U numbers that each leaves in the log, P numbers of a place.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Dynamics(nn.Module):
             x = block.finish(x, attended.unflatten(1, (t, m)), modulation)
         features = self.trunk_norm(x)
         if log is not None and self.config.pan:
-            found = self._find(features, log[..., len(self.recall) * pair :], age, places[..., 0])
+            found = self._find(features, log[..., len(self.recall) * pair :], age, places[:, :, 0])
             features = torch.cat([features, found.to(features.dtype)], dim=-1)
             if self.config.earlier_width:
                 earlier = F.pad(earlier, (0, 0, self.config.registers, 0))
@@ -183,7 +183,7 @@ class Dynamics(nn.Module):
 
         Args:
             before, after: tokens `[..., N, token_width]`. actions: int64 `[...]`, those between them.
-            places: int64 `[..., 2]`, where the view was before and after (see `places`).
+            places: `[..., 2, P]`, where the view was before and after (see `places`).
 
         Returns:
             `[..., Q, U]`.
@@ -193,8 +193,10 @@ class Dynamics(nn.Module):
         left = self.write(self._memory_tokens(before), self._memory_tokens(after), actions, angles)
         if not self.config.pan:
             return left
-        places = places.remainder(self.config.around) if self.config.around else places
-        return torch.cat([left, places[..., None, :].to(left.dtype).expand(*left.shape[:-1], 2)], dim=-1)
+        if self.config.around:
+            places = torch.cat([places[..., :1].remainder(self.config.around), places[..., 1:]], dim=-1)
+        places = places.flatten(-2)[..., None, :].to(left.dtype)
+        return torch.cat([left, places.expand(*left.shape[:-1], -1)], dim=-1)
 
     def places(
         self,
@@ -204,29 +206,31 @@ class Dynamics(nn.Module):
         log: Tensor | None = None,
         age: Tensor | None = None,
     ) -> Tensor:
-        """Where the view was in T frames and in those that followed: int64 `[B, T, 2]`, in cells to the right from
-        where it was in the first frame that was remembered. (A log keeps them exactly up to 2,048, in training up to
-        256; where the view comes round, only how far into a turn they are.)
+        """Where the view was in T frames and in those that followed: float32 `[B, T, 2, P]`, from where it was in the
+        first frame that was remembered (see `worldsim.panorama`). A log keeps cells to the right exactly up to 2,048,
+        in training up to 256; where the view comes round, only how far into a turn they are.
 
         Args:
             before, after: those frames, tokens `[B, T, N, token_width]`.
             actions, log, age: as for `look`.
         """
         if not self.config.pan:
-            return torch.zeros_like(actions)[..., None].expand(-1, -1, 2)
-        moves = self.panorama.moves(self.to_latents(before), self.to_latents(after), actions)
-        there = moves.cumsum(1)
+            return torch.zeros(*actions.shape, 2, 1, device=actions.device)
+        width = self.config.place_width
+        start = torch.zeros(len(actions), width, device=actions.device)
         if log is not None and age is not None:
-            there = there + (log[:, :, 0, -1].float() * (age == 1)).sum(1, keepdim=True).round().long()
-        return torch.stack([there - moves, there], dim=-1)
+            start = (log[:, :, 0, -width:].float() * (age == 1)[..., None]).sum(1)
+        return self.panorama.follow(
+            start, *self.panorama.motion(self.to_latents(before), self.to_latents(after), actions)
+        )
 
     def _earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> Tensor:
         """The frame before each of the T, `[B, T, N, token_width]`; where none is known, the same: nothing moved."""
         first = tokens[:, :1]
         if log is not None and age is not None:
             newest = (age == 1).to(log.dtype)
-            start = log.shape[-1] - 2 - self.config.token_width
-            cells = torch.einsum("bs,bsnu->bnu", newest, log[..., start:-2])[:, None]
+            end = log.shape[-1] - 2 * self.config.place_width
+            cells = torch.einsum("bs,bsnu->bnu", newest, log[..., end - self.config.token_width : end])[:, None]
             cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
             first = torch.where(newest.any(1)[:, None, None, None], cells.to(tokens.dtype), first)
         begins = torch.arange(tokens.shape[1], device=tokens.device) == 0
@@ -237,7 +241,7 @@ class Dynamics(nn.Module):
         found_width]`."""
         r, reach, rows, q = self.config.registers, self.config.pan, self.config.token_grid[0], self.config.pack[1]
         keys, cells, place = log.tensor_split([PANORAMA_KEY * q, PANORAMA_KEY * q + self.config.token_width], dim=-1)
-        where = place[:, :, 0, 0].float().round().long()
+        where = place[:, :, 0, : self.config.place_width].float()
         # Side by side, columns are in the log as they are needed: no more than a view of it.
         stored = [rearrange(part, "b s (y x) (q c) -> b s y (x q) c", y=rows, q=q) for part in (keys, cells)]
         asked = rearrange(self.asked(features[:, :, r:]), "b t (y x) (c q) -> b t y (x q) c", y=rows, q=q)

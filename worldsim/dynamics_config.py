@@ -131,6 +131,11 @@ class DynamicsConfig:
         return self.token_width if self.pan and self.cell_width else 0
 
     @property
+    def place_width(self) -> int:
+        """Numbers that say where the view is: P of `worldsim.panorama`, and 1 where there is none."""
+        return 3 if self.around else 1
+
+    @property
     def entry_shape(self) -> tuple[int, int, int]:
         """Cache entry of one frame: (L, M, 2 G E), keys and values before rotation."""
         rows, columns = self.token_grid
@@ -142,7 +147,7 @@ class DynamicsConfig:
         (rows, columns), (p, q), head_width = self.token_grid, self.memory_pack, self.width // self.heads
         left = 2 * len(self.recall) * head_width
         if self.pan:  # keys and cells, and where the view was and went
-            left += PANORAMA_KEY * self.pack[1] + self.token_width + 2
+            left += PANORAMA_KEY * self.pack[1] + self.token_width + 2 * self.place_width
         return (rows * columns // (p * q), left) if self.memory else None
 
 

@@ -6,6 +6,7 @@ B clips, T frames, C x h x w latents, S components of the state or frames in the
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from worldsim.dataset import frame_batches
 from worldsim.dynamics import Dynamics
 from worldsim.errors import WorldsimError
 from worldsim.memory import Reach, capacity, remembered
-from worldsim.panorama import Panorama
+from worldsim.panorama import Panorama, seen_from
 from worldsim.precision import mixed_precision
 from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
@@ -35,7 +36,7 @@ class Log(NamedTuple):
         before, after: S frames and those that followed them, latents `[B, S, C, h, w]` or tokens `[B, S, N, D]`.
         actions: int64 `[B, S]`, those between them.
         age: int64 `[B, S]`, how many frames before the clip; 0 for nothing.
-        places: int64 `[B, S, 2]`, where the view was before and after, from where it is as the clip begins.
+        places: `[B, S, 2, P]`, where the view was before and after, from where it is as the clip begins.
     """
 
     before: Tensor
@@ -64,7 +65,8 @@ class Log(NamedTuple):
         pad = room - lead
         clip = tokens[:, : lead + 1], tokens[:, : lead + 1].roll(-1, dims=1), actions[:, : lead + 1]
         places = model.places(*clip)
-        now = places[:, lead:, :1]
+        now, around = places[:, lead, 0, None, None], model.config.around
+        led = seen_from(now, places[:, :lead], around)
         parts = (
             (self.before, F.pad(tokens[:, :lead], (0, 0, 0, 0, 0, pad))),
             (self.after, F.pad(tokens[:, 1 : lead + 1], (0, 0, 0, 0, 0, pad))),
@@ -73,7 +75,7 @@ class Log(NamedTuple):
                 torch.where(self.age > 0, self.age + lead, 0),
                 F.pad(torch.arange(lead, 0, -1), (0, pad)).expand(len(actions), -1),
             ),
-            (self.places - now, F.pad(places[:, :lead] - now, (0, 0, 0, pad))),
+            (seen_from(now, self.places, around), F.pad(led, (0, 0, 0, 0, 0, pad))),
         )
         return Log(*(torch.cat(pair, dim=1) for pair in parts))
 
@@ -92,7 +94,8 @@ class LatentClips:
         self.begins = np.zeros(len(recording), np.int64)  # first frame of each frame's episode
         for begin, end in (*recording.episodes("train"), *recording.episodes("held-out")):
             self.begins[begin:end] = begin
-        self.places = np.zeros(len(recording), np.int64)
+        self.buttons = [action.buttons for action in recording.spec.actions]
+        self.places, self.around = torch.zeros(len(recording), 1), 0  # see `find_places`
         state = np.asarray(recording.state[: len(recording)])
         self.state = (state - state.mean(0)) / (state.std(0) + 1e-6)
 
@@ -147,8 +150,9 @@ class LatentClips:
         index = np.where(real, index, now[:, None])  # not the frame before: an episode may begin here
         before, after = (torch.from_numpy(self.latents[i].astype(np.float32)) for i in (index, index + 1))
         age = torch.from_numpy(np.where(real, now[:, None] - index, 0))
-        places = np.stack([self.places[index], self.places[index + 1]], axis=-1) - self.places[now][:, None, None]
-        return Log(before, after, torch.from_numpy(self.actions[index]), age, torch.from_numpy(places))
+        places = torch.stack([self.places[index], self.places[index + 1]], dim=-2)
+        places = seen_from(self.places[now][:, None, None], places, self.around)
+        return Log(before, after, torch.from_numpy(self.actions[index]), age, places)
 
     @torch.no_grad()
     def find_places(self, panorama: Panorama) -> None:
@@ -161,9 +165,13 @@ class LatentClips:
         mismatch = torch.cat(parts)
         within = torch.from_numpy(self.begins[1:] == self.begins[:-1])
         actions = torch.from_numpy(self.actions[:-1])
-        panorama.learn_moves(mismatch[within], actions[within])
-        moves = panorama.likeliest(mismatch, actions)
-        self.places[1:] = torch.where(within, moves, 0).cumsum(0).numpy()
+        panorama.learn_moves(mismatch[within], actions[within], self.buttons)
+        motion = panorama.likeliest(mismatch, actions)
+        self.around = panorama.around
+        self.places = torch.zeros(len(self.places), 3 if self.around else 1)
+        for begin, end in itertools.pairwise([*np.unique(self.begins), last + 1]):
+            episode = (x[None, begin : end - 1] for x in motion)
+            self.places[begin + 1 : end] = panorama.follow(self.places[begin][None], *episode)[0, :, 1]
 
 
 @torch.no_grad()
