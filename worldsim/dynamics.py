@@ -217,7 +217,7 @@ class Dynamics(nn.Module):
         if not self.config.pan:
             return torch.zeros(*actions.shape, 2, 1, device=actions.device)
         width = self.config.place_width
-        start = torch.zeros(len(actions), width, device=actions.device)
+        start = torch.zeros(actions.shape[0], width, device=actions.device)
         if log is not None and age is not None:
             start = (log[:, :, 0, -width:].float() * (age == 1)[..., None]).sum(1)
         return self.panorama.follow(
