@@ -19,6 +19,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
     "worldsim/DoomTakeCover-v0": (GENERATED, {"world": "doom-take-cover"}),
     "worldsim/Toybox-v0": (GENERATED, {"world": "toybox"}),
+    "worldsim/Rooms-v0": (GENERATED, {"world": "rooms"}),
     "worldsim/FreewayReal-v0": ("worldsim_envs.freeway:FreewayEnv", {}),
     "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom_maze:DoomMazeEnv", {}),
     "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom_take_cover:DoomTakeCoverEnv", {}),

@@ -250,6 +250,20 @@ def test_what_hardly_changes_stays_as_it_was_and_what_changes_is_not_slowed():
     assert torch.equal(WorldStep(tokenizer, model)(*inputs)[1], before)
 
 
+@torch.no_grad()
+def test_what_is_generated_stays_within_what_latents_can_be():
+    tokenizer, model = tiny_networks()
+    config = model.config
+    far = torch.randn(2, 1, *config.latent_shape) * 10
+    inputs = torch.zeros(2, WINDOW, *config.entry_shape).half(), torch.zeros(2).long()
+    frame = far[:, 0], torch.zeros(2).long(), torch.randn(2, 1, *config.latent_shape)
+    free = WorldStep(tokenizer, model)(*inputs, *frame)[1]
+    model.config = dataclasses.replace(config, largest=1.5)
+    held = WorldStep(tokenizer, model)(*inputs, *frame)[1]
+    assert free.abs().max() > 1.6
+    torch.testing.assert_close(held, free.clamp(-1.5, 1.5))
+
+
 def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():
     settings = json.loads(json.dumps(dataclasses.asdict(tiny_networks()[1].config)))
     assert DynamicsConfig.from_json({**settings, "dropped": False}) == tiny_networks()[1].config

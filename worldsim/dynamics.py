@@ -316,8 +316,10 @@ class Dynamics(nn.Module):
         return HeadOutput(copied + change, reward, cont[:, 0], state)
 
     def hold(self, before: Tensor, after: Tensor) -> Tensor:
-        """Frames `after`, but for the cells that have hardly changed since `before` (see `DynamicsConfig.still`), which
-        stay as they were; both `[..., N, token_width]`."""
+        """Frames `after` within what latents can be (see `DynamicsConfig.largest`), but for the cells that have hardly
+        changed since `before` (see `DynamicsConfig.still`), which stay as they were; both `[..., N, token_width]`."""
+        if self.config.largest:
+            after = after.clamp(-self.config.largest, self.config.largest)
         if not self.config.still:
             return after
         was, made = (tokens.unflatten(-1, self.config.cells) for tokens in (before, after))

@@ -34,6 +34,7 @@ class DynamicsSize:
     pan: int = 0
     around: int = 0
     still: float = 0.0
+    largest: float = 0.0
 
     def config(self, recording: Recording, tokenizer: TokenizerConfig) -> DynamicsConfig:
         """The whole configuration for a recording."""
@@ -159,6 +160,7 @@ RECIPES = {
             cell_width=48,
             memory=((24, 1), (256, 8), (1280, 16)),
             still=0.1,
+            largest=5.0,
             recall=(2,),
             pan=1,
         ),
