@@ -198,6 +198,27 @@ def test_clips_are_drawn_so_that_all_actions_do_something_equally_often(recordin
     assert (rarity[201:251] == 0).all() and rarity[200] > 0 and rarity[251] > 0
 
 
+def test_clips_are_drawn_where_a_thing_moves_behind_the_picture(recording: Recording, tmp_path: Path) -> None:
+    clips = LatentClips(recording, train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING), tmp_path)
+    assert not clips.moved_behind(1).any()
+    half = clips.latents.shape[1] // 2
+    clips.latents = np.zeros(clips.latents.shape, np.float16)
+    clips.latents[100:, half:, 1, 2] = 1.0  # something comes, and stays
+    clips.latents[50:60, :half, 1, 2] = 1.0  # in sight alone
+    clips.latents[200, half:, 0, 0] = 0.01  # hardly
+    clips.latents[300:, half:] = 2.0  # the view moves
+    own = clips.begins == np.arange(len(clips.begins))
+    clips.latents[np.flatnonzero(own)[1] :, half:, 1, 1] += 1.0  # another episode has another room
+    assert np.flatnonzero(clips.moved_behind(2)).tolist() == [100]
+
+
+def test_parts_to_learn_have_to_be_there(recording: Recording, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(recording, tmp_path, TOKENIZER, TOKENIZER_TRAINING)
+    training = dataclasses.replace(TRAINING, learns=("token_out", "tail"))
+    with pytest.raises(WorldsimError, match="have no tail to learn; they have token_in, "):
+        train_dynamics(recording, tokenizer, tmp_path, SIZE.config(recording, TOKENIZER), training)
+
+
 def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recording, tmp_path: Path) -> None:
     tokenizer = dataclasses.replace(TOKENIZER, behind=True)
     learned = train_tokenizer(recording, tmp_path / "untold", tokenizer, TOKENIZER_TRAINING)
@@ -205,7 +226,9 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
         LatentClips(recording, learned, tmp_path / "untold")
     writer = RecordingWriter(tmp_path / "told", SPEC, behind=True)
     for episode in recording.iter_episodes():
-        writer.append(dataclasses.replace(episode, behind=255 - episode.frames))
+        behind = np.zeros_like(episode.frames)
+        behind[::7, :4, :4] = 255
+        writer.append(dataclasses.replace(episode, behind=behind))
     told = Recording(tmp_path / "told")
     latents, *_ = LatentClips(told, learned, tmp_path / "told")[np.array([[100, 101]])]
     for frame, both in zip((100, 101), latents[0], strict=True):
@@ -215,7 +238,8 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
     size = dataclasses.replace(SIZE, copy_reach=1, memory=((4, 1), (16, 2)), recall=(0,), pan=1, cell_width=8)
     config = size.config(told, tokenizer)
     assert config.pictures == 2
-    model = train_dynamics(told, learned, tmp_path / "told", config, dataclasses.replace(TRAINING, unknown=0.5))
+    training = dataclasses.replace(TRAINING, unknown=0.5, eventful=0.5, events="behind")
+    model = train_dynamics(told, learned, tmp_path / "told", config, training)
     assert model.config == config and all(w.isfinite().all() for w in model.parameters())
 
 
@@ -329,7 +353,9 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     """The whole of a small recipe: recorded play, tokenizer, dynamics, recorded probes, and the same dynamics again."""
     monkeypatch.chdir(tmp_path)
     training = dataclasses.replace(TRAINING, steps=2)
-    practice = Practice(3500, 0.0, dataclasses.replace(training, eventful=0.5, events="action"))
+    first = dataclasses.replace(training, eventful=0.5, events="action")
+    then = dataclasses.replace(training, learns=("token_out",))
+    practice = Practice(3500, 0.0, (first, then))
     size = dataclasses.replace(SIZE, pack=(2, 2))
     small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, practice=practice)
     monkeypatch.setitem(RECIPES, "toybox", small)
@@ -338,12 +364,16 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     record = ["record", "toybox", "--frames", "800", "--episode-frames", "80", "--size", "32x32", "--workers", "1"]
     assert main([*record, "--out", "recordings/toybox"]) == 0
     assert main(["train", "toybox"]) == 0
-    assert "Ready to export: runs/toybox/practice" in capsys.readouterr().out
+    assert "Ready to export: runs/toybox/practice/2\n" in capsys.readouterr().out
     probes = Recording(tmp_path / "recordings" / "toybox-practice")
     assert (probes.spec.width, probes.spec.height, len(probes) >= 3500) == (32, 32, True)
-    learned, practised = (weights(Path("runs/toybox") / p / "dynamics.safetensors") for p in ("", "practice"))
-    assert learned.keys() == practised.keys() and any((learned[k] != practised[k]).any() for k in learned)
-    assert weights(Path("runs/toybox/practice/tokenizer.safetensors")).keys()
+    folders = [Path("runs/toybox") / folder for folder in ("", "practice", "practice/2")]
+    learned, practised, last = (weights(folder / "dynamics.safetensors") for folder in folders)
+    assert learned.keys() == practised.keys() == last.keys()
+    assert any((learned[k] != practised[k]).any() for k in learned)
+    assert {k.split(".")[0] for k in last if (last[k] != practised[k]).any()} == {"token_out"}  # what alone may learn
+    assert all((folder / "tokenizer.safetensors").exists() for folder in folders)
+    assert not list((folders[2]).glob("latents-*"))  # encoded once
 
 
 def test_cut_checkpoint_is_one_clear_error(tmp_path: Path) -> None:

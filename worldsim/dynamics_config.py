@@ -45,8 +45,8 @@ class DynamicsConfig:
             `worldsim.tokenizer`), from which the head may copy where something uncovers it, and 1 elsewhere.
         still: a cell that would change by less than this in a frame, root mean square of its standardised numbers,
             stays as it was, so that the small errors of a thousand frames don't add up; 0 for none.
-        largest: no number of a generated latent is larger than this, so that what went wrong doesn't feed itself (static
-            thresholding, Imagen, Saharia et al. 2022, section 2.3); 0 for no limit.
+        largest: no number of a generated latent is larger than this, so that what went wrong doesn't feed itself
+            (static thresholding, Imagen, Saharia et al. 2022, section 2.3); 0 for no limit.
     """
 
     latent_shape: tuple[int, int, int]

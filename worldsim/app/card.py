@@ -114,7 +114,7 @@ def _card(bundle: Bundle, reports: Mapping[str, Any], picture: bool) -> str:
         "",
         "## Where it comes from",
         "",
-        *(f"- {name}: {value}" for name, value in bundle.origin.items()),
+        *(f"- {name}: {value}" for name, value in bundle.origin.items() if not isinstance(value, dict)),
         "",
         "## Size",
         "",

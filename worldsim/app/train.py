@@ -108,8 +108,7 @@ def train(config: TrainConfig) -> None:
                     probes, name, frames=recipe.practice.frames, play=recipe.practice.play, size=frame_size
                 )
                 probing.record_permanence(asked)
-            practise(recipe.practice, Recording(probes), learned, out / "practice")
-            print(f"Ready to export: {out / 'practice'}")
+            print(f"Ready to export: {practise(recipe.practice, Recording(probes), learned, out / 'practice')}")
     elif config.what == "tokenizer":
         train_tokenizer(recording, out, recipe.tokenizer, dataclasses.replace(recipe.tokenizer_training, **chosen))
     else:

@@ -26,6 +26,8 @@ from worldsim.progress import ProgressBar
 from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, to_pixels
 
+MOVED = 0.4  # of the mean change of a recording: a latent cell that changes more has something moving in it
+A_THING = 0.25  # of the cells of a picture: more of them change only if the view moves
 HAPPENS = 0.01  # of the mean change of a recording: a frame that changes more has something happening in it
 
 
@@ -139,6 +141,18 @@ class LatentClips:
         rarity = np.zeros(len(led), np.float32)
         rarity[does] = 1 / np.bincount(led[does])[led[does]]
         return rarity
+
+    def moved_behind(self, pictures: int) -> np.ndarray:
+        """Which frames show a thing of the second of two pictures elsewhere than the frame before, while the view
+        stayed where it was: float32 `[frames]`; none where there is one picture."""
+        moved = np.zeros(len(self.latents), np.float32)
+        least = MOVED * self.change().mean()
+        for start in range(0, len(moved) - 1 if pictures == 2 else 0, 4096):
+            part = self.latents[start : start + 4097]
+            behind = part[:, part.shape[1] // 2 :].astype(np.float32)
+            cells = (np.square(np.diff(behind, axis=0)).mean(1) > least).mean((1, 2))
+            moved[start + 1 : start + len(part)] = (cells > 0) & (cells < A_THING)
+        return moved * (np.arange(len(moved)) != self.begins)
 
     def log(self, now: np.ndarray, reach: Reach) -> Log:
         """What is remembered at the frames `now` `[B]` of those before them, in latents `[B, S, C, h, w]`."""

@@ -6,6 +6,7 @@ B batch, T frames, N tokens a frame, D token width, C x h x w latents.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -50,11 +51,14 @@ class DynamicsTraining:
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by what happens in their last frames, the others at random.
         events: what that is: "change", how much the latents change; "reward", another reward than usual; "action", each
-            action as often as every other, where something changes after it.
+            action as often as every other, where something changes after it; "behind", a thing that moves in the second
+            picture, by itself or because it is carried.
         null_action: share of clips whose actions are hidden.
         unknown: share of clips in which what is behind the picture is not known until the clip's second half, where
             there are two pictures.
         state: weight of naming the exact state, where the recording has one.
+        learns: parts of the dynamics that learn, such as "cell_layers"; the others stay as they are. All if none is
+            named.
     """
 
     steps: int = 20_000
@@ -71,27 +75,23 @@ class DynamicsTraining:
     lost: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
-    events: Literal["change", "reward", "action"] = "change"
+    events: Literal["change", "reward", "action", "behind"] = "change"
     null_action: float = 0.1
     unknown: float = 0.3
     state: float = 0.1
+    learns: tuple[str, ...] = ()
     seed: int = 0
     compile: bool = True
 
 
 def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else."""
-    hidden = [
-        p
-        for n, p in model.named_parameters()
-        if n.startswith(("trunk.", "head.")) and n.endswith(".weight") and p.ndim == 2
-    ]
+    """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else that learns."""
+    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    hidden = [p for n, p in learning if n.startswith(("trunk.", "head.")) and n.endswith(".weight") and p.ndim == 2]
     chosen = {id(p) for p in hidden}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [
-        with_peaks(Muon(hidden, lr=rate, weight_decay=0.01)),
-        with_peaks(torch.optim.AdamW(rest, lr=rate / 2, betas=(0.9, 0.95), weight_decay=0.0)),
-    ]
+    rest = [p for _, p in learning if id(p) not in chosen]
+    muon = [with_peaks(Muon(hidden, lr=rate, weight_decay=0.01))] if hidden else []
+    return [*muon, with_peaks(torch.optim.AdamW(rest, lr=rate / 2, betas=(0.9, 0.95), weight_decay=0.0))]
 
 
 class ClipLoss(nn.Module):
@@ -154,9 +154,11 @@ def train_dynamics(
     config: DynamicsConfig,
     training: DynamicsTraining,
     start: Dynamics | None = None,
+    cache: Path | None = None,
 ) -> Dynamics:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/dynamics.safetensors`, the
-    moving average of the weights. Where there is no checkpoint, the weights begin as those of `start`, or random.
+    moving average of the weights. Where there is no checkpoint, the weights begin as those of `start`, or random. The
+    encoded recording is in `cache`, or in `out` too.
 
     Raises:
         WorldsimError: if the recording does not fit the tokenizer or the clips.
@@ -171,7 +173,14 @@ def train_dynamics(
     model = Dynamics(config)
     if start is not None:
         model.load_state_dict(start.state_dict())
-    clips = LatentClips(recording, tokenizer, out)
+    parts = dict(model.named_children())
+    if unknown := set(training.learns) - parts.keys():
+        raise WorldsimError(f"the dynamics have no {', '.join(sorted(unknown))} to learn; they have {', '.join(parts)}")
+    if training.learns:
+        model.requires_grad_(False)
+        for part in training.learns:
+            parts[part].requires_grad_(True)
+    clips = LatentClips(recording, tokenizer, cache or out)
     if config.pan:
         clips.find_places(model.panorama)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
@@ -179,7 +188,12 @@ def train_dynamics(
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     change = None
     if training.eventful:
-        draws = {"change": clips.change, "reward": clips.unusual_rewards, "action": clips.rare_actions}
+        draws = {
+            "change": clips.change,
+            "reward": clips.unusual_rewards,
+            "action": clips.rare_actions,
+            "behind": functools.partial(clips.moved_behind, config.pictures),
+        }
         change = draws[training.events]()
         if not change.any():
             raise WorldsimError(

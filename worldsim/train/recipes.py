@@ -46,17 +46,17 @@ class DynamicsSize:
 
 @dataclasses.dataclass(frozen=True)
 class Practice:
-    """A second training of the dynamics, on the permanence suite's probes among free play.
+    """More trainings of the dynamics, on the permanence suite's probes among free play.
 
     Attributes:
         frames: frames to record at least.
         play: share of the episodes that are free play.
-        training: settings.
+        trainings: settings, one after the other.
     """
 
     frames: int
     play: float
-    training: DynamicsTraining
+    trainings: tuple[DynamicsTraining, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,12 @@ RECIPES = {
         practice=Practice(
             frames=300_000,
             play=0.15,
-            training=dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events="action"),
+            trainings=(
+                dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events="action"),
+                dataclasses.replace(
+                    TOYBOX, steps=1200, own_from=0.3, eventful=0.8, events="behind", learns=("cell_layers",)
+                ),
+            ),
         ),
     ),
     "rooms": Recipe(
@@ -195,7 +200,7 @@ RECIPES = {
         practice=Practice(
             frames=160_000,
             play=0.4,
-            training=dataclasses.replace(ROOMS, steps=2400, own_from=0.75),
+            trainings=(dataclasses.replace(ROOMS, steps=2400, own_from=0.75),),
         ),
     ),
 }
@@ -208,8 +213,12 @@ def learn(recipe: Recipe, recording: Recording, out: Path) -> tuple[Tokenizer, D
     return tokenizer, train_dynamics(recording, tokenizer, out, config, recipe.dynamics_training)
 
 
-def practise(practice: Practice, probes: Recording, learned: tuple[Tokenizer, Dynamics], out: Path) -> None:
-    """Train what was `learned` on recorded `probes`; goes on from the last checkpoint in `out`."""
+def practise(practice: Practice, probes: Recording, learned: tuple[Tokenizer, Dynamics], out: Path) -> Path:
+    """Train what was `learned` on recorded `probes`; goes on from the last checkpoints in `out`, and in folders in it,
+    one for each training but the first. Returns where what came out is."""
     tokenizer, dynamics = learned
-    save_model(out / "tokenizer.safetensors", tokenizer, probes.spec)
-    train_dynamics(probes, tokenizer, out, dynamics.config, practice.training, dynamics)
+    for number, training in enumerate(practice.trainings, 1):
+        folder = out if number == 1 else out / str(number)
+        save_model(folder / "tokenizer.safetensors", tokenizer, probes.spec)
+        dynamics = train_dynamics(probes, tokenizer, folder, dynamics.config, training, dynamics, cache=out)
+    return folder
