@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -188,7 +190,7 @@ def train_dynamics(
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
     change = None
     if training.eventful:
-        draws = {
+        draws: dict[str, Callable[[], np.ndarray]] = {
             "change": clips.change,
             "reward": clips.unusual_rewards,
             "action": clips.rare_actions,
