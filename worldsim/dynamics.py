@@ -219,7 +219,8 @@ class Dynamics(nn.Module):
         width = self.config.place_width
         start = torch.zeros(actions.shape[0], width, device=actions.device)
         if log is not None and age is not None:
-            start = (log[:, :, 0, -width:].float() * (age == 1)[..., None]).sum(1)
+            newest, known = _newest(log, age)
+            start = newest[:, 0, -width:].float() * known[:, None]
         return self.panorama.follow(
             start, *self.panorama.motion(self.to_latents(before), self.to_latents(after), actions)
         )
@@ -228,11 +229,11 @@ class Dynamics(nn.Module):
         """The frame before each of the T, `[B, T, N, token_width]`; where none is known, the same: nothing moved."""
         first = tokens[:, :1]
         if log is not None and age is not None:
-            newest = (age == 1).to(log.dtype)
+            newest, known = _newest(log, age)
             end = log.shape[-1] - 2 * self.config.place_width
-            cells = torch.einsum("bs,bsnu->bnu", newest, log[..., end - self.config.token_width : end])[:, None]
+            cells = newest[:, None, :, end - self.config.token_width : end]
             cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
-            first = torch.where(newest.any(1)[:, None, None, None], cells.to(tokens.dtype), first)
+            first = torch.where(known[:, None, None, None], cells.to(tokens.dtype), first)
         begins = torch.arange(tokens.shape[1], device=tokens.device) == 0
         return torch.where(begins[:, None, None], first, tokens.roll(1, dims=1))
 
@@ -382,3 +383,11 @@ class Dynamics(nn.Module):
             seen = seen & (here >= p - length[:, None])[:, None]
         m = self.place_angles.shape[0]
         return here, seen.repeat_interleave(m, dim=1).repeat_interleave(m, dim=2)[:, None]
+
+
+def _newest(log: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
+    """The entry of age 1 of each log `[B, S, Q, U]`, `[B, Q, U]`, and whether there is one, bool `[B]`."""
+    is_newest = age == 1
+    b, s, q, _ = log.shape
+    row = torch.arange(b, device=log.device) * s + is_newest.long().argmax(1)
+    return F.embedding(row, log.detach().flatten(0, 1).flatten(1)).unflatten(-1, (q, -1)), is_newest.any(1)
