@@ -52,8 +52,9 @@ def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
     assert str(Path(worldsim.__file__).parent).encode() not in path.read_bytes()
 
 
-def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_path):
-    kind = {"copy_reach": 1, "pan": 1, "around": 20, "cell_width": 8, "behind": True}
+@pytest.mark.parametrize("recall", [(0, 1), ()])
+def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_path, recall):
+    kind = {"copy_reach": 1, "pan": 1, "around": 20, "cell_width": 8, "behind": True, "recall": recall}
     networks = tiny_networks(**kind)
     export_bundle(
         tmp_path / "world", *networks, tiny_spec(), *tiny_clips(2, WINDOW + 1), ORIGIN

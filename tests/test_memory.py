@@ -75,8 +75,9 @@ def test_nothing_in_the_log_is_nothing_found(model, clip):
     torch.testing.assert_close(alone, unseen, atol=1e-6, rtol=1e-5)
 
 
-def test_what_left_the_view_is_found_where_it_was_and_copied():
-    network = tiny_networks(memory=REACH, copy_reach=1, pan=1)[1].requires_grad_(False)
+@pytest.mark.parametrize("recall", [(0, 1), ()])
+def test_what_left_the_view_is_found_where_it_was_and_copied(recall):
+    network = tiny_networks(memory=REACH, copy_reach=1, pan=1, recall=recall)[1].requires_grad_(False)
     config = network.config
     (c, h, w), (p, q) = config.latent_shape, config.pack
     network.panorama.nothing.fill_(-50.0)  # something is always found, where there was something
@@ -120,6 +121,12 @@ def test_a_panorama_without_what_it_needs_is_refused():
     for change in ({"memory": ()}, {"copy_reach": 0}, {"memory": ((4, 2), (8, 4))}):
         with pytest.raises(WorldsimError, match="pan 1 takes a memory"):
             dataclasses.replace(whole, **change)
+
+
+def test_a_memory_that_nothing_looks_up_is_refused():
+    config = tiny_networks(memory=REACH)[1].config
+    with pytest.raises(WorldsimError, match="a memory that nothing looks up"):
+        dataclasses.replace(config, recall=())
 
 
 def test_what_was_seen_comes_round_again():

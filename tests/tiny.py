@@ -45,6 +45,7 @@ def tiny_networks(
     cell_width: int = 0,
     around: int = 0,
     behind: bool = False,
+    recall: tuple[int, ...] = (0, 1),
 ) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
@@ -67,7 +68,7 @@ def tiny_networks(
                 window=WINDOW,
                 memory=memory,
                 memory_pack=(1, 1) if pan else (2, 1),
-                recall=(0, 1),
+                recall=recall,
                 pan=pan,
                 around=around,
                 pictures=2 if behind else 1,

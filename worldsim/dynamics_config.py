@@ -34,7 +34,8 @@ class DynamicsConfig:
         window: past frames a frame can see.
         memory: which older frames leave something in the log (`worldsim.memory`); () for none, and then no log.
         memory_pack: tokens (rows, columns) in one memory token.
-        recall: trunk blocks after which the log is looked up. recall_heads: query heads there.
+        recall: trunk blocks before which the log is looked up; none if the panorama is enough.
+            recall_heads: query heads there.
         pan: by how many cells the view may move sideways in a frame. With it the log keeps the cells of its frames and
             their places, and the head is shown what was there before, and may copy it (`worldsim.panorama`); 0 for
             views that stand still or turn. It takes a memory whose newest frames are all there, a copy_reach, and no
@@ -80,6 +81,8 @@ class DynamicsConfig:
             raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {self.pack[0]}x{self.pack[1]}")
         if any(size % pack for size, pack in zip(self.token_grid, self.memory_pack, strict=True)):
             raise WorldsimError(f"{self.token_grid} tokens do not divide into memory tokens of {self.memory_pack}")
+        if self.memory and not (self.recall or self.pan):
+            raise WorldsimError("a memory that nothing looks up: give recall some trunk blocks, or a pan")
         dense = bool(self.memory) and self.memory[0][1] == 1
         if self.pan and not (dense and self.copy_reach and self.memory_pack == (1, 1)):
             raise WorldsimError(

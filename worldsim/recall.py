@@ -34,8 +34,9 @@ class Remember(nn.Module):
         super().__init__()
         self.action = nn.Embedding(actions + 1, width)
         self.inner = nn.Linear(2 * token_width, width)
-        self.outer = nn.Linear(width, layers * 2 * head_width, bias=False)
-        self.norm = nn.RMSNorm(head_width, eps=1e-6)
+        if layers:
+            self.outer = nn.Linear(width, layers * 2 * head_width, bias=False)
+            self.norm = nn.RMSNorm(head_width, eps=1e-6)
         if columns:
             self.cells_key = nn.Linear(width, key * columns, bias=False)
         self.layers, self.columns = layers, columns
@@ -44,14 +45,14 @@ class Remember(nn.Module):
         """A frame `[..., Q, U]`, the next one, the action between `[...]`, rotary angles `[Q, E / 2]` ->
         `[..., Q, 2 K E]`, and for a panorama `[..., Q, 2 K E + key columns + U]`."""
         x = F.silu(self.inner(torch.cat([before, after - before], dim=-1)) + self.action(actions)[..., None, :])
-        k, v = self.outer(x).unflatten(-1, (self.layers, -1)).transpose(-3, -2).chunk(2, dim=-1)
-        left = torch.cat([rotate(self.norm(k), place), v], dim=-1).transpose(-3, -2).flatten(-2)
-        if not self.columns:
-            return left
-        keys, cells = (
-            part.unflatten(-1, (-1, self.columns)).mT.flatten(-2) for part in (self.cells_key(x), before.to(left.dtype))
-        )
-        return torch.cat([left, keys, cells], dim=-1)
+        left = []
+        if self.layers:
+            k, v = self.outer(x).unflatten(-1, (self.layers, -1)).transpose(-3, -2).chunk(2, dim=-1)
+            left.append(torch.cat([rotate(self.norm(k), place), v], dim=-1).transpose(-3, -2).flatten(-2))
+        if self.columns:
+            parts = self.cells_key(x), before.to(x.dtype)
+            left += [part.unflatten(-1, (-1, self.columns)).mT.flatten(-2) for part in parts]
+        return torch.cat(left, dim=-1)
 
 
 class Recall(nn.Module):

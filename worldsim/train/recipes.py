@@ -161,7 +161,7 @@ RECIPES = {
             memory=((24, 1), (256, 8), (1280, 16)),
             still=0.1,
             largest=5.0,
-            recall=(2,),
+            recall=(),
             pan=1,
         ),
         dynamics_training=TOYBOX,
