@@ -174,6 +174,7 @@ RECIPES = {
                 dataclasses.replace(
                     TOYBOX, steps=1200, own_from=0.3, eventful=0.8, events="behind", learns=("cell_layers",)
                 ),
+                dataclasses.replace(TOYBOX, steps=1000, rate=7e-4, own_from=0.35, eventful=0.65, events="action"),
             ),
         ),
     ),
