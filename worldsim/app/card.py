@@ -121,7 +121,7 @@ def _card(bundle: Bundle, reports: Mapping[str, Any], picture: bool) -> str:
         *_table(("part", "weights"), [(name, f"{count / 1e6:.2f} M") for name, count in _parameters(bundle).items()]),
         f"Latents {' x '.join(map(str, bundle.latent_shape))}; it sees {bundle.window} frames back"
         + (f", and remembers {bundle.reach[-1][0]:,}" if bundle.reach else "")
-        + (". It makes a second picture, what is behind the first, as training showed it" if bundle.pictures == 2 else "")
+        + (". It was taught what is behind the picture as well" if bundle.pictures == 2 else "")
         + f". Weights `{bundle.digest[:12]}`.",
         "",
         "## Targets",
