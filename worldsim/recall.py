@@ -2,7 +2,8 @@
 
 What is written is made of latents alone: a frame, what it became, and the action between. So old frames never pass
 through the network again, and training reads a log of a thousand frames without running them. A world whose view moves
-sideways or turns also keeps the frame's own cells there, with keys and places, for its panorama (`worldsim.panorama`).
+sideways or turns also keeps the frame's own cells there, with keys and places, for its panorama (`worldsim.panorama`),
+which may be all that looks anything up.
 
 B batch, T frames, S frames in the log, Q memory tokens a frame, U memory token width, M tokens of a frame with its
 registers, V network width, E head width, H recall heads, K recalling layers.
