@@ -51,6 +51,7 @@ class Place:
         temperature: float = 1.0,
         size: tuple[int, int] | None = None,
         most_ood: float | None = None,
+        recording: Path | None = None,
     ) -> VectorEnv[Any, Any, Any]:
         """Rows of it.
 
@@ -61,6 +62,7 @@ class Place:
             temperature: of a generated world.
             size: height and width of a game's frames; its own if None.
             most_ood: of a generated world: an episode is cut where a picture is less like what it learned from.
+            recording: of a generated world: episodes begin anywhere in the play that worlds learn from of this one.
 
         Raises:
             WorldsimError: if the world is not whole, a package of the game is missing, or it has no such option.
@@ -70,6 +72,8 @@ class Place:
                 raise WorldsimError(f"{self.name} is a real game, whose chance has no temperature: leave it out")
             if most_ood is not None:
                 raise WorldsimError(f"{self.name} is a real game, and no picture of it is wrong: leave most-ood out")
+            if recording is not None:
+                raise WorldsimError(f"{self.name} is a real game, and begins where it begins: leave recording out")
             options = {} if size is None else {"height": size[0], "width": size[1]}
             game = functools.partial(_game, self.world, steps, options)
             return SyncVectorEnv([game] * rows, autoreset_mode=autoreset_mode)
@@ -78,6 +82,8 @@ class Place:
             "autoreset_mode": autoreset_mode,
             "temperature": temperature,
             "most_ood": most_ood,
+            "recording": recording,
+            "split": "train",
         }
         if self.name in gym.registry:
             return gym.make_vec(self.name, rows, "vector_entry_point", **dream)

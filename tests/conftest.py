@@ -69,6 +69,22 @@ def small_recording(tmp_path: Path, small_spec: WorldSpec, make_episode: Callabl
     return tmp_path / "small"
 
 
+@pytest.fixture
+def tiny_recording(tmp_path: Path) -> Path:
+    """Twelve episodes of the tiny world's waves, of 8 frames."""
+    from tiny import tiny_clips, tiny_spec
+
+    writer = RecordingWriter(tmp_path / "waves", tiny_spec(), 0, {"source": "waves", "licence": "none"})
+    frames, actions = tiny_clips(12, 8, seed=3)
+    for clip, taken in zip(frames, actions, strict=True):
+        ended = np.arange(8) == 6
+        rewards = np.zeros(8, np.float32)
+        writer.append(
+            Episode(clip, np.append(taken, -1).astype(np.int16), rewards, ended, np.zeros((8, 0), np.float32))
+        )
+    return tmp_path / "waves"
+
+
 @pytest.fixture(scope="session")
 def tiny_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of a tiny real world (see tiny.py), never to be changed: copy it first.

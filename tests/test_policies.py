@@ -18,6 +18,7 @@ from tiny import HEIGHT, ORIGIN, WIDTH, tiny_spec
 from worldsim.app import eval_agent
 from worldsim.app.cli import main
 from worldsim.errors import WorldsimError
+from worldsim.recording import Recording
 from worldsim_envs import GENERATED, VECTOR
 from worldsim_envs.real import REAL, RealWorld
 from worldsim_envs.rows import Place, find_place, world_of
@@ -127,6 +128,21 @@ def test_who_leaves_what_the_world_knows_has_lost():
     for _ in range(4):
         own, others = patient.step(actions), plain.step(actions)
         np.testing.assert_array_equal(own[2:4], others[2:4])
+
+
+def test_an_agent_learns_from_recorded_play_on(tmp_path, tiny_recording):
+    """Every episode begins in play that worlds learn from, and what is judged begins elsewhere."""
+    place, recording = find_place(DREAM), Recording(tiny_recording)
+    begun = place.make(64, "SameStep", 3, recording=tiny_recording).reset(seed=1)[0]
+    known, held_out = (
+        {frame.tobytes() for a, b in recording.episodes(split) for frame in np.asarray(recording.frames[a:b])}
+        for split in ("train", "held-out")
+    )
+    seen = {frame.tobytes() for frame in begun}
+    assert seen <= known and len(seen) > 20 and not seen & held_out
+    words = ("train", "agent", "--env", DREAM, "--out", tmp_path / "p", "--num-envs", 2, "--rollout", 8, "--stack", 1)
+    assert command(*words, "--steps", 16, "--batch", 8, "--recording", tiny_recording) == 0
+    assert load_policy(tmp_path / "p").training["recording"] == tiny_recording.name
 
 
 def test_an_agent_plays_as_it_learned_to(tmp_path):
@@ -315,6 +331,8 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world):
         assert "temperature -1" in refused(capsys, *words, DREAM, "--temperature", -1)
         assert "0 or more" in refused(capsys, *words, DREAM, "--episode-steps", -1)
     assert "no picture of it is wrong" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--most-ood", 0.5)
+    assert "begins where it begins" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--recording", tmp_path)
+    assert "no recording" in refused(capsys, *train, DREAM, "--recording", tmp_path / "gone")
     assert "has no temperature" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--temperature", 1.1)
     assert "leave --size out" in refused(capsys, *train, tiny_world, "--size", "64x48")
     assert "steps 0: give 1 or more" in refused(capsys, *train, DREAM, "--steps", 0)

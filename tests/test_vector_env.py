@@ -15,11 +15,11 @@ import pytest
 from contract import CloneContract, VectorContract
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
-from tiny import HEIGHT, STARTS, WIDTH, WINDOW, tiny_clips, tiny_spec
+from tiny import HEIGHT, STARTS, WIDTH, WINDOW
 
 from worldsim.errors import WorldsimError
 from worldsim.folder import digest
-from worldsim.recording import Episode, Recording, RecordingWriter
+from worldsim.recording import Recording
 from worldsim_envs import GENERATED, VECTOR
 from worldsim_envs.generated import GeneratedEnv
 from worldsim_envs.real import make_real
@@ -197,20 +197,6 @@ def test_gymnasium_s_episode_statistics(tiny_world, mode):
         if "episode" in infos:
             lengths += infos["episode"]["l"][infos["_episode"]].tolist()
     assert lengths and max(lengths) <= 4
-
-
-@pytest.fixture
-def tiny_recording(tmp_path: Path) -> Path:
-    """Twelve episodes of the tiny world's waves, of 8 frames."""
-    writer = RecordingWriter(tmp_path / "waves", tiny_spec(), 0, {"source": "waves", "licence": "none"})
-    frames, actions = tiny_clips(12, 8, seed=3)
-    for clip, taken in zip(frames, actions, strict=True):
-        ended = np.arange(8) == 6
-        rewards = np.zeros(8, np.float32)
-        writer.append(
-            Episode(clip, np.append(taken, -1).astype(np.int16), rewards, ended, np.zeros((8, 0), np.float32))
-        )
-    return tmp_path / "waves"
 
 
 @pytest.mark.parametrize(("split", "episodes"), [("held-out", 1), ("train", 11), ("all", 12)])

@@ -34,6 +34,8 @@ class TrainAgentConfig(PPOTraining):
         temperature: of a generated world: above 1, chance is wilder than it was recorded.
         most_ood: of a generated world: an episode is lost where a picture is less like what the world learned from, so
             that nobody learns to live there; 0 for never.
+        recording: of a generated world: episodes begin anywhere in this recording's training split, and not only at the
+            world's own starts.
         episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
         keep: keep so many policies of the way there too, as OUT-STEPS.
     """
@@ -44,6 +46,7 @@ class TrainAgentConfig(PPOTraining):
     num_envs: int = 16
     temperature: float = 1.0
     most_ood: float = 0.0
+    recording: Path | None = None
     episode_steps: int = 0
     keep: int = 0
 
@@ -72,7 +75,7 @@ def train_agent(config: TrainAgentConfig) -> None:
     training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
     training.check()
     most_ood = config.most_ood or None
-    envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape, most_ood)
+    envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape, most_ood, config.recording)
     if most_ood:
         envs = Pessimistic(envs, most_ood)
     print(f"Curves: tensorboard --logdir {curves}")
@@ -81,6 +84,7 @@ def train_agent(config: TrainAgentConfig) -> None:
         "world_digest": place.digest,
         "temperature": config.temperature,
         "most_ood": config.most_ood,
+        "recording": config.recording and config.recording.name,
         "episode_steps": steps,
     }
     every = math.ceil(config.steps / (config.keep + 1))
