@@ -52,6 +52,7 @@ class Place:
         size: tuple[int, int] | None = None,
         most_ood: float | None = None,
         recording: Path | None = None,
+        runtime: str = "onnx",
     ) -> VectorEnv[Any, Any, Any]:
         """Rows of it.
 
@@ -63,6 +64,7 @@ class Place:
             size: height and width of a game's frames; its own if None.
             most_ood: of a generated world: an episode is cut where a picture is less like what it learned from.
             recording: of a generated world: episodes begin anywhere in the play that worlds learn from of this one.
+            runtime: of a generated world.
 
         Raises:
             WorldsimError: if the world is not whole, a package of the game is missing, or it has no such option.
@@ -84,6 +86,7 @@ class Place:
             "most_ood": most_ood,
             "recording": recording,
             "split": "train",
+            "runtime": runtime,
         }
         if self.name in gym.registry:
             return gym.make_vec(self.name, rows, "vector_entry_point", **dream)

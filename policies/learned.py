@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     import torch
     from safetensors import torch as storage
     from torch import Tensor, nn
+
+    from worldsim.precision import mixed_precision
 else:
     torch = require("torch", "rl")
     nn, Tensor = torch.nn, torch.Tensor
     storage = require("safetensors.torch", "rl")
+    mixed_precision = require("worldsim.precision", "rl").mixed_precision
 
 POLICY = FolderKind(
     noun="a policy",
@@ -50,7 +53,8 @@ class PolicyConfig:
         actions: their names, in the order of the action indices.
         stack: how many of the newest frames it sees.
         channels: of the three convolutions.
-        hidden: features that the action is chosen by.
+        hidden: features that the eye makes of them.
+        choosing: width of the layer between those and the choice; 0 for none.
 
     Raises:
         WorldsimError: for a stack that is none, or deeper than the frames are high or wide.
@@ -63,6 +67,7 @@ class PolicyConfig:
     stack: int = 4
     channels: tuple[int, int, int] = (16, 32, 32)
     hidden: int = 256
+    choosing: int = 128
 
     def __post_init__(self) -> None:
         most = (min(self.height, self.width) - 1) // 3  # Stable-Baselines3 takes the shortest side for the channels
@@ -98,8 +103,9 @@ class Eye(nn.Module):
 
     def forward(self, stacks: Tensor) -> Tensor:
         """The features."""
-        features: Tensor = self.layers(stacks)
-        return features
+        with mixed_precision():
+            features: Tensor = self.layers(stacks)
+        return features.float()
 
 
 class Network(nn.Module):
@@ -108,7 +114,7 @@ class Network(nn.Module):
     def __init__(self, config: PolicyConfig):
         super().__init__()
         self.eye = Eye(config)
-        self.policy, self.value = nn.Linear(config.hidden, len(config.actions)), nn.Linear(config.hidden, 1)
+        self.policy, self.value = (_chooser(config, outputs) for outputs in (len(config.actions), 1))
 
     def forward(self, stacks: Tensor) -> tuple[Tensor, Tensor]:
         """What to do, and what is still to come, in whatever unit it was trained in."""
@@ -213,6 +219,12 @@ class LearnedPlayer:
             logits = logits + np.stack([rng.gumbel(size=logits.shape[1]) for rng in self._chance])
         actions: np.ndarray = logits.argmax(1)
         return actions
+
+
+def _chooser(config: PolicyConfig, outputs: int) -> nn.Sequential:
+    """Features `[N, hidden]` -> `[N, outputs]`, as Stable-Baselines3 makes them."""
+    layers = [nn.Linear(config.hidden, config.choosing), nn.Tanh()] if config.choosing else []
+    return nn.Sequential(*layers, nn.Linear(config.choosing or config.hidden, outputs))
 
 
 def _pad(side: int) -> int:

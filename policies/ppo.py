@@ -21,7 +21,7 @@ from worldsim.errors import WorldsimError, require
 from worldsim_envs.rows import world_of
 
 if TYPE_CHECKING:
-    from worldsim_policies.learned import Policy
+    from worldsim_policies.learned import Eye, Policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,8 @@ class PPOTraining:
         epochs: times that an update goes through what was played.
         rate: learning rate at first; it falls to 0.
         discount: what a reward of the next frame is worth now.
+        trace: of how long an action is judged by what really came, and not by what was expected then (lambda of
+            generalised advantage estimation, Schulman et al. 2016): 1 for ever, 0 for one frame.
         entropy: what it is worth to stay undecided.
     """
 
@@ -48,6 +50,7 @@ class PPOTraining:
     epochs: int = 4
     rate: float = 5e-4
     discount: float = 0.99
+    trace: float = 0.95
     entropy: float = 0.01
 
     def check(self) -> None:
@@ -59,8 +62,9 @@ class PPOTraining:
         for name in ("steps", "stack", "rollout", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise WorldsimError(f"{name} {getattr(self, name)}: give 1 or more")
-        if self.seed < 0 or not self.rate > 0 or not 0 <= self.discount <= 1 or not self.entropy >= 0:
-            raise WorldsimError("seed and entropy are 0 or more, rate is above 0, discount 0 to 1")
+        shares = self.discount, self.trace
+        if self.seed < 0 or not self.rate > 0 or not self.entropy >= 0 or not all(0 <= share <= 1 for share in shares):
+            raise WorldsimError("seed and entropy are 0 or more, rate is above 0, discount and trace 0 to 1")
 
 
 def learn(
@@ -70,6 +74,7 @@ def learn(
     curves: Path | None = None,
     watch: Callable[[int, float, Callable[[], Policy]], None] | None = None,
     checkpoint: Path | None = None,
+    eye: Eye | None = None,
 ) -> Policy:
     """Train an agent.
 
@@ -82,6 +87,7 @@ def learn(
             on average (NaN before the first ended), and how to have the policy as it is now.
         checkpoint: a file to go on from, if it is there, and to write once a minute, between two updates; what
             follows is played in new episodes, so the result is not that of a training that was never stopped.
+        eye: that has learned to see (`worldsim_policies.sight`); it learns on. A new one if None.
 
     Raises:
         WorldsimError: if a package is missing, a setting is impossible, the rows are of no world of worldsim, the
@@ -92,6 +98,7 @@ def learn(
     from stable_baselines3.common.logger import configure
     from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
 
+    from worldsim.precision import keep_memory
     from worldsim_envs.sb3 import SB3VecEnv
     from worldsim_policies.learned import Eye, Network, Policy, PolicyConfig
     from worldsim_policies.unfinished import Unfinished
@@ -101,6 +108,7 @@ def learn(
     if training.rollout * envs.num_envs < 2:
         raise WorldsimError("an update needs more than one frame: give more rows or a longer rollout")
     rows = VecFrameStack(VecMonitor(SB3VecEnv(envs)), training.stack)
+    choosing = [config.choosing] if config.choosing else []
     model: Any = sb3.PPO(
         "CnnPolicy",
         VecNormalize(rows, norm_obs=False, gamma=training.discount),  # rewards differ from world to world
@@ -109,11 +117,15 @@ def learn(
         batch_size=min(training.batch, training.rollout * envs.num_envs),
         n_epochs=training.epochs,
         gamma=training.discount,
+        gae_lambda=training.trace,
         ent_coef=training.entropy,
-        policy_kwargs={"features_extractor_class": lambda _: Eye(config), "net_arch": []},
+        policy_kwargs={"features_extractor_class": lambda _: Eye(config), "net_arch": choosing},
         seed=training.seed,
         device="auto",
     )
+    if eye is not None:
+        model.policy.features_extractor.load_state_dict(eye.state_dict())
+    keep_memory()
     settings = {**facts, **dataclasses.asdict(training), "rows": envs.num_envs, "config": dataclasses.asdict(config)}
     del settings["steps"]
     unfinished = Unfinished(checkpoint, model, settings, training.seed)
@@ -128,10 +140,13 @@ def learn(
 
     def policy() -> Policy:
         network = Network(config)
+        hidden = model.policy.mlp_extractor
         for own, learned in (
             (network.eye, model.policy.features_extractor),
-            (network.policy, model.policy.action_net),
-            (network.value, model.policy.value_net),
+            (network.policy[:-1], hidden.policy_net),
+            (network.policy[-1], model.policy.action_net),
+            (network.value[:-1], hidden.value_net),
+            (network.value[-1], model.policy.value_net),
         ):
             own.load_state_dict({name: weight.detach().cpu() for name, weight in learned.state_dict().items()})
         told = {

@@ -18,7 +18,7 @@ from tiny import HEIGHT, ORIGIN, WIDTH, tiny_spec
 from worldsim.app import eval_agent
 from worldsim.app.cli import main
 from worldsim.errors import WorldsimError
-from worldsim.recording import Recording
+from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim_envs import GENERATED, VECTOR
 from worldsim_envs.real import REAL, RealWorld
 from worldsim_envs.rows import Place, find_place, world_of
@@ -29,6 +29,7 @@ from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, P
 from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.players import RandomPlayer, make_player
 from worldsim_policies.ppo import PPOTraining, learn
+from worldsim_policies.sight import learn_to_see
 
 DREAM = "worldsim/TinyPolicies-v0"
 STEPS = 8
@@ -55,6 +56,12 @@ class TinyGame(WorldEnv):
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         frame[:, 16 * self._bright : 16 * self._bright + 16] = 255
         return self._show(frame)
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(monkeypatch: pytest.MonkeyPatch):
+    """Compiling takes a minute; tests/test_runtime.py does it once."""
+    monkeypatch.setattr("worldsim.torch_runtime.has_compiler", lambda: False)
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +152,48 @@ def test_an_agent_learns_from_recorded_play_on(tmp_path, tiny_recording):
     assert load_policy(tmp_path / "p").training["recording"] == tiny_recording.name
 
 
+def a_recording_that_tells(path: Path, frames: int = 24) -> Path:
+    """Forty episodes of the tiny game, whose state is which bar is bright, and which was the frame before."""
+    spec = dataclasses.replace(tiny_spec(), state_names=("bright", "before", "nothing"))
+    writer = RecordingWriter(path, spec, 0, ORIGIN)
+    for seed in range(40):
+        game = TinyGame()
+        shown = [game.reset(seed=seed)[0], *(game.step(np.int64(0))[0] for _ in range(frames - 1))]
+        bright = np.array([frame[0, ::16, 0].argmax() for frame in shown], np.float32)
+        before = np.concatenate([[bright[0]], bright[:-1]])
+        state = np.stack([bright, before, np.full(frames, 7.0)], axis=1).astype(np.float32)
+        actions = np.append(np.zeros(frames - 1), -1).astype(np.int16)
+        writer.append(Episode(np.stack(shown), actions, np.zeros(frames, np.float32), np.zeros(frames, bool), state))
+    return path
+
+
+def test_an_eye_learns_to_see_before_the_agent_acts(tmp_path, capsys):
+    """It names what is there, and what was there a frame before if it sees two; the agent begins with it."""
+    recording = Recording(a_recording_that_tells(tmp_path / "told"))
+    ticks: list[int] = []
+    shares = {}
+    for stack, steps in ((2, 0), (2, 150), (1, 150)):
+        config = PolicyConfig.of(tiny_spec(), stack)
+        eye, shares[stack, steps] = learn_to_see(config, recording, steps, 0, ticks.append)
+    assert shares[2, 0] < 0.3 and shares[2, 150] > 0.9 and 0.3 < shares[1, 150] < 0.7
+    assert ticks == [*range(1, 151)] * 2
+    again, _ = learn_to_see(config, recording, 150, 0, ticks.append)
+    assert all(torch.equal(a, b) for a, b in zip(eye.state_dict().values(), again.state_dict().values(), strict=True))
+
+    def agent(**own: Any) -> torch.Tensor:
+        envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
+        training = PPOTraining(steps=32, stack=1, rollout=16, batch=32, rate=1e-9)
+        return learn(envs, training, {}, **own).network.eye.state_dict()["layers.0.weight"]
+
+    assert torch.allclose(agent(eye=eye), eye.state_dict()["layers.0.weight"], atol=1e-6)
+    assert not torch.allclose(agent(), eye.state_dict()["layers.0.weight"], atol=1e-2)
+    words = ("train", "agent", "--env", DREAM, "--out", tmp_path / "p", "--num-envs", 2, "--rollout", 8, "--stack", 1)
+    short = (*words, "--steps", 16, "--batch", 8, "--recording", recording.path)
+    assert command(*short, "--sight", 100) == 0
+    assert load_policy(tmp_path / "p").training["sight"] == 100
+    assert "% of the state's variance in held-out play" in capsys.readouterr().out
+
+
 def test_an_agent_plays_as_it_learned_to(tmp_path):
     """Only the order of the stack tells what pays: weights and frames come out of training as they went in."""
     place = Place("tiny", "tiny")
@@ -164,7 +213,7 @@ def test_the_same_seed_gives_the_same_agent():
 
     first, again, other = weights(3), weights(3), weights(4)
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["policy.weight"], other["policy.weight"])
+    assert not torch.equal(first["policy.0.weight"], other["policy.0.weight"])
 
 
 def test_a_killed_training_goes_on_from_its_last_update(tmp_path, monkeypatch):
@@ -185,7 +234,7 @@ def test_a_killed_training_goes_on_from_its_last_update(tmp_path, monkeypatch):
     seen: list[tuple[int, dict[str, torch.Tensor]]] = []
     policy = train(lambda steps, _, now: seen.append((steps, now().network.state_dict())))
     assert seen[0][0] == 192 + 2 and seen[-1][0] == 320 == policy.training["steps"]
-    torch.testing.assert_close(seen[0][1]["policy.weight"], kept["policy.action_net.weight"], atol=0, rtol=0)
+    torch.testing.assert_close(seen[0][1]["policy.2.weight"], kept["policy.action_net.weight"], atol=0, rtol=0)
     assert kept["optimizer.0.step"] == 6 * 4  # of six updates, four epochs each
     assert load_file(path)["optimizer.0.step"] == 9 * 4
     with pytest.raises(WorldsimError, match=r"other settings \(rate\)"):
@@ -229,7 +278,7 @@ def test_a_broken_policy_is_one_error_that_names_the_file(tmp_path, name, harm):
 def test_weights_of_another_network_are_one_error(tmp_path):
     a_policy().save(tmp_path / "p")
     folder = tmp_path / "p"
-    save_file({"eye": load_file(folder / WEIGHTS)["policy.weight"]}, folder / WEIGHTS)
+    save_file({"eye": load_file(folder / WEIGHTS)["policy.2.weight"]}, folder / WEIGHTS)
     content = json.loads((folder / POLICY.manifest).read_text())
     (folder / POLICY.manifest).unlink()
     POLICY.write_manifest(folder, {name: content[name] for name in ("config", "training")})
@@ -273,8 +322,8 @@ def test_episodes_are_counted_once_whoever_plays_them():
 def test_a_sampling_player_draws_by_its_odds_and_its_seed():
     policy = a_policy()
     with torch.no_grad():
-        policy.network.policy.weight.zero_()
-        policy.network.policy.bias.copy_(torch.tensor([0.0, 2.0, 0.0]))
+        policy.network.policy[-1].weight.zero_()
+        policy.network.policy[-1].bias.copy_(torch.tensor([0.0, 2.0, 0.0]))
     frames, many = np.zeros((400, HEIGHT, WIDTH, 3), np.uint8), np.arange(400)
     assert (LearnedPlayer(policy, 400)(frames, {}) == 1).all()
     drawn = []
@@ -320,7 +369,7 @@ def test_ranks_and_gaps_of_known_scores():
     assert np.isnan(eval_agent._spearman(np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 4.0]])))
 
 
-def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world):
+def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world, tiny_recording):
     train, judge = (
         ("train", "agent", "--out", tmp_path / "p", "--env"),
         ("eval", "agent", "--policy", "random", "--env"),
@@ -332,6 +381,12 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world):
         assert "0 or more" in refused(capsys, *words, DREAM, "--episode-steps", -1)
     assert "no picture of it is wrong" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--most-ood", 0.5)
     assert "begins where it begins" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--recording", tmp_path)
+    told, seeing = a_recording_that_tells(tmp_path / "told"), ("--sight", 5)
+    assert "give --recording" in refused(capsys, *train, DREAM, *seeing)
+    assert "knows no exact state" in refused(capsys, *train, DREAM, *seeing, "--recording", tiny_recording)
+    assert "is of 'tiny'" in refused(capsys, *train, "worldsim/ToyboxReal-v0", *seeing, "--recording", told)
+    assert "sight are 0 or more" in refused(capsys, *train, DREAM, "--sight", -1)
+    assert "discount and trace 0 to 1" in refused(capsys, *train, DREAM, "--trace", 1.1)
     assert "no recording" in refused(capsys, *train, DREAM, "--recording", tmp_path / "gone")
     assert "has no temperature" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--temperature", 1.1)
     assert "leave --size out" in refused(capsys, *train, tiny_world, "--size", "64x48")

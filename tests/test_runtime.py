@@ -14,6 +14,7 @@ from tiny import tiny_networks, tiny_spec
 from worldsim.bundle import open_world
 from worldsim.errors import WorldsimError
 from worldsim.noise import frame_noise
+from worldsim.precision import NATIVE, has_compiler
 from worldsim.runtime import OnnxRuntime, Runtime, StepOutput, gpu_count, load_runtime
 from worldsim.step import WorldStep, example_inputs
 from worldsim.torch_runtime import TorchRuntime, world_step
@@ -83,6 +84,24 @@ def test_a_batch_of_five_is_five_singles(kind, reference, onnx, inputs):
         assert_same(StepOutput(*(array[i : i + 1] for array in whole)), single)
 
 
+@pytest.mark.slow
+def test_many_rows_at_once_are_nearly_the_reference_s(tiny_world, reference, inputs):
+    """The compiled step in bfloat16: the same shapes, nearly the same numbers, and the same again."""
+    batch = load_runtime(open_world(tiny_world), "batch", "cpu")
+    made, true = batch.step(*inputs), reference.step(*inputs)
+    for name in ("entry", "latents", "reward", "cont", "uncertainty", "left"):
+        x, y = getattr(made, name), getattr(true, name)
+        assert x.shape == y.shape and x.dtype == y.dtype, name
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        assert np.sqrt(np.square(x - y).mean()) < 0.05 * np.sqrt(np.square(y).mean()), name
+    assert np.abs(made.frame.astype(int) - true.frame).mean() < 2
+    assert np.array_equal(made.latents, true.latents) == (NATIVE is torch.float32 and not has_compiler())
+    for one, other in zip(made, batch.step(*inputs), strict=True):
+        np.testing.assert_array_equal(one, other)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 3, *true.frame.shape[1:]), np.uint8)
+    np.testing.assert_allclose(batch.encode(frames), reference.encode(frames), atol=0.2)
+
+
 def test_every_input_of_a_step_matters(onnx, inputs):
     before = onnx.step(*inputs)
     for place, name in enumerate(("cache", "length", "latents", "actions", "noise")):
@@ -117,7 +136,7 @@ def test_what_is_not_there_is_refused(tiny_world):
                 load_runtime(world, kind, "cuda")
     with pytest.raises(WorldsimError, match="'tpu'"):
         load_runtime(world, "onnx", "tpu")  # type: ignore[arg-type]
-    with pytest.raises(WorldsimError, match="onnx and torch"):
+    with pytest.raises(WorldsimError, match="onnx, torch and batch"):
         load_runtime(world, "tensorflow")
 
 

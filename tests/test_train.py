@@ -9,7 +9,6 @@ import torch
 
 from worldsim.app import record_permanence
 from worldsim.app.cli import main
-from worldsim.app.train import ALLOCATOR
 from worldsim.bundle import open_world
 from worldsim.dataset import Windows
 from worldsim.dynamics import Dynamics
@@ -285,14 +284,6 @@ def test_unfitting_recordings_are_refused(recording: Recording, tmp_path: Path) 
         Windows(recording.episodes("train"), 500)
 
 
-@pytest.fixture
-def allocator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The allocator's settings, without which the command starts its process again."""
-    for key, value in ALLOCATOR.items():
-        monkeypatch.setenv(key, value)
-
-
-@pytest.mark.usefixtures("allocator")
 def test_unknown_training_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "nonsense"]) == 2
     error = capsys.readouterr().err
@@ -300,7 +291,6 @@ def test_unknown_training_is_refused_in_one_line(capsys: pytest.CaptureFixture[s
     assert error.count("\n") == 1
 
 
-@pytest.mark.usefixtures("allocator")
 def test_recording_of_another_world_is_refused(
     recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,7 +303,6 @@ def test_recording_of_another_world_is_refused(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.usefixtures("allocator")
 def test_training_goes_on_from_a_generated_world(
     tiny_world: Path, recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,7 +337,6 @@ def test_training_goes_on_from_a_generated_world(
     assert "no world 'nowhere'" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("allocator")
 def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """The whole of a small recipe: recorded play, tokenizer, dynamics, recorded probes, and the same dynamics again."""
     monkeypatch.chdir(tmp_path)

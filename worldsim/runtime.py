@@ -118,7 +118,8 @@ def load_runtime(bundle: Bundle, kind: str = "onnx", device: Device = "auto") ->
 
     Args:
         bundle: the world.
-        kind: "onnx", or "torch" for the reference.
+        kind: "onnx"; "torch" for the reference; or "batch", torch in bfloat16 and compiled, where there are a processor
+            and a compiler for that: for many rows at once, after a minute of preparation for each number of rows.
         device: "auto" takes the GPU where there is one.
 
     Raises:
@@ -126,12 +127,12 @@ def load_runtime(bundle: Bundle, kind: str = "onnx", device: Device = "auto") ->
     """
     if kind == "onnx":
         return OnnxRuntime(bundle, device)
-    if kind != "torch":
-        raise WorldsimError(f"no runtime {kind!r}; there are onnx and torch")
+    if kind not in ("torch", "batch"):
+        raise WorldsimError(f"no runtime {kind!r}; there are onnx, torch and batch")
     require("torch", "train")
     from worldsim.torch_runtime import TorchRuntime
 
-    return TorchRuntime.of_bundle(bundle, device)
+    return TorchRuntime.of_bundle(bundle, device, mixed=kind == "batch")
 
 
 class OnnxRuntime:

@@ -1,8 +1,11 @@
-"""TorchRuntime: the same modules that are exported, run by torch. The reference, and the trainer's way to play."""
+"""TorchRuntime: the same modules that are exported, run by torch. The reference, the trainer's way to play, and the
+fast way to play many rows at once."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import warnings
 
 import numpy as np
 import torch
@@ -12,6 +15,7 @@ from worldsim.bundle import Bundle, Starts
 from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
+from worldsim.precision import has_compiler, mixed_precision
 from worldsim.runtime import Device, StepOutput
 from worldsim.spec import WorldSpec
 from worldsim.step import DRAWS, Decode, Encode, Prefill, Remember, WorldStep
@@ -28,12 +32,16 @@ class TorchRuntime:
         spec: the world.
         digest: names the weights; worked out from them if not given.
         starts: where play can begin.
+        mixed: make products in bfloat16 where the processor has it, and compile the step where there is a compiler, so
+            that the first one takes a minute: for many rows. Frames differ from the reference by a few levels of 255.
 
     Raises:
         WorldsimError: if the networks are not of the world's frame size or number of actions.
     """
 
-    def __init__(self, step: WorldStep, spec: WorldSpec, digest: str = "", starts: Starts | None = None):
+    def __init__(
+        self, step: WorldStep, spec: WorldSpec, digest: str = "", starts: Starts | None = None, mixed: bool = False
+    ):
         config = step.dynamics.config
         if step.tokenizer.config.latent_shape(spec.height, spec.width) != config.latent_shape:
             raise WorldsimError(f"these networks do not make frames of {spec.width}x{spec.height}")
@@ -48,10 +56,12 @@ class TorchRuntime:
         self._remember = Remember(step.dynamics)
         self._encode, self._decode = Encode(step.tokenizer), Decode(step.tokenizer)
         self._device = step.dynamics.registers.device
+        self._precision = mixed_precision if mixed else contextlib.nullcontext
+        self._made = torch.compile(self._step) if mixed and has_compiler() else self._step
 
     @classmethod
-    def of_bundle(cls, bundle: Bundle, device: Device = "auto") -> TorchRuntime:
-        """The networks of a bundle, in float32.
+    def of_bundle(cls, bundle: Bundle, device: Device = "auto", mixed: bool = False) -> TorchRuntime:
+        """The networks of a bundle, in float32, or with `mixed` as that says.
 
         Raises:
             WorldsimError: if `device` is "cuda" and there is none.
@@ -59,13 +69,14 @@ class TorchRuntime:
         if device == "cuda" and not torch.cuda.is_available():
             raise WorldsimError("torch sees no CUDA GPU. Give --device cpu, or auto.")
         step = world_step(bundle).to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        return cls(step, bundle.spec, bundle.digest, bundle.starts)
+        return cls(step, bundle.spec, bundle.digest, bundle.starts, mixed)
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Frames -> latents, see `Runtime`."""
-        flat = self._encode(self._tensor(frames).flatten(0, 1))
-        return flat.unflatten(0, frames.shape[:2]).cpu().numpy()
+        with self._precision():
+            flat = self._encode(self._tensor(frames).flatten(0, 1))
+        return flat.unflatten(0, frames.shape[:2]).float().cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, latents: np.ndarray) -> np.ndarray:
@@ -94,8 +105,9 @@ class TorchRuntime:
         *memory: np.ndarray,
     ) -> StepOutput:
         """The next frame, see `Runtime`."""
-        inputs = (self._tensor(array) for array in (cache, length, latents, actions, noise, *memory))
-        return StepOutput(*(output.cpu().numpy() for output in self._step(*inputs)))
+        inputs = [self._tensor(array) for array in (cache, length, latents, actions, noise, *memory)]
+        with self._precision(), warnings.catch_warnings(action="ignore"):  # the compiler's, of what it mixes
+            return StepOutput(*(output.cpu().numpy() for output in self._made(*inputs)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.tensor(array, device=self._device)  # a copy: the caller's arrays are read-only

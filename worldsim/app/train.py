@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +14,6 @@ from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
     from worldsim.dynamics import Dynamics
-
-# glibc maps and unmaps large tensors at every step, which costs most of the time of a training on a CPU.
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +55,13 @@ def train(config: TrainConfig) -> None:
     """
     for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
-    _own_allocator()
+    from worldsim.precision import keep_memory
     from worldsim.train.checkpoint import load_tokenizer
     from worldsim.train.dynamics import train_dynamics
     from worldsim.train.recipes import RECIPES, learn, practise
     from worldsim.train.tokenizer import train_tokenizer
 
+    keep_memory()
     whole = config.what in RECIPES
     if not whole and config.what not in ("tokenizer", "dynamics"):
         raise WorldsimError(
@@ -155,19 +151,9 @@ def check_same_world(world: WorldSpec, recording: Recording) -> None:
         )
 
 
-def _own_allocator() -> None:
-    """Start again with the allocator's settings, which count only from a process's start."""
-    if sys.platform == "linux" and any(os.environ.get(key) != value for key, value in ALLOCATOR.items()):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})
-
-
 def _has_compiler() -> bool:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
+    from worldsim.precision import has_compiler
 
-    try:
-        get_cpp_compiler()
-    except (InvalidCxxCompiler, RuntimeError):
+    if not has_compiler():
         print("No C++ compiler was found: training without torch.compile, more slowly.")
-        return False
-    return True
+    return has_compiler()

@@ -6,13 +6,13 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from worldsim.app.record import parse_size
 from worldsim.errors import WorldsimError, require
 from worldsim.progress import ProgressBar
 from worldsim_envs.real import rules_of
-from worldsim_envs.rows import find_place
+from worldsim_envs.rows import find_place, world_of
 from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.ppo import PPOTraining, learn
 
@@ -34,8 +34,10 @@ class TrainAgentConfig(PPOTraining):
         temperature: of a generated world: above 1, chance is wilder than it was recorded.
         most_ood: of a generated world: an episode is lost where a picture is less like what the world learned from, so
             that nobody learns to live there; 0 for never.
-        recording: of a generated world: episodes begin anywhere in this recording's training split, and not only at the
-            world's own starts.
+        recording: play that worlds learn from: episodes of a generated world begin anywhere in its training split, and
+            not only at the world's own starts.
+        sight: gradient steps in which the agent's eye first learns to name the exact state off the recording's frames.
+        runtime: of a generated world: onnx, torch, or batch, which makes many rows the fastest.
         episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
         keep: keep so many policies of the way there too, as OUT-STEPS.
     """
@@ -47,6 +49,8 @@ class TrainAgentConfig(PPOTraining):
     temperature: float = 1.0
     most_ood: float = 0.0
     recording: Path | None = None
+    sight: int = 0
+    runtime: Literal["onnx", "torch", "batch"] = "batch"
     episode_steps: int = 0
     keep: int = 0
 
@@ -59,11 +63,15 @@ def train_agent(config: TrainAgentConfig) -> None:
             an `out` that holds something else.
     """
     require("torch", "rl")
-    from worldsim_policies.learned import POLICY
+    from worldsim.recording import Recording
+    from worldsim_policies.learned import POLICY, PolicyConfig
+    from worldsim_policies.sight import learn_to_see
     from worldsim_policies.unfinished import frames_played
 
-    if min(config.num_envs - 1, config.episode_steps, config.keep, config.most_ood) < 0:
-        raise WorldsimError("num-envs is 1 or more, episode-steps, keep and most-ood are 0 or more")
+    if min(config.num_envs - 1, config.episode_steps, config.keep, config.most_ood, config.sight) < 0:
+        raise WorldsimError("num-envs is 1 or more, episode-steps, keep, most-ood and sight are 0 or more")
+    if config.sight and config.recording is None:
+        raise WorldsimError("an eye learns to see from recorded play: give --recording, or leave --sight out")
     POLICY.check_free(config.out)
     place = find_place(config.env)
     steps = config.episode_steps or rules_of(place.world).agent_steps
@@ -75,7 +83,12 @@ def train_agent(config: TrainAgentConfig) -> None:
     training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
     training.check()
     most_ood = config.most_ood or None
-    envs = place.make(config.num_envs, "SameStep", steps, config.temperature, shape, most_ood, config.recording)
+    options: dict[str, Any] = {"temperature": config.temperature, "most_ood": most_ood}
+    if place.generated:
+        options["runtime"] = config.runtime
+    if place.generated or not config.sight:  # a game takes it for its eye alone
+        options["recording"] = config.recording
+    envs = place.make(config.num_envs, "SameStep", steps, size=shape, **options)
     if most_ood:
         envs = Pessimistic(envs, most_ood)
     print(f"Curves: tensorboard --logdir {curves}")
@@ -85,12 +98,19 @@ def train_agent(config: TrainAgentConfig) -> None:
         "temperature": config.temperature,
         "most_ood": config.most_ood,
         "recording": config.recording and config.recording.name,
+        "sight": config.sight,
         "episode_steps": steps,
     }
     every = math.ceil(config.steps / (config.keep + 1))
     before = frames_played(checkpoint)
     kept = before // every
+    eye = None
     try:
+        if config.sight and config.recording and not before:
+            with ProgressBar(f"{place.name}: the eye learns to see", config.sight) as bar:
+                seen = PolicyConfig.of(world_of(envs), training.stack)
+                eye, share = learn_to_see(seen, Recording(config.recording), config.sight, config.seed, bar.update)
+            print(f"The eye names {share:.0%} of the state's variance in held-out play.")
         with ProgressBar(f"{place.name}: frames", config.steps, before) as bar:
 
             def watch(done: int, length: float, policy: Callable[[], Policy]) -> None:
@@ -100,7 +120,7 @@ def train_agent(config: TrainAgentConfig) -> None:
                     kept += 1
                     policy().save(config.out.with_name(f"{config.out.name}-{done}"))
 
-            policy = learn(envs, training, facts, curves, watch, checkpoint)
+            policy = learn(envs, training, facts, curves, watch, checkpoint, eye)
     finally:
         envs.close()
     policy.save(config.out)

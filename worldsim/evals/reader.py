@@ -8,15 +8,12 @@ B rows, K frames stacked, S components of state, A actions, H x W pixels.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +25,7 @@ from torch import Tensor, nn
 
 from worldsim.evals.scenes import Footage
 from worldsim.evals.simulator import Tick, silent
-from worldsim.precision import NATIVE, mixed_precision
+from worldsim.precision import NATIVE, keep_memory, mixed_precision
 from worldsim.recording import Recording
 
 CLIP = 16  # frames in a row read from the recording at a time
@@ -194,7 +191,7 @@ def _trained(
         net.load_state_dict(load_file(path))
         tick(config.steps)
         return net.eval()
-    _keep_memory()
+    keep_memory()
     draw, rng = batches(), np.random.default_rng(0)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=config.steps)
@@ -243,12 +240,3 @@ def _run(net: ReaderNet, frames: np.ndarray, batch: int = 256) -> Tensor:
         with mixed_precision():
             parts.append(net(_pixels(frames[i : i + batch])).float())
     return torch.cat(parts)
-
-
-def _keep_memory() -> None:
-    """Tell glibc not to hand large blocks back after every step, which would cost more than the arithmetic."""
-    if sys.platform == "linux":
-        libc: Any = ctypes.CDLL(None)
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1)):  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-            if hasattr(libc, "mallopt"):
-                libc.mallopt(parameter, value)
