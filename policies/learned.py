@@ -51,7 +51,8 @@ class PolicyConfig:
         world: its name.
         height, width: of the frames in pixels.
         actions: their names, in the order of the action indices.
-        stack: how many of the newest frames it sees.
+        repeat: for how many frames it holds what it chose.
+        stack: how many frames it sees: the newest of those on which it chose.
         channels: of the three convolutions.
         hidden: features that the eye makes of them.
         choosing: width of the layer between those and the choice; 0 for none.
@@ -65,6 +66,7 @@ class PolicyConfig:
     width: int
     actions: tuple[str, ...]
     stack: int = 4
+    repeat: int = 1
     channels: tuple[int, int, int] = (16, 32, 32)
     hidden: int = 256
     choosing: int = 128
@@ -73,11 +75,13 @@ class PolicyConfig:
         most = (min(self.height, self.width) - 1) // 3  # Stable-Baselines3 takes the shortest side for the channels
         if not 1 <= self.stack <= most:
             raise WorldsimError(f"a stack of {self.stack} frames of {self.width}x{self.height}: give 1 to {most}")
+        if self.repeat < 1:
+            raise WorldsimError(f"repeat {self.repeat}: give 1 or more frames")
 
     @classmethod
-    def of(cls, world: WorldSpec, stack: int) -> PolicyConfig:
+    def of(cls, world: WorldSpec, stack: int, repeat: int = 1) -> PolicyConfig:
         """For a world."""
-        return cls(world.name, world.height, world.width, tuple(action.name for action in world.actions), stack)
+        return cls(world.name, world.height, world.width, tuple(action.name for action in world.actions), stack, repeat)
 
 
 class Eye(nn.Module):
@@ -202,23 +206,27 @@ class LearnedPlayer:
         config = policy.config
         self._policy, self._sample = policy, sample
         self._stacks = np.zeros((rows, config.height, config.width, 3 * config.stack), np.uint8)
+        self._actions, self._hold = np.zeros((2, rows), np.int64)
         self._chance = [np.random.default_rng(row) for row in range(rows)]
 
     def begin(self, rows: np.ndarray, seeds: Sequence[int]) -> None:
         """Forget what was seen in these rows."""
-        self._stacks[rows] = 0
+        self._stacks[rows], self._hold[rows] = 0, 0
         for row, seed in zip(rows, seeds, strict=True):
             self._chance[row] = np.random.default_rng(seed)
 
     def __call__(self, observations: np.ndarray, infos: dict[str, Any]) -> np.ndarray:
-        """Look, and choose."""
-        self._stacks = np.concatenate([self._stacks[..., 3:], observations], axis=-1)
-        with torch.inference_mode():
-            logits = self._policy.network(torch.from_numpy(self._stacks))[0].numpy()
-        if self._sample:  # the largest of logits and Gumbel noise is a draw from their softmax
-            logits = logits + np.stack([rng.gumbel(size=logits.shape[1]) for rng in self._chance])
-        actions: np.ndarray = logits.argmax(1)
-        return actions
+        """Look, and choose; or hold what was chosen."""
+        rows = np.flatnonzero(self._hold == 0)
+        self._hold = (self._hold - 1) % self._policy.config.repeat
+        if len(rows):
+            stacks = np.concatenate([self._stacks[rows][..., 3:], observations[rows]], axis=-1)
+            with torch.inference_mode():
+                logits = self._policy.network(torch.from_numpy(stacks))[0].numpy()
+            if self._sample:  # the largest of logits and Gumbel noise is a draw from their softmax
+                logits = logits + np.stack([self._chance[row].gumbel(size=logits.shape[1]) for row in rows])
+            self._stacks[rows], self._actions[rows] = stacks, logits.argmax(1)
+        return self._actions.copy()
 
 
 def _chooser(config: PolicyConfig, outputs: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ Knows no command line and no file but the curves.
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -31,12 +32,13 @@ class PPOTraining:
     Attributes:
         steps: frames played, of all rows together; rounded up to whole updates.
         seed: of the weights, the worlds and the draws.
-        stack: how many of the newest frames it sees.
-        rollout: steps of each row between two updates.
-        batch: frames of a gradient step.
+        repeat: for how many frames it holds what it chose.
+        stack: how many frames it sees: the newest of those on which it chose.
+        rollout: choices of each row between two updates.
+        batch: choices of a gradient step.
         epochs: times that an update goes through what was played.
         rate: learning rate at first; it falls to 0.
-        discount: what a reward of the next frame is worth now.
+        discount: what a reward of the next choice is worth now.
         trace: of how long an action is judged by what really came, and not by what was expected then (lambda of
             generalised advantage estimation, Schulman et al. 2016): 1 for ever, 0 for one frame.
         entropy: what it is worth to stay undecided.
@@ -44,6 +46,7 @@ class PPOTraining:
 
     steps: int = 1_000_000
     seed: int = 0
+    repeat: int = 1
     stack: int = 4
     rollout: int = 128
     batch: int = 256
@@ -59,7 +62,7 @@ class PPOTraining:
         Raises:
             WorldsimError: for a number that is none of these.
         """
-        for name in ("steps", "stack", "rollout", "batch", "epochs"):
+        for name in ("steps", "repeat", "stack", "rollout", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise WorldsimError(f"{name} {getattr(self, name)}: give 1 or more")
         shares = self.discount, self.trace
@@ -100,14 +103,15 @@ def learn(
 
     from worldsim.precision import keep_memory
     from worldsim_envs.sb3 import SB3VecEnv
+    from worldsim_policies.held import Held
     from worldsim_policies.learned import Eye, Network, Policy, PolicyConfig
     from worldsim_policies.unfinished import Unfinished
 
     training.check()
-    config = PolicyConfig.of(world_of(envs), training.stack)
+    config = PolicyConfig.of(world_of(envs), training.stack, training.repeat)
     if training.rollout * envs.num_envs < 2:
         raise WorldsimError("an update needs more than one frame: give more rows or a longer rollout")
-    rows = VecFrameStack(VecMonitor(SB3VecEnv(envs)), training.stack)
+    rows = VecFrameStack(VecMonitor(SB3VecEnv(Held(envs, training.repeat))), training.stack)
     choosing = [config.choosing] if config.choosing else []
     model: Any = sb3.PPO(
         "CnnPolicy",
@@ -154,7 +158,7 @@ def learn(
             **facts,
             **dataclasses.asdict(training),
             "rows": envs.num_envs,
-            "steps": model.num_timesteps,
+            "steps": model.num_timesteps * training.repeat,
             "seconds": round(time.monotonic() - began, 1),
             "versions": versions(),
         }
@@ -163,14 +167,15 @@ def learn(
     class Callback(BaseCallback):
         def _on_step(self) -> bool:
             if watch is not None:
-                lengths = [episode["l"] for episode in model.ep_info_buffer]
-                watch(model.num_timesteps, float(np.mean(lengths)) if lengths else float("nan"), policy)
+                lengths = [episode["l"] * training.repeat for episode in model.ep_info_buffer]
+                played = model.num_timesteps * training.repeat
+                watch(played, float(np.mean(lengths)) if lengths else float("nan"), policy)
             return True
 
         def _on_rollout_start(self) -> None:
             unfinished.save(time.monotonic() - began)
 
-    left = training.steps - model.num_timesteps
+    left = math.ceil(training.steps / training.repeat) - model.num_timesteps
     if left > 0:
         model.learn(left, callback=Callback(), reset_num_timesteps=False)
     return policy()

@@ -40,11 +40,12 @@ class _Stacks:
         self.state = np.concatenate([np.asarray(recording.state[a:b]) for a, b in parts])
         self._place = np.concatenate([np.arange(b - a) for a, b in parts])  # of each frame in its slab
 
-    def draw(self, count: int, stack: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-        """Random stacks, `NATIVE` `[count, 3 S, H, W]` in [0, 1], and which frames are their last, int64 `[count]`."""
+    def draw(self, count: int, config: PolicyConfig, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        """Random stacks as the policy sees them, `NATIVE` `[count, 3 S, H, W]` in [0, 1], and which frames are their
+        last, int64 `[count]`."""
         last = rng.integers(len(self._frames), size=count)
         seen = []
-        for ago in range(stack - 1, -1, -1):
+        for ago in range((config.stack - 1) * config.repeat, -1, -config.repeat):
             frames = self._frames[np.maximum(last - ago, 0)]
             frames[self._place[last] < ago] = 0
             seen.append(frames)
@@ -88,7 +89,7 @@ def learn_to_see(
     optimizer = torch.optim.AdamW([*eye.parameters(), *name.parameters()], lr=1e-3)
 
     def error(stacks: _Stacks, count: int, rng: np.random.Generator) -> Tensor:
-        seen, last = stacks.draw(count, config.stack, rng)
+        seen, last = stacks.draw(count, config, rng)
         true = torch.from_numpy((stacks.state[last] - mean) / spread)
         return (name(eye(seen)) - true)[:, told].square().mean()
 

@@ -55,12 +55,14 @@ def test_world_that_does_not_start_is_one_error(bundle: Bundle, tmp_path: Path):
 
 def test_section_holds_the_targets(bundle: Bundle):
     step = {b: {"onnx": speed.Times(b, [0.02, 0.03]), "torch eager": speed.Times(b, [0.05, 0.05])} for b in (1, 4)}
+    step[4]["batch"] = speed.Times(4, [0.01, 0.01])
     decoder = {1: speed.Times(1, [0.01, 0.01])}
     section = speed.speed(bundle, step, decoder, [2.0, 3.0, 4.0], 1e11, None)
     figures = {figure.key: figure.value for figure in section.figures}
     assert figures["bench.fps_batch_1"] == pytest.approx(40) and figures["bench.fps_batch_4"] == pytest.approx(160)
     assert figures["bench.p95_ms_batch_1"] == pytest.approx(29.5)
     assert figures["bench.over_torch_batch_1"] == pytest.approx(2)
+    assert figures["bench.rows"] == pytest.approx(10) and "bench.over_batch_batch_4" not in figures
     assert figures["bench.start_up_s"] == 3.0
     assert figures["bench.of_peak"] == pytest.approx(40 * speed.operations(bundle) / 1e11)
     assert 0 < figures["bench.size_mb"] < 25

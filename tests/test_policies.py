@@ -25,6 +25,7 @@ from worldsim_envs.rows import Place, find_place, world_of
 from worldsim_envs.world_env import WorldEnv
 from worldsim_policies import unfinished
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
+from worldsim_policies.held import Held
 from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
 from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.players import RandomPlayer, make_player
@@ -137,6 +138,49 @@ def test_who_leaves_what_the_world_knows_has_lost():
         np.testing.assert_array_equal(own[2:4], others[2:4])
 
 
+def test_held_actions_are_the_same_action_again():
+    """And what ends while one is held is told as it ended; what comes after it is not paid."""
+    plain, held = (Place("tiny", "tiny").make(3, "SameStep", STEPS) for _ in range(2))
+    held = Held(held, 3)
+    assert world_of(held) == world_of(plain)
+    plain.reset(seed=5), held.reset(seed=5)
+    for chosen in ([0, 1, 2], [2, 0, 0], [1, 1, 0]):
+        paid, over, last = np.zeros(3), np.zeros(3, bool), {}
+        for _ in range(3):
+            seen, rewards, _, cut, infos = plain.step(np.array(chosen))
+            paid += np.where(over, 0, rewards)
+            last |= {row: infos["final_obs"][row] for row in np.flatnonzero(cut & ~over)}
+            over |= cut
+        own = held.step(np.array(chosen))
+        np.testing.assert_array_equal(own[0], seen)
+        np.testing.assert_array_equal(own[1], paid)
+        np.testing.assert_array_equal(own[3], over)
+        assert not own[2].any() and ("final_obs" in own[4]) == over.any()
+        for row, frame in last.items():
+            np.testing.assert_array_equal(own[4]["final_obs"][row], frame)
+    assert over.all() and own[4]["_final_obs"].all() and own[4]["_final_info"].all()
+
+
+def test_a_player_holds_what_it_chose_for_as_long_as_it_learned_to():
+    frames = np.random.default_rng(0).integers(0, 256, (9, 2, HEIGHT, WIDTH, 3), np.uint8)
+    slow = LearnedPlayer(a_policy(repeat=3), 2, sample=True)
+    quick = [LearnedPlayer(a_policy(), 2, sample=True) for _ in range(2)]
+    for player in (slow, *quick):
+        player.begin(np.arange(2), [7, 8])
+    actions = []
+    for t, seen in enumerate(frames):
+        if t == 4:  # a new episode in row 1, which chooses at once
+            slow.begin(np.array([1]), [9]), quick[1].begin(np.array([1]), [9])
+        actions.append(slow(seen, {}))
+    zero = [quick[0](frames[t], {})[0] for t in (0, 3, 6)]
+    other = LearnedPlayer(a_policy(), 2, sample=True)
+    other.begin(np.arange(2), [7, 8])
+    one = [other(frames[t], {})[1] for t in (0, 3)] + [quick[1](frames[t], {})[1] for t in (4, 7)]
+    assert [int(a[0]) for a in actions] == np.repeat(zero, 3).tolist()
+    assert [int(a[1]) for a in actions] == [*[one[0]] * 3, one[1], *[one[2]] * 3, *[one[3]] * 2]
+    assert len({int(a) for row in actions for a in row}) > 1
+
+
 def test_an_agent_learns_from_recorded_play_on(tmp_path, tiny_recording):
     """Every episode begins in play that worlds learn from, and what is judged begins elsewhere."""
     place, recording = find_place(DREAM), Recording(tiny_recording)
@@ -189,8 +233,9 @@ def test_an_eye_learns_to_see_before_the_agent_acts(tmp_path, capsys):
     assert not torch.allclose(agent(), eye.state_dict()["layers.0.weight"], atol=1e-2)
     words = ("train", "agent", "--env", DREAM, "--out", tmp_path / "p", "--num-envs", 2, "--rollout", 8, "--stack", 1)
     short = (*words, "--steps", 16, "--batch", 8, "--recording", recording.path)
-    assert command(*short, "--sight", 100) == 0
-    assert load_policy(tmp_path / "p").training["sight"] == 100
+    assert command(*short, "--sight", 100, "--repeat", 2) == 0
+    told = load_policy(tmp_path / "p")
+    assert told.training["sight"] == 100 and told.training["steps"] == 32 and told.config.repeat == 2
     assert "% of the state's variance in held-out play" in capsys.readouterr().out
 
 
@@ -381,6 +426,7 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world, tiny_recording)
         assert "0 or more" in refused(capsys, *words, DREAM, "--episode-steps", -1)
     assert "no picture of it is wrong" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--most-ood", 0.5)
     assert "begins where it begins" in refused(capsys, *train, "worldsim/ToyboxReal-v0", "--recording", tmp_path)
+    assert "repeat 0: give 1 or more" in refused(capsys, *train, DREAM, "--repeat", 0)
     told, seeing = a_recording_that_tells(tmp_path / "told"), ("--sight", 5)
     assert "give --recording" in refused(capsys, *train, DREAM, *seeing)
     assert "knows no exact state" in refused(capsys, *train, DREAM, *seeing, "--recording", tiny_recording)

@@ -87,7 +87,8 @@ class TorchRuntime:
     @torch.inference_mode()
     def prefill(self, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Known frames -> cache entries, see `Runtime`."""
-        return self._prefill(self._tensor(latents), self._tensor(actions)).cpu().numpy()
+        with self._precision():
+            return self._prefill(self._tensor(latents), self._tensor(actions)).cpu().numpy()
 
     @torch.inference_mode()
     def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:

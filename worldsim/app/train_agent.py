@@ -102,13 +102,13 @@ def train_agent(config: TrainAgentConfig) -> None:
         "episode_steps": steps,
     }
     every = math.ceil(config.steps / (config.keep + 1))
-    before = frames_played(checkpoint)
+    before = frames_played(checkpoint) * training.repeat
     kept = before // every
     eye = None
     try:
         if config.sight and config.recording and not before:
             with ProgressBar(f"{place.name}: the eye learns to see", config.sight) as bar:
-                seen = PolicyConfig.of(world_of(envs), training.stack)
+                seen = PolicyConfig.of(world_of(envs), training.stack, training.repeat)
                 eye, share = learn_to_see(seen, Recording(config.recording), config.sight, config.seed, bar.update)
             print(f"The eye names {share:.0%} of the state's variance in held-out play.")
         with ProgressBar(f"{place.name}: frames", config.steps, before) as bar:

@@ -131,7 +131,7 @@ def speed(
     """The section of what was timed.
 
     Args:
-        steps: batch -> runtime name -> times; one of the runtimes is "onnx".
+        steps: batch -> runtime name -> times; one of the runtimes is "onnx", and at most at one batch one is "batch".
         decoder: batch -> times of the decoder alone.
         starts: seconds to the first frame. peak: operations a second.
         real_fps: frames a second of the real world, headless, on one core; None if it is not installed.
@@ -166,7 +166,13 @@ def speed(
             ]
         )
         for name, times in by_runtime.items():
-            if name != "onnx":
+            if name == "batch":
+                alone = steps[min(steps)]["onnx"]
+                label = f"{batch} rows in one step of the batch runtime, over as many worlds in turn"
+                reference = f"{times.fps:.0f} frames a second beside {alone.fps:.0f}"
+                figure = Figure("bench.rows", label, times.fps / alone.fps, "times", None, reference)
+                section.figures.append(figure)
+            elif name != "onnx":
                 ratio = statistics.median(times.seconds) / statistics.median(onnx.seconds)
                 label = f"onnx is faster than {name} at batch {batch} by"
                 section.figures.append(Figure(f"bench.over_{name.split()[0]}_batch_{batch}", label, ratio, "times"))
