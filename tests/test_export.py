@@ -22,11 +22,12 @@ from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
 from worldsim.export import export_bundle, measure_parity, stored_weights
+from worldsim.flow import REWARD_BINS
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.runtime import OnnxRuntime
 from worldsim.step import WorldStep, example_inputs
 from worldsim.torch_runtime import TorchRuntime, world_step
-from worldsim.train.checkpoint import save_model
+from worldsim.train.checkpoint import load_dynamics, save_model
 
 
 def test_weights_are_stored_once_in_half_precision(tiny_world):
@@ -119,12 +120,16 @@ def run(tmp_path: Path) -> Path:
 def test_export_from_the_command_line(run, capsys, monkeypatch):
     out, recording = run.parent / "world", run.parent / "recording"
     arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
-    arguments += ["--schedule", "0", "--spread", "1.25", "--shown", "6"]
+    arguments += ["--schedule", "0", "--spread", "1.25", "--shown", "6", "--ends", "0.75", "--still", "0.01"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
     world = Bundle(out)
-    assert world_step(world).spread == 1.25
+    step, before = world_step(world), load_dynamics(run / "dynamics.safetensors")[0]
+    assert step.spread == 1.25 and step.dynamics.config.still == 0.01 and before.config.still == 0
+    moved = before.outcome_out.bias - step.dynamics.outcome_out.bias
+    assert torch.allclose(moved[len(REWARD_BINS)], torch.tensor(0.75), atol=1e-3)  # of the logit that play goes on
+    assert moved.abs().sum() - moved[len(REWARD_BINS)] < 0.01
     assert world.configs["schedule"] == [0.0] and world.origin == {**ORIGIN, "frames": 90}
     ((start, end),) = Recording(recording).episodes("held-out")
     held_out = Recording(recording).frames[start:end]
@@ -157,6 +162,8 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "--shown must be from 0 to 1000" in error(recording, "--shown", "1001")
     assert "rise from 0" in error(recording, "--schedule", "0.5")
     assert "spread -1 of what may come" in error(recording, "--spread", "-1")
+    assert "--ends nan" in error(recording, "--ends", "nan")
+    assert "--still -1" in error(recording, "--still", "-1")
     assert "no recording at" in error(run.parent / "nowhere")
     (run / "dynamics.safetensors").write_bytes((run / "dynamics.safetensors").read_bytes()[:1000])
     assert "dynamics.safetensors is cut" in error(recording)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from worldsim.recording import Recording
 
 if TYPE_CHECKING:
     from worldsim.dataset import Windows
+    from worldsim.dynamics import Dynamics
 
 CANDIDATES = 8  # windows looked at for each start
 MOST_SHOWN = 1000  # frames of a start
@@ -33,6 +35,9 @@ class ExportConfig:
         schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
         spread: above 1, what seldom happens comes more often; the recipe's if not given. `worldsim eval` says whether
             things happen as often as they should.
+        ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
+            King and Zeng 2001); the recipe's if not given.
+        still: see `DynamicsConfig`; the run's own if not given.
         shown: frames of each start; the recipe's, or what the world needs, if 0. More are a past for it to remember.
     """
 
@@ -43,6 +48,8 @@ class ExportConfig:
     seed: int = 0
     schedule: tuple[float, ...] = ()
     spread: float | None = None
+    ends: float | None = None
+    still: float | None = None
     shown: int = 0
 
 
@@ -75,6 +82,11 @@ def export(config: ExportConfig) -> None:
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
     recipe = RECIPES.get(spec.name)
+    if config.still is not None:
+        if not config.still >= 0:
+            raise WorldsimError(f"--still {config.still}: give 0 or more")
+        dynamics.config = dataclasses.replace(dynamics.config, still=config.still)
+    more_ends(dynamics, config.ends if config.ends is not None else 0.0 if recipe is None else recipe.ends)
     shown = config.shown or (recipe.shown if recipe is not None else 0)
     spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
     windows = Windows(spans, max(shown, context(dynamics.config.window, dynamics.config.memory)))
@@ -86,6 +98,19 @@ def export(config: ExportConfig) -> None:
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
     print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule, spread))
     print(f"Play it: python play.py --world {config.out}")
+
+
+def more_ends(dynamics: Dynamics, logit: float) -> None:
+    """Let the dynamics say that play is over with so much more of a logit.
+
+    Raises:
+        WorldsimError: if it is not a number.
+    """
+    from worldsim.flow import REWARD_BINS
+
+    if not math.isfinite(logit):
+        raise WorldsimError(f"--ends {logit}: give a number; 0 is what the network says")
+    dynamics.outcome_out.bias.data[len(REWARD_BINS)] -= logit  # the logit that play goes on
 
 
 def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -67,6 +67,7 @@ class Recipe:
         frames: frames to record at least.
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
         spread: of what may come, in play, see `worldsim.sampler.euler`.
+        ends: added to the logit that play is over, in play, where fewer ends are foretold than come.
         beginnings: whether play starts where games begin, and not anywhere in them.
         shown: frames that a start shows, a past to remember; 0 for what the world needs.
         practice: what comes after the first training, where the world is one that the suite can stage.
@@ -78,6 +79,7 @@ class Recipe:
     dynamics: DynamicsSize
     dynamics_training: DynamicsTraining
     spread: float = 1.0
+    ends: float = 0.0
     beginnings: bool = False
     shown: int = 0
     practice: Practice | None = None
@@ -131,7 +133,7 @@ RECIPES = {
         frames=250_000,
         tokenizer=TokenizerConfig(channels=8, widths=(64, 128), blocks=1),
         tokenizer_training=TokenizerTraining(steps=2400, batch=32),
-        dynamics=DynamicsSize(pack=(3, 2)),
+        dynamics=DynamicsSize(pack=(3, 2), still=0.1),
         dynamics_training=DynamicsTraining(
             steps=5800,
             batch=8,
@@ -143,7 +145,8 @@ RECIPES = {
             schedule=(0.0, 0.2, 0.4, 0.6, 0.8),
             state=0.3,
         ),
-        spread=1.5,
+        spread=1.56,
+        ends=0.45,
         beginnings=True,
     ),
     "toybox": Recipe(
