@@ -97,7 +97,7 @@ class Dream:
 
     Args:
         world: a shipped world's name, or the folder of a bundle.
-        runtime: "onnx", or "torch" for the reference.
+        runtime: "onnx", "torch" or "batch", see `worldsim.runtime.load_runtime`.
         device: "auto", "cpu" or "cuda".
         recording: begin anywhere in these episodes, instead of at the world's own starts.
         split: of the recording: "held-out", "train" or "all".

@@ -41,6 +41,7 @@ POLICY = FolderKind(
     way_out="Train the agent again, or fetch it again if it came from somewhere.",
 )
 WEIGHTS = "policy.safetensors"
+SHIPPED = Path(__file__).parent / "agents"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,14 +168,17 @@ class Policy:
 
 
 def load_policy(name: str | Path) -> Policy:
-    """Read what `Policy.save` wrote.
+    """Read what `Policy.save` wrote, or one that ships, by its name.
 
     Raises:
         WorldsimError: if it is not there, cut, changed, or its weights don't fit its network.
     """
     folder = Path(name)
+    if not folder.exists() and str(name) in shipped_policies():
+        folder = SHIPPED / name
     if not folder.exists():
-        raise WorldsimError(f"no policy {str(name)!r}: give random, scripted, or a folder of {POLICY.written_by}")
+        known = ", ".join(["random", "scripted", *shipped_policies()])
+        raise WorldsimError(f"no policy {str(name)!r}: give {known}, or a folder of {POLICY.written_by}")
     manifest = POLICY.read_manifest(folder)
     try:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["config"].items()}
@@ -191,6 +195,11 @@ def load_policy(name: str | Path) -> Policy:
         reason = " ".join(str(error).split())
         raise WorldsimError(f"{folder / WEIGHTS} does not fit its network ({reason}). {POLICY.way_out}") from error
     return Policy(config, network.eval().requires_grad_(False), training, str(name))
+
+
+def shipped_policies() -> list[str]:
+    """Names of the policies that come with worldsim."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{POLICY.manifest}"))
 
 
 class LearnedPlayer:
