@@ -42,11 +42,12 @@ class Held(VectorWrapper):
 
 
 def _kept(before: dict[str, Any], new: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """What was said of ends, and of these rows what is said now; masks and values `[N]`."""
+    """What was said of ends, and of these rows what is said now; masks `[N]`, values `[N, ...]`."""
     kept = dict(before)
     for name, values in new.items():
         if isinstance(values, dict):
             kept[name] = _kept(before.get(name, {}), values, rows)
         else:
-            kept[name] = np.where(rows, values, before.get(name, np.zeros_like(values)))
+            of_rows = rows.reshape(-1, *[1] * (values.ndim - 1))
+            kept[name] = np.where(of_rows, values, before.get(name, np.zeros_like(values)))
     return kept

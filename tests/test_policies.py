@@ -46,11 +46,14 @@ class TinyGame(WorldEnv):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
         self._before = -1
-        return self._next(), {}
+        return self._next(), self._told()
 
     def step(self, action: np.int64):
         paid = float(self._known(action) == self._before)
-        return self._next(), paid, False, False, {}
+        return self._next(), paid, False, False, self._told()
+
+    def _told(self) -> dict[str, Any]:
+        return {"bars": np.array([self._bright, self._before], np.float32)}
 
     def _next(self) -> np.ndarray:
         self._before, self._bright = getattr(self, "_bright", -1), int(self.np_random.integers(3))
@@ -149,15 +152,17 @@ def test_held_actions_are_the_same_action_again():
         for _ in range(3):
             seen, rewards, _, cut, infos = plain.step(np.array(chosen))
             paid += np.where(over, 0, rewards)
-            last |= {row: infos["final_obs"][row] for row in np.flatnonzero(cut & ~over)}
+            ends = np.flatnonzero(cut & ~over)
+            last |= {row: (infos["final_obs"][row], infos["final_info"]["bars"][row]) for row in ends}
             over |= cut
         own = held.step(np.array(chosen))
         np.testing.assert_array_equal(own[0], seen)
         np.testing.assert_array_equal(own[1], paid)
         np.testing.assert_array_equal(own[3], over)
         assert not own[2].any() and ("final_obs" in own[4]) == over.any()
-        for row, frame in last.items():
+        for row, (frame, bars) in last.items():
             np.testing.assert_array_equal(own[4]["final_obs"][row], frame)
+            np.testing.assert_array_equal(own[4]["final_info"]["bars"][row], bars)
     assert over.all() and own[4]["_final_obs"].all() and own[4]["_final_info"].all()
 
 

@@ -11,7 +11,10 @@ from contract import CloneContract, WorldContract
 from worldsim.errors import WorldsimError
 from worldsim_envs.doom_take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
 from worldsim_envs.real import make_real
+from worldsim_envs.rows import find_place
 from worldsim_policies.doom_take_cover import TakeCoverExplorer, dodge
+from worldsim_policies.evaluation import play_episodes
+from worldsim_policies.learned import LearnedPlayer, load_policy
 
 
 class TestDoomTakeCover(WorldContract):
@@ -170,3 +173,14 @@ def test_what_cannot_be_says_why(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "vizdoom", None)
     with pytest.raises(WorldsimError, match=r"pip install '\.\[doom\]'"):
         make_real("doom-take-cover")
+
+
+@pytest.mark.slow
+def test_the_agent_that_ships_learned_in_the_dream_alone_and_plays_the_game():
+    """Random keys come to some 265 tics."""
+    policy = load_policy("doom-take-cover")
+    assert policy.training["world_digest"]  # of a generated world; a game has none
+    envs = find_place("worldsim/DoomTakeCoverReal-v0").make(8, "Disabled", MOST // 4)
+    scores = play_episodes(envs, LearnedPlayer(policy, 8), 8, 0, lambda _: None)
+    envs.close()
+    assert scores.total.mean() > 400

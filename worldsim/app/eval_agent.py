@@ -14,7 +14,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -43,7 +43,8 @@ class EvalAgentConfig:
     """Judge players: worldsim eval agent --policy policies/maze --policy random --env worldsim/DoomMaze-v0
 
     Attributes:
-        policy: random, scripted (in the game alone), or a policy's folder; may be given several times.
+        policy: random, scripted (in the game alone), a policy that ships, or a policy's folder; may be given several
+            times.
         env: a Gymnasium id of worldsim, or the folder of a generated world; may be given several times. The game that
             a generated world imitates is played too, where it is installed.
         episodes: of each player in each world.
@@ -53,6 +54,7 @@ class EvalAgentConfig:
         episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
         num_envs: rows of a generated world that are played at once; decides nothing but the time it takes.
         sample: a learned player draws its actions, instead of taking the likeliest.
+        runtime: of the generated worlds: onnx, torch, or batch, which is the fastest where many episodes are played.
     """
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -64,6 +66,7 @@ class EvalAgentConfig:
     episode_steps: int = 0
     num_envs: int = 16
     sample: bool = False
+    runtime: Literal["onnx", "torch", "batch"] = "onnx"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +169,7 @@ def _open(
     for place in sorted(places, key=lambda place: not place.generated):
         steps = _steps(place, config)
         if place.generated:
-            envs = place.make(config.num_envs, "Disabled", steps, config.temperature)
+            envs = place.make(config.num_envs, "Disabled", steps, config.temperature, runtime=config.runtime)
             size = world_of(envs).height, world_of(envs).width
         else:
             envs = place.make(1, "Disabled", steps, size=size)
