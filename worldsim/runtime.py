@@ -129,7 +129,8 @@ def load_runtime(bundle: Bundle, kind: str = "onnx", device: Device = "auto") ->
         return OnnxRuntime(bundle, device)
     if kind not in ("torch", "batch"):
         raise WorldsimError(f"no runtime {kind!r}; there are onnx, torch and batch")
-    require("torch", "train")
+    for module in ("torch", "einops"):
+        require(module, "train")
     from worldsim.torch_runtime import TorchRuntime
 
     return TorchRuntime.of_bundle(bundle, device, mixed=kind == "batch")
