@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from safetensors import torch as storage
     from torch import Tensor, nn
 
-    from worldsim.precision import mixed_precision
+    from worldsim.precision import NATIVE, mixed_precision
 else:
     torch = require("torch", "rl")
     nn, Tensor = torch.nn, torch.Tensor
     storage = require("safetensors.torch", "rl")
-    mixed_precision = require("worldsim.precision", "rl").mixed_precision
+    precision = require("worldsim.precision", "rl")
+    NATIVE, mixed_precision = precision.NATIVE, precision.mixed_precision
 
 POLICY = FolderKind(
     noun="a policy",
@@ -54,12 +56,14 @@ class PolicyConfig:
         actions: their names, in the order of the action indices.
         repeat: for how many frames it holds what it chose.
         stack: how many frames it sees: the newest of those on which it chose.
-        channels: of the three convolutions.
+        mirror: what is seen in a mirror is answered by the same choice in a mirror: "left" in place of "right".
+        channels: of the four convolutions.
         hidden: features that the eye makes of them.
         choosing: width of the layer between those and the choice; 0 for none.
 
     Raises:
-        WorldsimError: for a stack that is none, or deeper than the frames are high or wide.
+        WorldsimError: for a stack that is none, or deeper than the frames are high or wide, or for actions that a
+            mirror doesn't map to one another.
     """
 
     world: str
@@ -68,7 +72,8 @@ class PolicyConfig:
     actions: tuple[str, ...]
     stack: int = 4
     repeat: int = 1
-    channels: tuple[int, int, int] = (16, 32, 32)
+    mirror: bool = False
+    channels: tuple[int, int, int, int] = (16, 32, 48, 32)
     hidden: int = 256
     choosing: int = 128
 
@@ -78,53 +83,68 @@ class PolicyConfig:
             raise WorldsimError(f"a stack of {self.stack} frames of {self.width}x{self.height}: give 1 to {most}")
         if self.repeat < 1:
             raise WorldsimError(f"repeat {self.repeat}: give 1 or more frames")
+        if self.mirror and not {*map(_mirrored, self.actions)} == {*self.actions}:
+            raise WorldsimError(f"{', '.join(self.actions)}: in a mirror they are not the same: leave mirror out")
 
     @classmethod
-    def of(cls, world: WorldSpec, stack: int, repeat: int = 1) -> PolicyConfig:
+    def of(cls, world: WorldSpec, stack: int, repeat: int = 1, mirror: bool = False) -> PolicyConfig:
         """For a world."""
-        return cls(world.name, world.height, world.width, tuple(action.name for action in world.actions), stack, repeat)
+        names = tuple(action.name for action in world.actions)
+        return cls(world.name, world.height, world.width, names, stack, repeat, mirror)
+
+    @property
+    def opposite(self) -> list[int]:
+        """For each action, which one it is in a mirror."""
+        return [self.actions.index(_mirrored(name)) for name in self.actions]
 
 
 class Eye(nn.Module):
-    """Stacks of frames, float `[N, 3 S, H, W]` in [0, 1], the oldest first -> features `[N, hidden]`."""
+    """Stacks of frames, `NATIVE` `[N, 3 S, H, W]` in [0, 1], the oldest first -> features `[N, hidden]`."""
 
     def __init__(self, config: PolicyConfig):
         super().__init__()
-        one, two, three = config.channels
-        rows, columns = (math.ceil(side / 4) for side in (config.height, config.width))
-        seen = three * math.ceil(rows / 2) * math.ceil(columns / 2)
-        self.features_dim = config.hidden
+        one, two, three, four = config.channels
+        rows, columns = (math.ceil(side / 8) for side in (config.height, config.width))
         self.layers = nn.Sequential(
-            nn.Conv2d(3 * config.stack, one, 8, 4, padding=(_pad(config.height), _pad(config.width))),
+            nn.Conv2d(3 * config.stack, one, 5, 2, padding=2),
             nn.ReLU(),
             nn.Conv2d(one, two, 3, 2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(two, three, 3, padding=1),
+            nn.Conv2d(two, three, 3, 2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(three, four, 3, padding=1),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(seen, config.hidden),
+            nn.Linear(four * rows * columns, config.hidden),
             nn.ReLU(),
         )
 
     def forward(self, stacks: Tensor) -> Tensor:
         """The features."""
         with mixed_precision():
-            features: Tensor = self.layers(stacks)
+            features: Tensor = self.layers(stacks.contiguous(memory_format=torch.channels_last))
         return features.float()
 
 
 class Network(nn.Module):
-    """uint8 stacks `[N, H, W, 3 S]` -> logits `[N, A]`, values `[N]`."""
+    """uint8 stacks `[N, 3 S, H, W]`, the oldest frame first -> logits `[N, A]`, values `[N]`."""
 
     def __init__(self, config: PolicyConfig):
         super().__init__()
         self.eye = Eye(config)
         self.policy, self.value = (_chooser(config, outputs) for outputs in (len(config.actions), 1))
+        self._opposite = config.opposite if config.mirror else None
 
     def forward(self, stacks: Tensor) -> tuple[Tensor, Tensor]:
         """What to do, and what is still to come, in whatever unit it was trained in."""
-        features = self.eye(stacks.permute(0, 3, 1, 2) / 255.0)
-        return self.policy(features), self.value(features)[:, 0]
+        seen = stacks.to(NATIVE) / 255
+        features = self.eye(seen)
+        logits, values = self.policy(features), self.value(features)
+        if self._opposite:  # equivariant by construction: the mean of what is said here and of what a mirror says
+            features = self.eye(seen.flip(-1))
+            logits = (logits + self.policy(features)[:, self._opposite]) / 2
+            values = (values + self.value(features)) / 2
+        return logits, values[:, 0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -231,7 +251,7 @@ class LearnedPlayer:
         if len(rows):
             stacks = np.concatenate([self._stacks[rows][..., 3:], observations[rows]], axis=-1)
             with torch.inference_mode():
-                logits = self._policy.network(torch.from_numpy(stacks))[0].numpy()
+                logits = self._policy.network(torch.from_numpy(stacks).permute(0, 3, 1, 2))[0].numpy()
             if self._sample:  # the largest of logits and Gumbel noise is a draw from their softmax
                 logits = logits + np.stack([self._chance[row].gumbel(size=logits.shape[1]) for row in rows])
             self._stacks[rows], self._actions[rows] = stacks, logits.argmax(1)
@@ -239,14 +259,14 @@ class LearnedPlayer:
 
 
 def _chooser(config: PolicyConfig, outputs: int) -> nn.Sequential:
-    """Features `[N, hidden]` -> `[N, outputs]`, as Stable-Baselines3 makes them."""
+    """Features `[N, hidden]` -> `[N, outputs]`."""
     layers = [nn.Linear(config.hidden, config.choosing), nn.Tanh()] if config.choosing else []
     return nn.Sequential(*layers, nn.Linear(config.choosing or config.hidden, outputs))
 
 
-def _pad(side: int) -> int:
-    """Of a convolution of 8 by 4 pixels, so that there is one feature for every 4 pixels, or part of them."""
-    return math.ceil((4 * math.ceil(side / 4) + 4 - side) / 2)
+def _mirrored(name: str) -> str:
+    """An action's name, with left and right exchanged."""
+    return re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", name)
 
 
 def _described(config: PolicyConfig) -> str:

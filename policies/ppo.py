@@ -5,6 +5,7 @@ Knows no command line and no file but the curves.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import platform
@@ -34,6 +35,8 @@ class PPOTraining:
         seed: of the weights, the worlds and the draws.
         repeat: for how many frames it holds what it chose.
         stack: how many frames it sees: the newest of those on which it chose.
+        mirror: it answers a picture in a mirror by the same choice in a mirror; for worlds that look alike from both
+            sides, where it learns of left what it learns of right.
         rollout: choices of each row between two updates.
         batch: choices of a gradient step.
         epochs: times that an update goes through what was played.
@@ -48,6 +51,7 @@ class PPOTraining:
     seed: int = 0
     repeat: int = 1
     stack: int = 4
+    mirror: bool = False
     rollout: int = 128
     batch: int = 256
     epochs: int = 4
@@ -103,18 +107,18 @@ def learn(
 
     from worldsim.precision import keep_memory
     from worldsim_envs.sb3 import SB3VecEnv
+    from worldsim_policies.actor import Actor
     from worldsim_policies.held import Held
-    from worldsim_policies.learned import Eye, Network, Policy, PolicyConfig
+    from worldsim_policies.learned import Policy, PolicyConfig
     from worldsim_policies.unfinished import Unfinished
 
     training.check()
-    config = PolicyConfig.of(world_of(envs), training.stack, training.repeat)
+    config = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
     if training.rollout * envs.num_envs < 2:
         raise WorldsimError("an update needs more than one frame: give more rows or a longer rollout")
     rows = VecFrameStack(VecMonitor(SB3VecEnv(Held(envs, training.repeat))), training.stack)
-    choosing = [config.choosing] if config.choosing else []
     model: Any = sb3.PPO(
-        "CnnPolicy",
+        Actor,
         VecNormalize(rows, norm_obs=False, gamma=training.discount),  # rewards differ from world to world
         learning_rate=lambda left: training.rate * left,
         n_steps=training.rollout,
@@ -123,12 +127,12 @@ def learn(
         gamma=training.discount,
         gae_lambda=training.trace,
         ent_coef=training.entropy,
-        policy_kwargs={"features_extractor_class": lambda _: Eye(config), "net_arch": choosing},
+        policy_kwargs={"config": config},
         seed=training.seed,
         device="auto",
     )
     if eye is not None:
-        model.policy.features_extractor.load_state_dict(eye.state_dict())
+        model.policy.network.eye.load_state_dict(eye.state_dict())
     keep_memory()
     settings = {**facts, **dataclasses.asdict(training), "rows": envs.num_envs, "config": dataclasses.asdict(config)}
     del settings["steps"]
@@ -143,16 +147,7 @@ def learn(
     began = time.monotonic() - unfinished.seconds
 
     def policy() -> Policy:
-        network = Network(config)
-        hidden = model.policy.mlp_extractor
-        for own, learned in (
-            (network.eye, model.policy.features_extractor),
-            (network.policy[:-1], hidden.policy_net),
-            (network.policy[-1], model.policy.action_net),
-            (network.value[:-1], hidden.value_net),
-            (network.value[-1], model.policy.value_net),
-        ):
-            own.load_state_dict({name: weight.detach().cpu() for name, weight in learned.state_dict().items()})
+        network = copy.deepcopy(model.policy.network).cpu()
         told = {
             "algorithm": "PPO",
             **facts,

@@ -1,4 +1,5 @@
-"""How an eye learns to see before it learns to act: it names the exact state of recorded play off its frames.
+"""How an eye learns to see before it learns to act: it names the exact state of recorded play off its frames, and
+what follows from it where a world knows more to ask for.
 
 An agent that learns from pixels alone spends most of its frames on finding out what is in them. (Lample and Chaplot
 2017 teach the same in Doom beside the reward; the agents of World Models, Ha and Schmidhuber 2018, see through a
@@ -19,15 +20,17 @@ from worldsim.dataset import SLAB, draw_rng
 from worldsim.errors import WorldsimError
 from worldsim.precision import NATIVE, keep_memory
 from worldsim.recording import Recording
+from worldsim_policies.doom_take_cover import passing
 from worldsim_policies.learned import Eye, PolicyConfig
 
 BATCH = 128  # stacks of a gradient step
+LESSONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"doom-take-cover": passing}  # state [N, C] -> more of it
 MOST = 96_000  # frames held in memory
 JUDGED = 1024  # stacks of held-out play that say how well it sees
 
 
 class _Stacks:
-    """Slabs of recorded frames, and what is true in them; what was before a slab is black, as before an episode."""
+    """Slabs of recorded frames, and what there is to name; what was before a slab is black, as before an episode."""
 
     def __init__(self, recording: Recording, split: str, most: int, seed: int):
         spans = recording.episodes(split)
@@ -37,7 +40,9 @@ class _Stacks:
         chosen = sorted(draw_rng(seed, 0).permutation(len(slabs))[: max(1, most // SLAB)])
         parts = [slabs[i] for i in chosen]
         self._frames = np.concatenate([np.asarray(recording.frames[a:b]) for a, b in parts])
-        self.state = np.concatenate([np.asarray(recording.state[a:b]) for a, b in parts])
+        state = np.concatenate([np.asarray(recording.state[a:b]) for a, b in parts])
+        lesson = LESSONS.get(recording.spec.name)
+        self.true = np.concatenate([state, lesson(state)], axis=1) if lesson else state
         self._place = np.concatenate([np.arange(b - a) for a, b in parts])  # of each frame in its slab
 
     def draw(self, count: int, config: PolicyConfig, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
@@ -65,8 +70,8 @@ def learn_to_see(
         tick: told after each step how many are done.
 
     Returns:
-        the eye, and the share of the state's variance that a linear map of its features names in held-out play, at most
-        1.
+        the eye, and the share of the variance of what there is to name that a linear map of its features names in
+        held-out play, at most 1.
 
     Raises:
         WorldsimError: if the recording is of another world or size, or knows no exact state.
@@ -80,8 +85,8 @@ def learn_to_see(
             f"{config.width}x{config.height}"
         )
     known, unseen = _Stacks(recording, "train", MOST, seed), _Stacks(recording, "held-out", MOST // 8, seed)
-    mean, spread = known.state.mean(0), known.state.std(0) + 1e-6
-    told = known.state.std(0) > 1e-6
+    mean, spread = known.true.mean(0), known.true.std(0) + 1e-6
+    told = known.true.std(0) > 1e-6
     keep_memory()
     torch.manual_seed(seed)
     eye = Eye(config)
@@ -90,7 +95,7 @@ def learn_to_see(
 
     def error(stacks: _Stacks, count: int, rng: np.random.Generator) -> Tensor:
         seen, last = stacks.draw(count, config, rng)
-        true = torch.from_numpy((stacks.state[last] - mean) / spread)
+        true = torch.from_numpy((stacks.true[last] - mean) / spread)
         return (name(eye(seen)) - true)[:, told].square().mean()
 
     for step in range(steps):

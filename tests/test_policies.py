@@ -244,6 +244,26 @@ def test_an_eye_learns_to_see_before_the_agent_acts(tmp_path, capsys):
     assert "% of the state's variance in held-out play" in capsys.readouterr().out
 
 
+def test_what_is_seen_in_a_mirror_is_answered_in_a_mirror():
+    network = a_policy(mirror=True).network
+    seen = torch.randint(256, (6, 6, HEIGHT, WIDTH), dtype=torch.uint8)
+    (logits, values), (others, same) = network(seen), network(seen.flip(-1))
+    assert torch.allclose(logits[:, [0, 2, 1]], others, atol=1e-5) and torch.allclose(values, same, atol=1e-5)
+    assert (logits[:, 1] - logits[:, 2]).abs().min() > 1e-4
+    plain = a_policy().network
+    assert not torch.allclose(plain(seen)[0][:, [0, 2, 1]], plain(seen.flip(-1))[0], atol=1e-3)
+    with pytest.raises(WorldsimError, match=r"stay, left.*leave mirror out"):
+        PolicyConfig("tiny", HEIGHT, WIDTH, ("stay", "left"), mirror=True)
+
+
+def test_policies_of_the_way_are_kept_closer_together_at_first(tmp_path):
+    """Where skill changes most; a mirrored agent comes out mirrored."""
+    words = ("train", "agent", "--env", DREAM, "--out", tmp_path / "p", "--num-envs", 2, "--rollout", 8, "--stack", 1)
+    assert command(*words, "--steps", 64, "--batch", 8, "--keep", 3, "--mirror") == 0
+    assert sorted(int(path.name[2:]) for path in tmp_path.glob("p-*")) == [4, 16, 36]
+    assert load_policy(tmp_path / "p").config.mirror
+
+
 def test_an_agent_plays_as_it_learned_to(tmp_path):
     """Only the order of the stack tells what pays: weights and frames come out of training as they went in."""
     place = Place("tiny", "tiny")
@@ -301,7 +321,7 @@ def test_a_stored_policy_is_the_policy(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["p", "policy.json", "policy.safetensors"]
     again = load_policy(tmp_path / "p")
     assert (again.config, again.training) == (policy.config, policy.training)
-    stacks = torch.randint(0, 256, (3, HEIGHT, WIDTH, 6), dtype=torch.uint8)
+    stacks = torch.randint(0, 256, (3, 6, HEIGHT, WIDTH), dtype=torch.uint8)
     for one, other in zip(again.network(stacks), policy.network(stacks), strict=True):
         assert torch.equal(one, other)
     (tmp_path / "thesis").mkdir()

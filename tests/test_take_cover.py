@@ -12,7 +12,15 @@ from worldsim.errors import WorldsimError
 from worldsim_envs.doom_take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
 from worldsim_envs.real import make_real
 from worldsim_envs.rows import find_place
-from worldsim_policies.doom_take_cover import TakeCoverExplorer, dodge
+from worldsim_policies.doom_take_cover import (
+    LEFT_END,
+    PLACES,
+    PLACES_APART,
+    RIGHT_END,
+    TakeCoverExplorer,
+    dodge,
+    passing,
+)
 from worldsim_policies.evaluation import play_episodes
 from worldsim_policies.learned import LearnedPlayer, load_policy
 
@@ -125,6 +133,20 @@ def test_fireballs_fly_as_the_state_says(env):
     assert len(states) > 3
 
 
+def test_the_map_of_what_passes_is_where_it_passes(env):
+    """A player who stands sees a fireball on the same tile until it is there, and on none where there is none."""
+    states = np.stack([info["state"] for *_, info in play(env, 1, lambda info: STAND, 30)])
+    coming = states[states[:, 8] < FAR]
+    alone = coming.copy()
+    alone[:, 11::3] = FAR  # nothing else flies
+    tiles = passing(alone).reshape(len(alone), len(PLACES), -1)
+    where, when = tiles.max(2).argmax(1), tiles.max(1).argmax(1)
+    assert len({*where.tolist()}) == 1 and (np.diff(when) <= 0).all() and {*when.tolist()} == {0, 1, 2, 3}
+    arrived = alone[alone[:, 8].argmin(), 9]  # to the left of the player
+    assert abs(PLACES[where[0]] - arrived) <= 1.5 * PLACES_APART  # it was seen last a frame before
+    assert passing(coming).sum() > tiles.sum() and not passing(states[states[:, 5] == 0]).any()
+
+
 def test_a_hit_takes_health_and_pushes(env):
     states = np.stack([info["state"] for *_, info in play(env, 1, lambda info: STAND)])
     hit = np.flatnonzero(np.diff(states[:, 3]))
@@ -147,6 +169,13 @@ def test_the_explorer_dies_early_and_late_and_not_at_all(env):
     assert min(lived) < 200 and 200 < np.median(lived) < 600 and max(lived) == 600
     assert np.mean([t for t, idle in zip(lived, idlers, strict=True) if idle]) < np.mean(lived)
     assert np.bincount(held_keys, minlength=3).min() > 0.1 * len(held_keys)
+
+
+def test_a_runner_is_seen_at_both_ends_of_the_room(env):
+    explorer = TakeCoverExplorer(np.random.default_rng([2, 1]))
+    assert explorer.runs and not explorer.idle
+    places = [info["state"][0] for *_, info in play(env, 2, lambda info: explorer(np.zeros(0), info), 100)]
+    assert min(places) < RIGHT_END + 60 and max(places) > LEFT_END - 60
 
 
 def test_the_dodger_outlives_chance_by_far(env):

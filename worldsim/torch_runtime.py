@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -54,10 +55,11 @@ class TorchRuntime:
         self._step, self._prefill = step.eval(), Prefill(step.dynamics)
         self.reach, self.log_shape = config.memory, config.log_shape
         self._remember = Remember(step.dynamics)
-        self._encode, self._decode = Encode(step.tokenizer), Decode(step.tokenizer)
+        self._encode, decode = Encode(step.tokenizer), Decode(step.tokenizer)
         self._device = step.dynamics.registers.device
-        self._precision = mixed_precision if mixed else contextlib.nullcontext
-        self._made = torch.compile(self._step) if mixed and has_compiler() else self._step
+        self._precision = _mixed_and_quiet if mixed else contextlib.nullcontext
+        compiled = mixed and has_compiler()
+        self._made, self._decode = (torch.compile(part) if compiled else part for part in (self._step, decode))
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, device: Device = "auto", mixed: bool = False) -> TorchRuntime:
@@ -81,7 +83,8 @@ class TorchRuntime:
     @torch.inference_mode()
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Latents -> frames, see `Runtime`."""
-        flat = self._decode(self._tensor(latents).flatten(0, 1))
+        with self._precision():
+            flat = self._decode(self._tensor(latents).flatten(0, 1))
         return flat.unflatten(0, latents.shape[:2]).cpu().numpy()
 
     @torch.inference_mode()
@@ -107,7 +110,7 @@ class TorchRuntime:
     ) -> StepOutput:
         """The next frame, see `Runtime`."""
         inputs = [self._tensor(array) for array in (cache, length, latents, actions, noise, *memory)]
-        with self._precision(), warnings.catch_warnings(action="ignore"):  # the compiler's, of what it mixes
+        with self._precision():
             return StepOutput(*(output.cpu().numpy() for output in self._made(*inputs)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
@@ -129,3 +132,10 @@ def weights_digest(step: WorldStep) -> str:
     for name, weight in step.state_dict().items():
         digest.update(name.encode() + weight.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _mixed_and_quiet() -> Iterator[None]:
+    """Without the compiler's warnings of what it mixes."""
+    with mixed_precision(), warnings.catch_warnings(action="ignore"):
+        yield
