@@ -304,7 +304,7 @@ def test_a_killed_training_goes_on_from_its_last_update(tmp_path, monkeypatch):
     seen: list[tuple[int, dict[str, torch.Tensor]]] = []
     policy = train(lambda steps, _, now: seen.append((steps, now().network.state_dict())))
     assert seen[0][0] == 192 + 2 and seen[-1][0] == 320 == policy.training["steps"]
-    torch.testing.assert_close(seen[0][1]["policy.2.weight"], kept["policy.action_net.weight"], atol=0, rtol=0)
+    torch.testing.assert_close(seen[0][1]["policy.2.weight"], kept["policy.network.policy.2.weight"], atol=0, rtol=0)
     assert kept["optimizer.0.step"] == 6 * 4  # of six updates, four epochs each
     assert load_file(path)["optimizer.0.step"] == 9 * 4
     with pytest.raises(WorldsimError, match=r"other settings \(rate\)"):
