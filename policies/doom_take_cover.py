@@ -25,7 +25,7 @@ PUSHES = np.array([0.0, PUSH, -PUSH])[PLANS].repeat(SKIP, axis=1)  # [plans, tic
 # The map of `passing`: map units to the left of the player, and tics from now.
 PLACES_APART = 30.0
 PLACES = PLACES_APART * np.arange(-8, 9)
-TICS = np.array([0.0, 8.0, 18.0, 30.0, 60.0])
+TIMES = np.array([0.0, 8.0, 18.0, 30.0, 60.0])
 
 
 def dodge(state: np.ndarray, sight: float = FAR, home: float = 384.0, comfort: float = 200.0) -> int:
@@ -61,7 +61,9 @@ def passing(state: np.ndarray) -> np.ndarray:
     ahead, left, drift = np.moveaxis(state[:, -SLOTS * len(FIREBALL) :].reshape(len(state), SLOTS, -1), -1, 0)
     tics = np.maximum(ahead, 0) / np.sqrt(np.maximum(SPEED**2 - drift**2, 1))
     miss = left + drift * tics  # of a player who stands
-    when = (ahead[..., None] < FAR) & (tics[..., None] >= TICS[:-1]) & (tics[..., None] < TICS[1:])  # [N, balls, times]
+    when = (
+        (ahead[..., None] < FAR) & (tics[..., None] >= TIMES[:-1]) & (tics[..., None] < TIMES[1:])
+    )  # [N, balls, times]
     near = np.exp(-np.square((miss[..., None] - PLACES) / PLACES_APART))  # [N, balls, places]
     tiles = (near[..., None] * when[..., None, :]).max(1)
     return tiles.reshape(len(state), -1).astype(np.float32)
@@ -95,16 +97,14 @@ class Dodger:
 
 
 class TakeCoverExplorer:
-    """In a tenth of the episodes keys are random, in a fifth they are held, a fifth are a dodger's, a fifth are a
-    runner's, who goes from one end of the room to the other and back; in the rest somebody walks somewhere and stands
-    there, whatever flies: a recording has to show what being hit looks like.
+    """In a tenth of the episodes keys are random, in a quarter they are held, a fifth are a dodger's; in the rest
+    somebody walks somewhere and stands there, whatever flies: a recording has to show what being hit looks like.
 
     Args:
         rng: decides everything that `info["state"]` does not.
 
     Attributes:
-        idle: whether this episode is one of those who stand there.
-        runs: whether it is a runner's.
+        idle: whether this episode is one of those.
     """
 
     def __init__(self, rng: np.random.Generator):
@@ -114,17 +114,15 @@ class TakeCoverExplorer:
     def reset(self) -> None:
         """A new episode: choose who plays."""
         rng = self._rng
-        kind = rng.choice(["random", "sticky", "idler", "dodger", "runner"], p=[0.1, 0.2, 0.3, 0.2, 0.2])
-        self.idle, self.runs = kind == "idler", kind == "runner"
+        kind = rng.choice(["random", "sticky", "idler", "dodger"], p=[0.1, 0.25, 0.45, 0.2])
+        self.idle = kind == "idler"
         self._longest = 1 if kind == "random" else int(rng.integers(4, 24))  # frames a key is held
         # Chance of a frame to be the first of a lapse, in which random keys are held.
-        self._lapse = 10 ** rng.uniform(-3.2, -0.8) if kind in ("dodger", "runner") else 1.0
+        self._lapse = 10 ** rng.uniform(-3.2, -0.8) if kind == "dodger" else 1.0
         self._sight = FAR if rng.random() < 0.5 else rng.uniform(120, FAR)
         self._comfort = rng.choice([10.0, 40.0, 160.0])
         self._lapsed = self._hold = self._stay = 0
         self._held = STAND
-        self._way = int(rng.choice([LEFT, RIGHT]))  # of a runner
-        self._turn = rng.choice([0.0, 60.0, 200.0])  # map units from an end, at most, where it turns
 
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
         """The next action from the exact state."""
@@ -138,18 +136,9 @@ class TakeCoverExplorer:
         if self.idle:
             way = self._home - float(info["state"][0])
             return STAND if abs(way) < IDLE else LEFT if way > 0 else RIGHT
-        if self._lapsed <= 0 and self.runs:
-            return self._run(float(info["state"][0]))
         if self._lapsed <= 0:
             return dodge(info["state"], self._sight, self._home, self._comfort)
         self._hold -= 1
         if self._hold <= 0:
             self._held, self._hold = int(rng.integers(3)), int(rng.integers(1, self._longest + 1))
         return self._held
-
-    def _run(self, place: float) -> int:
-        """On, or back from where a runner turns."""
-        left = LEFT_END - place if self._way == LEFT else place - RIGHT_END  # until the end
-        if left <= self._rng.uniform(0, self._turn):
-            self._way = RIGHT if self._way == LEFT else LEFT
-        return self._way

@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from safetensors import torch as storage
     from torch import Tensor, nn
 
-    from worldsim.precision import NATIVE, mixed_precision
+    from worldsim.precision import mixed_precision
 else:
     torch = require("torch", "rl")
     nn, Tensor = torch.nn, torch.Tensor
     storage = require("safetensors.torch", "rl")
-    precision = require("worldsim.precision", "rl")
-    NATIVE, mixed_precision = precision.NATIVE, precision.mixed_precision
+    mixed_precision = require("worldsim.precision", "rl").mixed_precision
 
 POLICY = FolderKind(
     noun="a policy",
@@ -83,7 +82,7 @@ class PolicyConfig:
             raise WorldsimError(f"a stack of {self.stack} frames of {self.width}x{self.height}: give 1 to {most}")
         if self.repeat < 1:
             raise WorldsimError(f"repeat {self.repeat}: give 1 or more frames")
-        if self.mirror and not {*map(_mirrored, self.actions)} == {*self.actions}:
+        if self.mirror and {*map(_mirrored, self.actions)} != {*self.actions}:
             raise WorldsimError(f"{', '.join(self.actions)}: in a mirror they are not the same: leave mirror out")
 
     @classmethod
@@ -99,7 +98,7 @@ class PolicyConfig:
 
 
 class Eye(nn.Module):
-    """Stacks of frames, `NATIVE` `[N, 3 S, H, W]` in [0, 1], the oldest first -> features `[N, hidden]`."""
+    """Stacks of frames, float `[N, 3 S, H, W]` in [0, 1], the oldest first -> features `[N, hidden]`."""
 
     def __init__(self, config: PolicyConfig):
         super().__init__()
@@ -137,7 +136,7 @@ class Network(nn.Module):
 
     def forward(self, stacks: Tensor) -> tuple[Tensor, Tensor]:
         """What to do, and what is still to come, in whatever unit it was trained in."""
-        seen = stacks.to(NATIVE) / 255
+        seen = stacks / 255.0
         features = self.eye(seen)
         logits, values = self.policy(features), self.value(features)
         if self._opposite:  # equivariant by construction: the mean of what is said here and of what a mirror says

@@ -24,13 +24,14 @@ from worldsim_envs.real import REAL, RealWorld
 from worldsim_envs.rows import Place, find_place, world_of
 from worldsim_envs.world_env import WorldEnv
 from worldsim_policies import unfinished
+from worldsim_policies.doom_take_cover import passing
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
 from worldsim_policies.held import Held
 from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
 from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.players import RandomPlayer, make_player
 from worldsim_policies.ppo import PPOTraining, learn
-from worldsim_policies.sight import learn_to_see
+from worldsim_policies.sight import LESSONS, learn_to_see
 
 DREAM = "worldsim/TinyPolicies-v0"
 STEPS = 8
@@ -241,7 +242,19 @@ def test_an_eye_learns_to_see_before_the_agent_acts(tmp_path, capsys):
     assert command(*short, "--sight", 100, "--repeat", 2) == 0
     told = load_policy(tmp_path / "p")
     assert told.training["sight"] == 100 and told.training["steps"] == 32 and told.config.repeat == 2
-    assert "% of the state's variance in held-out play" in capsys.readouterr().out
+    assert "% of the variance of what is there, in held-out play" in capsys.readouterr().out
+
+
+def test_an_eye_is_asked_for_what_follows_from_the_state_too(tmp_path, monkeypatch):
+    """What can be seen it learns as well, and what can't be lowers its share."""
+    recording, config = Recording(a_recording_that_tells(tmp_path / "told")), PolicyConfig.of(tiny_spec(), 2)
+    chance = np.random.default_rng(0)
+    shares = []
+    for more in (lambda state: state[:, :1] == state[:, 1:2], lambda state: chance.random((len(state), 3))):
+        monkeypatch.setitem(LESSONS, "tiny", lambda state, more=more: more(state).astype(np.float32))
+        shares.append(learn_to_see(config, recording, 300, 0, lambda _: None)[1])
+    assert shares[0] > 0.9 and shares[1] < 0.6
+    assert LESSONS["doom-take-cover"] is passing
 
 
 def test_what_is_seen_in_a_mirror_is_answered_in_a_mirror():

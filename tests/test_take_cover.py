@@ -12,15 +12,7 @@ from worldsim.errors import WorldsimError
 from worldsim_envs.doom_take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
 from worldsim_envs.real import make_real
 from worldsim_envs.rows import find_place
-from worldsim_policies.doom_take_cover import (
-    LEFT_END,
-    PLACES,
-    PLACES_APART,
-    RIGHT_END,
-    TakeCoverExplorer,
-    dodge,
-    passing,
-)
+from worldsim_policies.doom_take_cover import PLACES, PLACES_APART, TakeCoverExplorer, dodge, passing
 from worldsim_policies.evaluation import play_episodes
 from worldsim_policies.learned import LearnedPlayer, load_policy
 
@@ -169,13 +161,6 @@ def test_the_explorer_dies_early_and_late_and_not_at_all(env):
     assert min(lived) < 200 and 200 < np.median(lived) < 600 and max(lived) == 600
     assert np.mean([t for t, idle in zip(lived, idlers, strict=True) if idle]) < np.mean(lived)
     assert np.bincount(held_keys, minlength=3).min() > 0.1 * len(held_keys)
-
-
-def test_a_runner_is_seen_at_both_ends_of_the_room(env):
-    explorer = TakeCoverExplorer(np.random.default_rng([2, 1]))
-    assert explorer.runs and not explorer.idle
-    places = [info["state"][0] for *_, info in play(env, 2, lambda info: explorer(np.zeros(0), info), 100)]
-    assert min(places) < RIGHT_END + 60 and max(places) > LEFT_END - 60
 
 
 def test_the_dodger_outlives_chance_by_far(env):

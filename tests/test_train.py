@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_networks
 
 from worldsim.app import record_permanence
 from worldsim.app.cli import main
@@ -23,11 +22,11 @@ from worldsim.spec import Action, WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_pixels
 from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, save_model, write
 from worldsim.train.clips import LatentClips, Log
-from worldsim.train.dynamics import ClipLoss, DynamicsTraining, train_dynamics
+from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.loop import rate
 from worldsim.train.muon import Muon, orthogonal
 from worldsim.train.recipes import RECIPES, DynamicsSize, Practice, Recipe
-from worldsim.train.rollout import lost_tokens, own_past
+from worldsim.train.rollout import lost_tokens
 from worldsim.train.tokenizer import TokenizerTraining, moving_weight, train_tokenizer
 
 SPEC = WorldSpec(
@@ -396,40 +395,6 @@ def test_a_token_is_lost_where_a_cell_of_it_differs_and_beside_it() -> None:
     lost = lost_tokens(own, clean, 0.5, config)
     assert not lost[0, 0].any()
     assert lost[0, 1].nonzero().flatten().tolist() == [0, 1, 4, 5]
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.2])
-def test_what_is_lost_teaches_as_little_as_it_is_told_to(weight: float) -> None:
-    """Of a frame with a lost token, no end and no reward are learned, and of that token as much as its weight says."""
-    _, model = tiny_networks()
-    loss = ClipLoss(model, DynamicsTraining(moving=0.0))
-    frames = torch.randn(1, 2, int(np.prod(model.config.token_grid)), model.config.token_width)
-    taught = torch.ones(frames.shape[:-1])
-    taught[0, 1, 3] = weight
-
-    def losses(shift: float, reward: list[float], cont: list[float]) -> dict[str, float]:
-        target = frames + 1
-        target[0, 1, 3] += shift
-        outcome = torch.tensor([reward]).float(), torch.tensor([cont]).float(), torch.zeros(1, 2, 0)
-        tau, actions = torch.zeros(1, 2), torch.zeros(1, 2, dtype=torch.int64)
-        found = loss(frames, actions, target, frames, taught, torch.zeros_like(frames), tau, outcome, None)
-        return {name: value.item() for name, value in found.items()}
-
-    before, ended, other = losses(0, [0, 0], [1, 1]), losses(0, [0, 5], [1, 0]), losses(0, [5, 0], [0, 1])
-    assert ended["cont"] == before["cont"] != other["cont"] and ended["reward"] == before["reward"] != other["reward"]
-    assert (losses(3, [0, 0], [1, 1])["latent"] == before["latent"]) == (weight == 0)
-
-
-def test_a_past_of_its_own_is_as_wild_as_play() -> None:
-    _, model = tiny_networks(memory=())
-    clean = torch.randn(1, 5, int(np.prod(model.config.token_grid)), model.config.token_width)
-    actions = torch.zeros(1, 5, dtype=torch.int64)
-
-    def past(**spread: float) -> torch.Tensor:
-        return own_past(model, (0.0, 0.3, 0.6), clean, actions, 2, torch.Generator().manual_seed(0), **spread)
-
-    assert torch.equal(past(), past(spread=1.0)) and torch.equal(past(spread=1.5)[:, :2], clean[:, :2])
-    assert not torch.allclose(past()[:, 2:], past(spread=1.5)[:, 2:], atol=1e-3)
 
 
 @pytest.mark.parametrize(("bend", "least"), [(0.0, 0.25), (0.05, 0.0)])

@@ -36,7 +36,8 @@ class TrainAgentConfig(PPOTraining):
             that nobody learns to live there; 0 for never.
         recording: play that worlds learn from: episodes of a generated world begin anywhere in its training split, and
             not only at the world's own starts.
-        sight: gradient steps in which the agent's eye first learns to name the exact state off the recording's frames.
+        sight: gradient steps in which the agent's eye first learns to name what is there off the recording's frames:
+            the exact state, and in take cover where each fireball will pass.
         runtime: of a generated world: onnx, torch, or batch, which makes many rows the fastest.
         episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
         keep: keep so many policies of the way there too, as OUT-STEPS, closer together where most is learned: at first.
@@ -110,7 +111,7 @@ def train_agent(config: TrainAgentConfig) -> None:
             with ProgressBar(f"{place.name}: the eye learns to see", config.sight) as bar:
                 seen = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
                 eye, share = learn_to_see(seen, Recording(config.recording), config.sight, config.seed, bar.update)
-            print(f"The eye names {share:.0%} of the state's variance in held-out play.")
+            print(f"The eye names {share:.0%} of the variance of what is there, in held-out play.")
         with ProgressBar(f"{place.name}: frames", config.steps, before) as bar:
 
             def watch(done: int, length: float, policy: Callable[[], Policy]) -> None:

@@ -49,11 +49,7 @@ class DynamicsTraining:
             come in two ways is decided and not averaged (see `pseudo_huber`); 0 for never.
         own_from: share of the training after which three of four steps read a past of the model's own making.
         own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
-        own_spread: spread of what may come in that past, see `worldsim.sampler.euler`: that of play, so that what it
-            leaves behind is seen and mended.
-        lost: error of a generated latent cell from which on its token is lost (see `lost_tokens`); 0 for never. A frame
-            with lost tokens teaches no end and no reward.
-        lost_weight: of a lost token: what is seen nowhere in the recording is unlearned, if slowly.
+        lost: error of a generated latent cell from which on its token teaches nothing (see `lost_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by what happens in their last frames, the others at random.
         events: what that is: "change", how much the latents change; "reward", another reward than usual; "action", each
@@ -78,9 +74,7 @@ class DynamicsTraining:
     huber: float = 0.0
     own_from: float = 0.6
     own_lead: int = 48
-    own_spread: float = 1.0
     lost: float = 0.0
-    lost_weight: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
     events: Literal["change", "reward", "action", "behind"] = "change"
@@ -123,9 +117,8 @@ class ClipLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
-        `taught` `[B, T, N]` says how much each token counts, 1 where it is not lost; `before` are the true tokens that
-        `target` follows; `outcome` is reward and cont `[B, T]`, and state `[B, T, S]`; `log` is what was before the
-        clip, if there is memory.
+        `taught` `[B, T, N]` says which tokens count; `before` are the true tokens that `target` follows; `outcome` is
+        reward and cont `[B, T]`, and state `[B, T, S]`; `log` is what was before the clip, if there is memory.
         """
         reward, cont, state = outcome
         features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
@@ -136,15 +129,13 @@ class ClipLoss(nn.Module):
         most = self.training_config.moving
         weight = 1 + (change / (change.mean((1, 2), keepdim=True) + 1e-3)).clamp(max=most)
         taught = taught.flatten(0, 1)[..., None]
-        same = (taught == 1).all(1)[:, 0].float()  # frames whose past is the recorded one
         next_frame = (error.mean((1, 2)) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
         count = pseudo_huber(error, self.training_config.huber)
         losses = {
             "latent": (count * weight * taught).mean() / weight.mean(),
             "worst": (error * taught).mean(-1).amax(-1).mean(),
-            "reward": (reward_loss(output.reward, reward.flatten()) * same).sum() / same.sum().clamp(min=1),
-            "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten(), same, reduction="sum")
-            / same.sum().clamp(min=1),
+            "reward": reward_loss(output.reward, reward.flatten()).mean(),
+            "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
         }
         total = losses["latent"] + self.training_config.worst * losses["worst"]
         total = total + 0.1 * losses["reward"] + 0.1 * losses["cont"]
@@ -245,9 +236,7 @@ def train_dynamics(
             context[unknown, :first] = model.as_seen(context[unknown, :first])
             log = log and log.as_seen(model, unknown)
         if own:
-            context = own_past(
-                averaged, training.schedule, context, actions, first, generator, log, training.own_spread
-            )
+            context = own_past(averaged, training.schedule, context, actions, first, generator, log)
         log = log and log.followed_by(model, context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
@@ -255,9 +244,9 @@ def train_dynamics(
         )
         noise = torch.randn(target.shape, generator=generator)
         tau = draw_tau(actions.shape, training.at_zero, generator)
-        taught = torch.ones(target.shape[:-1])
+        taught = torch.ones(target.shape[:-1], dtype=torch.bool)
         if own and training.lost:
-            taught[lost_tokens(context, clean, training.lost, config)] = training.lost_weight
+            taught = ~lost_tokens(context, clean, training.lost, config)
         with mixed_precision():
             losses = forward(context, actions, target, clean, taught, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:

@@ -27,7 +27,6 @@ def own_past(
     first: int,
     generator: torch.Generator,
     log: Log | None = None,
-    spread: float = 1.0,
 ) -> Tensor:
     """Replace what follows the first frames of a clip by what the model generates there, frame by frame, as in play.
 
@@ -37,7 +36,6 @@ def own_past(
         clean: tokens `[B, T, N, D]`. actions: int64 `[B, T]`.
         first: how many frames stay, at least 1.
         log: what is remembered of the frames before, if there is memory.
-        spread: of what may come, see `worldsim.sampler.euler`.
 
     Returns:
         `[B, T, N, D]`.
@@ -55,9 +53,8 @@ def own_past(
             length = torch.full((rows,), min(t, window))
             noise = torch.randn(frames[-1].shape, generator=generator)
             past = cache[:, t : t + window]
-            told, since = (entries, age) if log else (None, None)
-            now = frames[-1], actions[:, t]
-            entry, output, _ = next_tokens(model, schedule, past, length, *now, noise, told, since, spread)
+            memory = (entries, age) if log else ()
+            entry, output, _ = next_tokens(model, schedule, past, length, frames[-1], actions[:, t], noise, *memory)
             cache[:, window + t] = entry
             if log:
                 made = frames[-1][:, None], output.clean[:, None], actions[:, t : t + 1]
