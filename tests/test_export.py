@@ -16,7 +16,7 @@ from tiny import ORIGIN, WINDOW, tiny_clips, tiny_networks, tiny_spec
 import worldsim.export
 from worldsim.app.cli import main
 from worldsim.app.export import beginnings, choose_starts
-from worldsim.bundle import GRAPHS, Bundle
+from worldsim.bundle import GRAPHS, Bundle, open_world
 from worldsim.dataset import Windows
 from worldsim.dynamics import Dynamics
 from worldsim.dynamics_config import DynamicsConfig, as_tuples
@@ -120,13 +120,13 @@ def run(tmp_path: Path) -> Path:
 def test_export_from_the_command_line(run, capsys, monkeypatch):
     out, recording = run.parent / "world", run.parent / "recording"
     arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
-    arguments += ["--schedule", "0", "--spread", "1.25", "--shown", "6", "--ends", "0.75", "--still", "0.01"]
+    arguments += ["--schedule", "0", "--temperature", "1.25", "--shown", "6", "--ends", "0.75", "--still", "0.01"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
     world = Bundle(out)
     step, before = world_step(world), load_dynamics(run / "dynamics.safetensors")[0]
-    assert step.spread == 1.25 and step.dynamics.config.still == 0.01 and before.config.still == 0
+    assert step.temperature == 1.25 and step.dynamics.config.still == 0.01 and before.config.still == 0
     moved = before.outcome_out.bias - step.dynamics.outcome_out.bias
     assert torch.allclose(moved[len(REWARD_BINS)], torch.tensor(0.75), atol=1e-3)  # of the logit that play goes on
     assert moved.abs().sum() - moved[len(REWARD_BINS)] < 0.01
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "--starts" in error(recording, "--starts", "0")
     assert "--shown must be from 0 to 1000" in error(recording, "--shown", "1001")
     assert "rise from 0" in error(recording, "--schedule", "0.5")
-    assert "spread -1 of what may come" in error(recording, "--spread", "-1")
+    assert "temperature -1" in error(recording, "--temperature", "-1")
     assert "--ends nan" in error(recording, "--ends", "nan")
     assert "--still -1" in error(recording, "--still", "-1")
     assert "no recording at" in error(run.parent / "nowhere")
@@ -208,15 +208,18 @@ def test_a_game_that_grows_harder_begins_at_the_beginning(tmp_path):
     assert len(beginnings(recording, windows, 99, 0)[0]) == len(first)
 
 
-def test_a_spread_leads_away_from_what_the_first_pass_expects():
-    """Two passes: the second sees the way to its level led further from the first's expectation, and only with three
-    is there one between them that can differ from it."""
+def test_a_warmer_world_is_one_that_starts_from_more_noise():
     networks = tiny_networks(memory=())
-    steps = {
-        (n, spread): WorldStep(*networks, (0.0, 0.3, 0.6)[:n], spread).eval() for n in (2, 3) for spread in (1.0, 2.0)
-    }
-    inputs = example_inputs(steps[3, 1.0], 2, torch.Generator().manual_seed(0))
+    plain, warm = (WorldStep(*networks, (0.0, 0.3, 0.6), temperature).eval() for temperature in (1.0, 1.25))
+    inputs = example_inputs(plain, 2, torch.Generator().manual_seed(0))
+    more = [*inputs[:4], 1.25 * inputs[4]]
     with torch.no_grad():
-        latents = {key: step(*inputs)[1] for key, step in steps.items()}
-    torch.testing.assert_close(latents[2, 1.0], latents[2, 2.0])
-    assert (latents[3, 1.0] - latents[3, 2.0]).abs().max() > 1e-3
+        torch.testing.assert_close(warm(*inputs)[1], plain(*more)[1])
+        assert (warm(*inputs)[1] - plain(*inputs)[1]).abs().max() > 1e-3
+
+
+def test_a_world_of_another_sampler_is_refused_by_torch():
+    bundle = open_world("doom-take-cover")
+    del bundle.configs["temperature"]
+    with pytest.raises(WorldsimError, match="another sampler: export it again"):
+        world_step(bundle)

@@ -64,7 +64,7 @@ class Bundle:
         spec: the world.
         digest: names it: sha256 over everything in it but the card.
         configs: {"tokenizer", "dynamics": fields of their configs, "schedule": the sampler's signal levels,
-            "spread": how far it goes from what is expected}.
+            "temperature": of the noise that a frame starts from}.
         window, draws, latent_shape, pictures, entry_shape, reach, log_shape: see `worldsim.runtime.Runtime`.
         graph_weights: for each graph the names of the weights it is handed.
         origin: source and licence of the frames it learned from.

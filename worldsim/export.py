@@ -74,7 +74,7 @@ def export_bundle(
     actions: np.ndarray,
     origin: Mapping[str, Any],
     schedule: Sequence[float] = SCHEDULE,
-    spread: float = 1.0,
+    temperature: float = 1.0,
 ) -> Parity:
     """Write a playable world, whole or not at all.
 
@@ -86,21 +86,21 @@ def export_bundle(
         actions: int64 `[n, T-1]`, those taken between them.
         origin: {"source", "licence", ...} of what was learned from.
         schedule: the sampler's signal levels.
-        spread: of what may come, see `worldsim.sampler.euler`.
+        temperature: see `WorldStep`.
 
     Returns:
         what was measured on the graphs that were written.
 
     Raises:
-        WorldsimError: if the networks are not of this world, the schedule does not rise, the spread is below 0, a graph
-            differs from torch, or `out` can't be written.
+        WorldsimError: if the networks are not of this world, the schedule does not rise, the temperature is below 0, a
+            graph differs from torch, or `out` can't be written.
     """
     if list(schedule) != sorted(set(schedule)) or not schedule or schedule[0] != 0 or schedule[-1] >= 1:
         raise WorldsimError(f"schedule {tuple(schedule)} does not rise from 0 to below 1, as in (0, 0.15, 0.4, 0.7)")
-    if not 0 <= spread < math.inf:
-        raise WorldsimError(f"spread {spread:g} of what may come: give 0 or more; 1 is what the network says")
+    if not 0 <= temperature < math.inf:
+        raise WorldsimError(f"temperature {temperature:g}: give a number, 0 or more; 1 is what the network learned")
     weights = stored_weights(WorldStep(tokenizer, dynamics))
-    step = WorldStep(copy.deepcopy(tokenizer), copy.deepcopy(dynamics), schedule, spread).eval()
+    step = WorldStep(copy.deepcopy(tokenizer), copy.deepcopy(dynamics), schedule, temperature).eval()
     step.load_state_dict({name: torch.from_numpy(w).float() for name, w in weights.items()})
     step.requires_grad_(False)
     runtime = TorchRuntime(step, spec)
@@ -114,7 +114,7 @@ def export_bundle(
                 "tokenizer": dataclasses.asdict(tokenizer.config),
                 "dynamics": dataclasses.asdict(config),
                 "schedule": list(schedule),
-                "spread": spread,
+                "temperature": temperature,
             },
             sizes={
                 "window": config.window,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from worldsim.dynamics import Dynamics, HeadOutput
 from worldsim.flow import expected_reward
 from worldsim.memory import capacity
-from worldsim.sampler import SCHEDULE, euler
+from worldsim.sampler import SCHEDULE, multistep
 from worldsim.tokenizer import Tokenizer, to_frames, to_pixels
 
 DRAWS = 1  # noise draws a frame
@@ -33,10 +33,10 @@ def next_tokens(
     noise: Tensor,
     log: Tensor | None = None,
     age: Tensor | None = None,
-    spread: float = 1.0,
+    temperature: float = 1.0,
 ) -> tuple[Tensor, HeadOutput, Tensor]:
     """The next frame in tokens `[B, N, D]`, from the frame before it and noise of the same shape; the rest as in
-    `WorldStep.forward`.
+    `WorldStep.forward` and `WorldStep`.
 
     Returns:
         the cache entry of the frame before, float16 `[B, L, M, F]`, the head's output, and its uncertainty `[B]`.
@@ -46,7 +46,7 @@ def next_tokens(
     def denoise(noisy: Tensor, tau: Tensor) -> HeadOutput:
         return model.denoise(features[:, 0], previous, noisy, tau)
 
-    output, uncertainty = euler(denoise, noise, schedule, spread)
+    output, uncertainty = multistep(denoise, temperature * noise, schedule)
     output = output._replace(clean=model.hold(previous, output.clean))
     return entries[:, 0].half(), output, uncertainty
 
@@ -57,14 +57,16 @@ class WorldStep(nn.Module):
     Args:
         tokenizer, dynamics: of the world.
         schedule: signal levels that the sampler visits.
-        spread: see `euler`; 1 is what the network says, a little more makes what seldom happens as frequent as it was.
+        temperature: standard deviation of the noise that frames start from; 1 is what the network learned, a little
+            more makes what seldom happens as frequent as it was. A temperature in play is a multiple of it.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, dynamics: Dynamics, schedule: Sequence[float] = SCHEDULE, spread: float = 1.0
+        self, tokenizer: Tokenizer, dynamics: Dynamics, schedule: Sequence[float] = SCHEDULE, temperature: float = 1.0
     ):
         super().__init__()
-        self.tokenizer, self.dynamics, self.schedule, self.spread = tokenizer, dynamics, tuple(schedule), spread
+        self.tokenizer, self.dynamics = tokenizer, dynamics
+        self.schedule, self.temperature = tuple(schedule), temperature
 
     def forward(
         self,
@@ -93,13 +95,13 @@ class WorldStep(nn.Module):
             frame: uint8 `[B, H, W, 3]`, the next frame.
             reward: float32 `[B]`, expected.
             cont: float32 `[B]`, probability that play goes on.
-            uncertainty: float32 `[B]`, by how much the sampler's passes disagree (see `euler`).
+            uncertainty: float32 `[B]`, by how much the sampler's passes disagree (see `multistep`).
             left: float16 `[B, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
         """
         model = self.dynamics
         previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
         entry, output, uncertainty = next_tokens(
-            model, self.schedule, cache, length, previous, actions, noisy, log, age, self.spread
+            model, self.schedule, cache, length, previous, actions, noisy, log, age, self.temperature
         )
         latents = model.to_latents(output.clean)
         frame = to_frames(self.tokenizer.decode(latents))

@@ -118,10 +118,16 @@ class TorchRuntime:
 
 
 def world_step(bundle: Bundle) -> WorldStep:
-    """The networks of a bundle as modules, in float32 and evaluation mode."""
+    """The networks of a bundle as modules, in float32 and evaluation mode.
+
+    Raises:
+        WorldsimError: for a bundle of before `multistep`, whose graphs sample otherwise.
+    """
+    if "temperature" not in bundle.configs and len(bundle.configs["schedule"]) > 2:  # two passes are the same in both
+        raise WorldsimError(f"{bundle.path} was exported for another sampler: export it again, or give --runtime onnx")
     tokenizer = Tokenizer(TokenizerConfig(**as_tuples(bundle.configs["tokenizer"])))
     dynamics = Dynamics(DynamicsConfig.from_json(bundle.configs["dynamics"]))
-    step = WorldStep(tokenizer, dynamics, bundle.configs["schedule"], bundle.configs.get("spread", 1.0))
+    step = WorldStep(tokenizer, dynamics, bundle.configs["schedule"], bundle.configs.get("temperature", 1.0))
     step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
     return step.eval()
 

@@ -33,8 +33,8 @@ class ExportConfig:
         starts: how many places to begin at.
         seed: of the choice of starts.
         schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
-        spread: above 1, what seldom happens comes more often; the recipe's if not given. `worldsim eval` says whether
-            things happen as often as they should.
+        temperature: of the noise that frames start from: above 1, what seldom happens comes more often; the recipe's if
+            not given. `worldsim eval` says whether things happen as often as they should.
         ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
             King and Zeng 2001); the recipe's if not given.
         still: see `DynamicsConfig`; the run's own if not given.
@@ -47,7 +47,7 @@ class ExportConfig:
     starts: int = 12
     seed: int = 0
     schedule: tuple[float, ...] = ()
-    spread: float | None = None
+    temperature: float | None = None
     ends: float | None = None
     still: float | None = None
     shown: int = 0
@@ -94,9 +94,11 @@ def export(config: ExportConfig) -> None:
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
     schedule = config.schedule or (SCHEDULE if recipe is None else recipe.dynamics_training.schedule)
-    spread = config.spread if config.spread is not None else 1.0 if recipe is None else recipe.spread
+    temperature = (
+        config.temperature if config.temperature is not None else 1.0 if recipe is None else recipe.temperature
+    )
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
-    print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule, spread))
+    print(export_bundle(config.out, tokenizer, dynamics, spec, frames, actions, origin, schedule, temperature))
     print(f"Play it: python play.py --world {config.out}")
 
 

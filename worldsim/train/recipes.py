@@ -66,7 +66,7 @@ class Recipe:
     Attributes:
         frames: frames to record at least.
         tokenizer, tokenizer_training, dynamics, dynamics_training: sizes and settings.
-        spread: of what may come, in play, see `worldsim.sampler.euler`.
+        temperature: of the noise that frames start from in play, see `worldsim.step.WorldStep`.
         ends: added to the logit that play is over, in play, where fewer ends are foretold than come.
         beginnings: whether play starts where games begin, and not anywhere in them.
         shown: frames that a start shows, a past to remember; 0 for what the world needs.
@@ -78,7 +78,7 @@ class Recipe:
     tokenizer_training: TokenizerTraining
     dynamics: DynamicsSize
     dynamics_training: DynamicsTraining
-    spread: float = 1.0
+    temperature: float = 1.0
     ends: float = 0.0
     beginnings: bool = False
     shown: int = 0
@@ -145,7 +145,7 @@ RECIPES = {
             schedule=(0.0, 0.2, 0.4, 0.6, 0.8),
             state=0.3,
         ),
-        spread=1.56,
+        temperature=1.08,
         ends=0.45,
         beginnings=True,
     ),
