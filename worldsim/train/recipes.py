@@ -145,7 +145,7 @@ RECIPES = {
             schedule=(0.0, 0.2, 0.4, 0.6, 0.8),
             state=0.3,
         ),
-        temperature=1.08,
+        temperature=1.1,
         ends=0.45,
         beginnings=True,
     ),
