@@ -102,7 +102,7 @@ class Dream:
         recording: begin anywhere in these episodes, instead of at the world's own starts.
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: an episode is truncated after so many; None for never.
-        temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
+        temperature: of the noise that a frame starts from, as a multiple of the world's own, 0 or more.
         most_doubt: an episode is truncated once its doubt is larger; None for never.
         ood: say of each frame how unlike what the world learned from it is; each is encoded again for that.
         most_ood: the same, and an episode is truncated once that is larger; None for never.

@@ -38,7 +38,7 @@ class GeneratedEnv(gym.Env[np.ndarray, np.int64]):
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: truncate an episode after so many; None for never. (Given to `gymnasium.make`, it becomes a
             wrapper instead, whose counter `clone_state` doesn't know.)
-        temperature: standard deviation of the noise that a frame starts from, 0 or more; 1 is what the world learned.
+        temperature: of the noise that a frame starts from, as a multiple of the world's own, 0 or more.
         most_doubt: truncate an episode once its doubt is larger; None for never.
         ood: add `"ood"` to the info: how unlike the frames that the world learned from this one is, in standard
             deviations of a latent (`Session.ood`). It costs about a fifth of a step.

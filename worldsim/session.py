@@ -104,8 +104,8 @@ class Session:
 
     Args:
         runtime: of the world.
-        temperature: of all frames to come: the standard deviation of the noise that each starts from. What the world
-            learned is 1; less makes chance tamer, more makes it wilder. Not part of a state.
+        temperature: of all frames to come: of the noise that each starts from, as a multiple of the world's own: less
+            than 1 makes chance tamer, more makes it wilder. Not part of a state.
 
     Raises:
         WorldsimError: if it is below 0, or not finite.
@@ -113,7 +113,7 @@ class Session:
 
     def __init__(self, runtime: Runtime, temperature: float = 1.0):
         if not (isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature >= 0):
-            raise WorldsimError(f"temperature {temperature}: give a number, 0 or more; 1 is what the world learned")
+            raise WorldsimError(f"temperature {temperature}: give a number, 0 or more; 1 is the world as it is")
         self.runtime, self.spec, self.window = runtime, runtime.spec, runtime.window
         self.temperature = float(temperature)
 
