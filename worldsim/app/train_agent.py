@@ -31,7 +31,7 @@ class TrainAgentConfig(PPOTraining):
         out: the folder of the policy; curves go beside it, into OUT.curves.
         size: of a game's frames, as in 128x96; its own if not given. A generated world has only one.
         num_envs: rows that are played at once.
-        temperature: of a generated world: above 1, chance is wilder than it was recorded.
+        temperature: of a generated world, as a multiple of its own: above 1, chance is wilder.
         most_ood: of a generated world: an episode is lost where a picture is less like what the world learned from, so
             that nobody learns to live there; 0 for never.
         recording: play that worlds learn from: episodes of a generated world begin anywhere in its training split, and
