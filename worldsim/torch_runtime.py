@@ -124,7 +124,7 @@ def world_step(bundle: Bundle) -> WorldStep:
         WorldsimError: for a bundle of before `multistep`, whose graphs sample otherwise.
     """
     if "temperature" not in bundle.configs and len(bundle.configs["schedule"]) > 2:  # two passes are the same in both
-        raise WorldsimError(f"{bundle.path} was exported for another sampler: export it again, or play it by ONNX Runtime")
+        raise WorldsimError(f"{bundle.path} was exported for another sampler: export it again, or play by ONNX Runtime")
     tokenizer = Tokenizer(TokenizerConfig(**as_tuples(bundle.configs["tokenizer"])))
     dynamics = Dynamics(DynamicsConfig.from_json(bundle.configs["dynamics"]))
     step = WorldStep(tokenizer, dynamics, bundle.configs["schedule"], bundle.configs.get("temperature", 1.0))
