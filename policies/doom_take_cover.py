@@ -26,6 +26,7 @@ PUSHES = np.array([0.0, PUSH, -PUSH])[PLANS].repeat(SKIP, axis=1)  # [plans, tic
 PLACES_APART = 30.0
 PLACES = PLACES_APART * np.arange(-8, 9)
 TIMES = np.array([0.0, 8.0, 18.0, 30.0, 60.0])
+TILES = len(PLACES) * (len(TIMES) - 1)
 
 
 def dodge(state: np.ndarray, sight: float = FAR, home: float = 384.0, comfort: float = 200.0) -> int:
@@ -67,6 +68,17 @@ def passing(state: np.ndarray) -> np.ndarray:
     near = np.exp(-np.square((miss[..., None] - PLACES) / PLACES_APART))  # [N, balls, places]
     tiles = (near[..., None] * when[..., None, :]).max(1)
     return tiles.reshape(len(state), -1).astype(np.float32)
+
+
+def mirrored(told: np.ndarray) -> np.ndarray:
+    """What a state and its `passing`, side by side, `[N, 94]`, are of the same moment in a mirror."""
+    told = told.copy()
+    state, tiles = told[:, :-TILES], told[:, -TILES:]
+    state[:, 0] = LEFT_END + RIGHT_END - state[:, 0]
+    state[:, 2] *= -1
+    state[:, -SLOTS * len(FIREBALL) :].reshape(len(told), SLOTS, -1)[..., 1:] *= -1
+    tiles[:] = tiles.reshape(len(told), len(PLACES), -1)[:, ::-1].reshape(len(told), TILES)
+    return told
 
 
 def _places(place: float, speed: float) -> np.ndarray:

@@ -136,14 +136,19 @@ class Network(nn.Module):
 
     def forward(self, stacks: Tensor) -> tuple[Tensor, Tensor]:
         """What to do, and what is still to come, in whatever unit it was trained in."""
-        seen = stacks / 255.0
-        features = self.eye(seen)
-        logits, values = self.policy(features), self.value(features)
+        return self.choose(self.see(stacks))
+
+    def see(self, stacks: Tensor) -> Tensor:
+        """The features of a stack, float `[N, views, hidden]`; the second view, if there is one, is in a mirror."""
+        views = [stacks, stacks.flip(-1)] if self._opposite else [stacks]
+        return torch.stack([self.eye(view / 255.0) for view in views], dim=1)
+
+    def choose(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The second half of `forward`."""
+        logits, values = self.policy(features), self.value(features)  # [N, views, A], [N, views, 1]
         if self._opposite:  # equivariant by construction: the mean of what is said here and of what a mirror says
-            features = self.eye(seen.flip(-1))
-            logits = (logits + self.policy(features)[:, self._opposite]) / 2
-            values = (values + self.value(features)) / 2
-        return logits, values[:, 0]
+            logits = torch.stack([logits[:, 0], logits[:, 1, self._opposite]], dim=1)
+        return logits.mean(1), values.mean((1, 2))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

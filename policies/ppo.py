@@ -94,7 +94,8 @@ def learn(
             on average (NaN before the first ended), and how to have the policy as it is now.
         checkpoint: a file to go on from, if it is there, and to write once a minute, between two updates; what
             follows is played in new episodes, so the result is not that of a training that was never stopped.
-        eye: that has learned to see (`worldsim_policies.sight`); it learns on. A new one if None.
+        eye: that has learned to see (`worldsim_policies.sight`), and stays as it is: the noise of rewards would teach
+            it to see less. If None a new one, which learns with the rest.
 
     Raises:
         WorldsimError: if a package is missing, a setting is impossible, the rows are of no world of worldsim, the
@@ -107,16 +108,20 @@ def learn(
 
     from worldsim.precision import keep_memory
     from worldsim_envs.sb3 import SB3VecEnv
-    from worldsim_policies.actor import Actor
+    from worldsim_policies.actor import Actor, Seen
     from worldsim_policies.held import Held
-    from worldsim_policies.learned import Policy, PolicyConfig
+    from worldsim_policies.learned import Network, Policy, PolicyConfig
     from worldsim_policies.unfinished import Unfinished
 
     training.check()
     config = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
     if training.rollout * envs.num_envs < 2:
         raise WorldsimError("an update needs more than one frame: give more rows or a longer rollout")
-    rows = VecFrameStack(VecMonitor(SB3VecEnv(Held(envs, training.repeat))), training.stack)
+    rows: Any = VecFrameStack(VecMonitor(SB3VecEnv(Held(envs, training.repeat))), training.stack)
+    network = Network(config)
+    if eye is not None:
+        network.eye = eye.requires_grad_(False)
+        rows = Seen(rows, network)
     model: Any = sb3.PPO(
         Actor,
         VecNormalize(rows, norm_obs=False, gamma=training.discount),  # rewards differ from world to world
@@ -127,12 +132,10 @@ def learn(
         gamma=training.discount,
         gae_lambda=training.trace,
         ent_coef=training.entropy,
-        policy_kwargs={"config": config},
+        policy_kwargs={"network": network, "sees": eye is not None},
         seed=training.seed,
         device="auto",
     )
-    if eye is not None:
-        model.policy.network.eye.load_state_dict(eye.state_dict())
     keep_memory()
     settings = {**facts, **dataclasses.asdict(training), "rows": envs.num_envs, "config": dataclasses.asdict(config)}
     del settings["steps"]
@@ -147,7 +150,6 @@ def learn(
     began = time.monotonic() - unfinished.seconds
 
     def policy() -> Policy:
-        network = copy.deepcopy(model.policy.network).cpu()
         told = {
             "algorithm": "PPO",
             **facts,
@@ -157,7 +159,7 @@ def learn(
             "seconds": round(time.monotonic() - began, 1),
             "versions": versions(),
         }
-        return Policy(config, network.eval().requires_grad_(False), told)
+        return Policy(config, copy.deepcopy(network).cpu().eval().requires_grad_(False), told)
 
     class Callback(BaseCallback):
         def _on_step(self) -> bool:

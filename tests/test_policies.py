@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ from worldsim_envs.real import REAL, RealWorld
 from worldsim_envs.rows import Place, find_place, world_of
 from worldsim_envs.world_env import WorldEnv
 from worldsim_policies import unfinished
-from worldsim_policies.doom_take_cover import passing
+from worldsim_policies.doom_take_cover import mirrored, passing
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
 from worldsim_policies.held import Held
-from worldsim_policies.learned import POLICY, WEIGHTS, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
+from worldsim_policies.learned import POLICY, WEIGHTS, Eye, LearnedPlayer, Network, Policy, PolicyConfig, load_policy
 from worldsim_policies.pessimism import Pessimistic
 from worldsim_policies.players import RandomPlayer, make_player
 from worldsim_policies.ppo import PPOTraining, learn
-from worldsim_policies.sight import LESSONS, learn_to_see
+from worldsim_policies.sight import LESSONS, Lesson, learn_to_see
 
 DREAM = "worldsim/TinyPolicies-v0"
 STEPS = 8
@@ -232,16 +233,21 @@ def test_an_eye_learns_to_see_before_the_agent_acts(tmp_path, capsys):
 
     def agent(**own: Any) -> torch.Tensor:
         envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
-        training = PPOTraining(steps=32, stack=1, rollout=16, batch=32, rate=1e-9)
+        training = PPOTraining(steps=32, stack=1, rollout=16, batch=32)
         return learn(envs, training, {}, **own).network.eye.state_dict()["layers.0.weight"]
 
-    assert torch.allclose(agent(eye=eye), eye.state_dict()["layers.0.weight"], atol=1e-6)
-    assert not torch.allclose(agent(), eye.state_dict()["layers.0.weight"], atol=1e-2)
+    known = eye.state_dict()["layers.0.weight"].clone()
+    assert torch.equal(agent(eye=eye), known) and not torch.allclose(agent(), known, atol=1e-2)
     words = ("train", "agent", "--env", DREAM, "--out", tmp_path / "p", "--num-envs", 2, "--rollout", 8, "--stack", 1)
     short = (*words, "--steps", 16, "--batch", 8, "--recording", recording.path)
     assert command(*short, "--sight", 100, "--repeat", 2) == 0
     told = load_policy(tmp_path / "p")
     assert told.training["sight"] == 100 and told.training["steps"] == 32 and told.config.repeat == 2
+    heir = ("--out", tmp_path / "heir", "--eye", tmp_path / "p", "--repeat", 2, "--seed", 1)
+    assert command(*short, *heir) == 0
+    heir, old = load_policy(tmp_path / "heir").network.state_dict(), told.network.state_dict()
+    assert torch.equal(heir["eye.layers.0.weight"], old["eye.layers.0.weight"])
+    assert not torch.equal(heir["policy.0.weight"], old["policy.0.weight"])
     assert "% of the variance of what is there, in held-out play" in capsys.readouterr().out
 
 
@@ -251,10 +257,26 @@ def test_an_eye_is_asked_for_what_follows_from_the_state_too(tmp_path, monkeypat
     chance = np.random.default_rng(0)
     shares = []
     for more in (lambda state: state[:, :1] == state[:, 1:2], lambda state: chance.random((len(state), 3))):
-        monkeypatch.setitem(LESSONS, "tiny", lambda state, more=more: more(state).astype(np.float32))
+        lesson = Lesson(lambda state, more=more: more(state).astype(np.float32), lambda told: told)
+        monkeypatch.setitem(LESSONS, "tiny", lesson)
         shares.append(learn_to_see(config, recording, 300, 0, lambda _: None)[1])
     assert shares[0] > 0.9 and shares[1] < 0.6
-    assert LESSONS["doom-take-cover"] is passing
+    assert LESSONS["doom-take-cover"] == Lesson(passing, mirrored)
+
+
+def test_an_eye_learns_of_a_mirror_too(tmp_path, monkeypatch):
+    """Half of what it sees is in a mirror, where the bar on the left is on the right; told that it stays, it can't."""
+    recording = Recording(a_recording_that_tells(tmp_path / "told"))
+
+    def share(mirror: bool, turned: Callable[[np.ndarray], np.ndarray]) -> float:
+        monkeypatch.setitem(
+            LESSONS, "tiny", Lesson(lambda state: state[:, :0], lambda told: turned(told).astype(np.float32))
+        )
+        return learn_to_see(PolicyConfig.of(tiny_spec(), 2, mirror=mirror), recording, 200, 0, lambda _: None)[1]
+
+    assert share(True, lambda told: told * [-1, -1, 1] + [2, 2, 0]) > 0.9
+    assert share(True, lambda told: told) < 0.3
+    assert share(False, lambda told: told) > 0.9
 
 
 def test_what_is_seen_in_a_mirror_is_answered_in_a_mirror():
@@ -277,12 +299,18 @@ def test_policies_of_the_way_are_kept_closer_together_at_first(tmp_path):
     assert load_policy(tmp_path / "p").config.mirror
 
 
-def test_an_agent_plays_as_it_learned_to(tmp_path):
-    """Only the order of the stack tells what pays: weights and frames come out of training as they went in."""
+@pytest.mark.parametrize("sight", [0, 300])
+def test_an_agent_plays_as_it_learned_to(tmp_path, sight):
+    """Only the order of the stack tells what pays: weights and frames come out of training as they went in, whether
+    its eye learns with it or saw before."""
     place = Place("tiny", "tiny")
     envs = place.make(8, "SameStep", STEPS)
     training = PPOTraining(steps=6144, stack=2, rollout=32, batch=128, rate=2e-3, discount=0.0, epochs=6)
-    learn(envs, training, {}).save(tmp_path / "agent")
+    eye = None
+    if sight:
+        recording = Recording(a_recording_that_tells(tmp_path / "told"))
+        eye, _ = learn_to_see(PolicyConfig.of(tiny_spec(), 2), recording, sight, 0, lambda _: None)
+    learn(envs, training, {}, eye=eye).save(tmp_path / "agent")
     player = LearnedPlayer(load_policy(tmp_path / "agent"), 4)
     scores = play_episodes(place.make(4, "Disabled", STEPS), player, 20, 0, lambda _: None)
     assert (scores.length == STEPS).all()
@@ -297,6 +325,24 @@ def test_the_same_seed_gives_the_same_agent():
     first, again, other = weights(3), weights(3), weights(4)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["policy.0.weight"], other["policy.0.weight"])
+
+
+def test_a_killed_training_keeps_the_eye_that_saw_before(tmp_path, monkeypatch):
+    """As the command goes on: with a new eye, whose weights the file knows."""
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    config = PolicyConfig.of(tiny_spec(), 1)
+    torch.manual_seed(5)
+    saw = Eye(config)
+    known = {name: weight.clone() for name, weight in saw.state_dict().items()}
+
+    def train(eye: Eye, steps: int) -> Policy:
+        envs, training = Place("tiny", "tiny").make(2, "SameStep", STEPS), PPOTraining(steps, stack=1, rollout=16)
+        return learn(envs, training, {}, checkpoint=tmp_path / "agent.checkpoint", eye=eye)
+
+    train(saw, 64)
+    policy = train(Eye(config), 128)
+    assert policy.training["steps"] == 128
+    assert all(torch.equal(weight, known[name]) for name, weight in policy.network.eye.state_dict().items())
 
 
 def test_a_killed_training_goes_on_from_its_last_update(tmp_path, monkeypatch):
@@ -469,6 +515,9 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world, tiny_recording)
     assert "give --recording" in refused(capsys, *train, DREAM, *seeing)
     assert "knows no exact state" in refused(capsys, *train, DREAM, *seeing, "--recording", tiny_recording)
     assert "is of 'tiny'" in refused(capsys, *train, "worldsim/ToyboxReal-v0", *seeing, "--recording", told)
+    assert "sees already" in refused(capsys, *train, DREAM, *seeing, "--recording", told, "--eye", "doom-take-cover")
+    assert "the eye of doom-take-cover is for" in refused(capsys, *train, DREAM, "--eye", "doom-take-cover")
+    assert "no policy 'nobody'" in refused(capsys, *train, DREAM, "--eye", "nobody")
     assert "sight are 0 or more" in refused(capsys, *train, DREAM, "--sight", -1)
     assert "discount and trace 0 to 1" in refused(capsys, *train, DREAM, "--trace", 1.1)
     assert "no recording" in refused(capsys, *train, DREAM, "--recording", tmp_path / "gone")

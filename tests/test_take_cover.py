@@ -12,7 +12,7 @@ from worldsim.errors import WorldsimError
 from worldsim_envs.doom_take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
 from worldsim_envs.real import make_real
 from worldsim_envs.rows import find_place
-from worldsim_policies.doom_take_cover import PLACES, PLACES_APART, TakeCoverExplorer, dodge, passing
+from worldsim_policies.doom_take_cover import PLACES, PLACES_APART, TakeCoverExplorer, dodge, mirrored, passing
 from worldsim_policies.evaluation import play_episodes
 from worldsim_policies.learned import LearnedPlayer, load_policy
 
@@ -137,6 +137,22 @@ def test_the_map_of_what_passes_is_where_it_passes(env):
     arrived = alone[alone[:, 8].argmin(), 9]  # to the left of the player
     assert abs(PLACES[where[0]] - arrived) <= 1.5 * PLACES_APART  # it was seen last a frame before
     assert passing(coming).sum() > tiles.sum() and not passing(states[states[:, 5] == 0]).any()
+
+
+def test_in_a_mirror_left_is_right(env):
+    """What passes there is what would pass whoever is there, and a dodger steps to the other side."""
+    states = np.stack([info["state"] for *_, info in play(env, 1, lambda info: dodge(info["state"]), 120)])
+    told = np.concatenate([states, passing(states)], axis=1)
+    other = mirrored(told)
+    there = other[:, : states.shape[1]]
+    np.testing.assert_allclose(other[:, states.shape[1] :], passing(there), atol=1e-5)
+    np.testing.assert_allclose(mirrored(other), told, atol=1e-4)
+    assert (np.abs(there[:, :3] - states[:, :3]).max(0) > [20, -1, 2]).all() and (there[:, 9] == -states[:, 9]).all()
+    steps = [(dodge(here), dodge(mirror)) for here, mirror in zip(states, there, strict=True)]
+    assert (
+        np.mean([(LEFT, RIGHT, STAND)[(RIGHT, LEFT, STAND).index(a)] == b for a, b in steps]) > 0.9
+    )  # plans that are as good are many
+    assert {LEFT, RIGHT} < {a for a, _ in steps}
 
 
 def test_a_hit_takes_health_and_pushes(env):

@@ -37,7 +37,8 @@ class TrainAgentConfig(PPOTraining):
         recording: play that worlds learn from: episodes of a generated world begin anywhere in its training split, and
             not only at the world's own starts.
         sight: gradient steps in which the agent's eye first learns to name what is there off the recording's frames:
-            the exact state, and in take cover where each fireball will pass.
+            the exact state, and in take cover where each fireball will pass. It stays as it is from then on.
+        eye: a policy of the same world and shape, a folder or one that ships, whose eye is taken instead.
         runtime: of a generated world: onnx, torch, or batch, which makes many rows the fastest.
         episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
         keep: keep so many policies of the way there too, as OUT-STEPS, closer together where most is learned: at first.
@@ -51,6 +52,7 @@ class TrainAgentConfig(PPOTraining):
     most_ood: float = 0.0
     recording: Path | None = None
     sight: int = 0
+    eye: str = ""
     runtime: Literal["onnx", "torch", "batch"] = "batch"
     episode_steps: int = 0
     keep: int = 0
@@ -65,7 +67,7 @@ def train_agent(config: TrainAgentConfig) -> None:
     """
     require("torch", "rl")
     from worldsim.recording import Recording
-    from worldsim_policies.learned import POLICY, PolicyConfig
+    from worldsim_policies.learned import POLICY, Eye, PolicyConfig, load_policy
     from worldsim_policies.sight import learn_to_see
     from worldsim_policies.unfinished import frames_played
 
@@ -73,6 +75,8 @@ def train_agent(config: TrainAgentConfig) -> None:
         raise WorldsimError("num-envs is 1 or more, episode-steps, keep, most-ood and sight are 0 or more")
     if config.sight and config.recording is None:
         raise WorldsimError("an eye learns to see from recorded play: give --recording, or leave --sight out")
+    if config.sight and config.eye:
+        raise WorldsimError(f"the eye of {config.eye} sees already: leave sight out, or eye")
     POLICY.check_free(config.out)
     place = find_place(config.env)
     steps = config.episode_steps or rules_of(place.world).agent_steps
@@ -100,6 +104,7 @@ def train_agent(config: TrainAgentConfig) -> None:
         "most_ood": config.most_ood,
         "recording": config.recording and config.recording.name,
         "sight": config.sight,
+        "eye": config.eye,
         "episode_steps": steps,
     }
     marks = [math.ceil(config.steps * (i / (config.keep + 1)) ** 2) for i in range(1, config.keep + 1)]
@@ -107,9 +112,16 @@ def train_agent(config: TrainAgentConfig) -> None:
     kept = sum(mark <= before for mark in marks)
     eye = None
     try:
-        if config.sight and config.recording and not before:
+        seen = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
+        if config.eye:
+            theirs = load_policy(config.eye)
+            if theirs.config != seen:
+                raise WorldsimError(f"the eye of {config.eye} is for {theirs.config}; this agent is {seen}")
+            eye = theirs.network.eye
+        elif config.sight and before:
+            eye = Eye(seen)  # its weights are in the checkpoint
+        elif config.sight and config.recording:
             with ProgressBar(f"{place.name}: the eye learns to see", config.sight) as bar:
-                seen = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
                 eye, share = learn_to_see(seen, Recording(config.recording), config.sight, config.seed, bar.update)
             print(f"The eye names {share:.0%} of the variance of what is there, in held-out play.")
         with ProgressBar(f"{place.name}: frames", config.steps, before) as bar:
