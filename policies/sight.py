@@ -76,10 +76,8 @@ class _Stacks:
             frames = self._frames[np.maximum(last - ago, 0)]
             frames[self._place[last] < ago] = 0
             seen.append(frames)
-        stacks, true = (
-            torch.from_numpy(np.concatenate(seen, axis=-1)).permute(0, 3, 1, 2).to(NATIVE) / 255,
-            self.true[last],
-        )
+        stacks = torch.from_numpy(np.concatenate(seen, axis=-1)).permute(0, 3, 1, 2).to(NATIVE) / 255
+        true = self.true[last]
         if self.mirrored:
             turned = rng.random(count) < 0.5
             stacks[torch.from_numpy(turned)] = stacks[torch.from_numpy(turned)].flip(-1)

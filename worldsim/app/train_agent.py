@@ -116,7 +116,9 @@ def train_agent(config: TrainAgentConfig) -> None:
         if config.eye:
             theirs = load_policy(config.eye)
             if theirs.config != seen:
-                raise WorldsimError(f"the eye of {config.eye} is for {theirs.config}; this agent is {seen}")
+                differing = {k: v for k, v in vars(theirs.config).items() if v != getattr(seen, k)}
+                told = ", ".join(f"{name} {value}" for name, value in differing.items())
+                raise WorldsimError(f"the eye of {config.eye} is for another agent ({told}): ask for the same as that")
             eye = theirs.network.eye
         elif config.sight and before:
             eye = Eye(seen)  # its weights are in the checkpoint
