@@ -333,9 +333,8 @@ def test_an_export_leaves_other_folders_alone(tmp_path: Path, capsys):
 # training data
 
 
-def test_recorded_probes_are_whole_trials_on_seeds_of_their_own(tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(record_permanence, "LONGEST", 40)
-    performer = record_permanence.ProbePerformer("hideaway", {})
+def test_recorded_probes_are_whole_trials_on_seeds_of_their_own():
+    performer = record_permanence.ProbePerformer("hideaway", {}, longest=40)
     first, again, other = (performer.play(seed) for seed in (3, 3, 4))
     for name in ("frames", "actions", "state"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
@@ -357,6 +356,18 @@ def test_record_permanence_is_a_recording(tmp_path: Path, capsys):
     assert "no probes can be staged" in capsys.readouterr().err
     assert run(*ask, "--play", 1.0, "--out", tmp_path / "x") == 2
     assert "--play is a share" in capsys.readouterr().err
+    for longest in (0, 1025):
+        assert run(*ask, "--longest", longest, "--out", tmp_path / "x") == 2
+        assert f"--longest is hidden frames, from 1 to 1024, not {longest}" in capsys.readouterr().err
+
+
+def test_the_longest_hiding_is_as_asked():
+    def lengths(longest: int) -> list[int]:
+        performer = record_permanence.ProbePerformer("hideaway", {}, longest=longest)
+        return [len(performer.play(seed)) for seed in range(8)]
+
+    shortest, longer = lengths(1), lengths(40)
+    assert min(longer) >= min(shortest) and max(shortest) < max(longer) <= max(shortest) + 39
 
 
 def test_free_play_among_recorded_probes():

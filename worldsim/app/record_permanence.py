@@ -1,6 +1,6 @@
 """`worldsim record permanence`: whole trials of the permanence suite as a recording to learn from.
 
-Episode i is one twin of one probe, hidden for a time drawn log-uniformly, played in the real world from the first
+Episode i is one twin of one probe, hidden for a time drawn log-uniformly up to `--longest` frames, played in the real world from the first
 context frame to 16 frames after the reveal. Its seeds are those of the training split, which nothing is judged on.
 Among them may be free play, so that who learns from the recording doesn't learn the probes alone.
 """
@@ -21,7 +21,7 @@ from worldsim.evals.permanence.tiers import train_seed
 from worldsim.recording import Episode
 from worldsim.spec import WorldSpec
 
-LONGEST = 1024  # hidden frames
+LONGEST = 1024  # hidden frames that any tier asks
 MOST_SWAPS = 8
 
 
@@ -35,6 +35,8 @@ class RecordConfig:
         split: of the seeds; all others are for judging.
         frames: how many frames at least; the last episode is not cut.
         seed: episode i is number seed + i of the split.
+        longest: hidden frames at most. Most frames of a long hiding show nothing new, so that the same number of frames
+            holds fewer trials.
         play: share of the episodes that are free play by the world's explorer, which are longer than most probes.
         size: frame size as WIDTHxHEIGHT; the world's own if not given.
         workers: processes; 0 for one a core.
@@ -45,6 +47,7 @@ class RecordConfig:
     split: Literal["train"] = "train"
     frames: int = 100_000
     seed: int = 0
+    longest: int = LONGEST
     play: float = 0.0
     size: str = ""
     workers: int = 0
@@ -60,25 +63,28 @@ def record_permanence(config: RecordConfig) -> None:
         raise WorldsimError("--frames must be at least 1; --workers and --seed can't be negative")
     if not 0 <= config.play < 1:
         raise WorldsimError(f"--play is a share of the episodes, from 0 to below 1, not {config.play}")
-    make = functools.partial(ProbePerformer, config.world, parse_size(config.size), config.play)
+    if not 1 <= config.longest <= LONGEST:
+        raise WorldsimError(f"--longest is hidden frames, from 1 to {LONGEST}, not {config.longest}")
+    make = functools.partial(ProbePerformer, config.world, parse_size(config.size), config.play, config.longest)
     write_recording(make, config.out, config.frames, config.seed, config.workers)
 
 
 class ProbePerformer:
     """Plays staged probes in their real world, and now and then freely."""
 
-    def __init__(self, world: str, options: dict[str, Any], play: float = 0.0):
+    def __init__(self, world: str, options: dict[str, Any], play: float = 0.0, longest: int = LONGEST):
         from worldsim_envs.real import make_real
 
         self._staging = staging(world)
         self._env: Any = make_real(world, **options)
         self._free, self._share = Performer(world, options), play
+        self._longest = longest
         self.world: WorldSpec = self._env.world
         self.behind = self._free.behind
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
-        return {**origin_of(self._env), "suite": "worldsim-permanence, train split", "free play": self._share}
+        return {**origin_of(self._env), "suite": "worldsim-permanence, train split", "longest hiding": self._longest, "free play": self._share}
 
     def close(self) -> None:
         """End the world."""
@@ -91,7 +97,7 @@ class ProbePerformer:
         if np.random.default_rng([train_seed(seed), 2]).random() < self._share:
             return self._free.play(train_seed(seed))
         probe = str(rng.choice(self._staging.PROBES))
-        point = int(np.exp(rng.uniform(0, np.log(LONGEST + 1))))
+        point = int(np.exp(rng.uniform(0, np.log(self._longest + 1))))
         if probe == "P5":
             point = int(rng.integers(MOST_SWAPS + 1))
         scenes = self._staging.stage(probe, train_seed(seed), (point,), self.world.height, self.world.width)
