@@ -1,7 +1,8 @@
 """`worldsim record permanence`: whole trials of the permanence suite as a recording to learn from.
 
-Episode i is one twin of one probe, hidden for a time drawn log-uniformly up to `--longest` frames, played in the real world from the first
-context frame to 16 frames after the reveal. Its seeds are those of the training split, which nothing is judged on.
+Episode i is one twin of one probe, hidden for a time drawn log-uniformly up to `--longest` frames, played in the real
+world from the first context frame to 16 frames after the reveal. Its seeds are those of the training split, which
+nothing is judged on.
 Among them may be free play, so that who learns from the recording doesn't learn the probes alone.
 """
 
@@ -84,7 +85,8 @@ class ProbePerformer:
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
-        return {**origin_of(self._env), "suite": "worldsim-permanence, train split", "longest hiding": self._longest, "free play": self._share}
+        asked = {"longest hiding": self._longest, "free play": self._share}
+        return {**origin_of(self._env), "suite": "worldsim-permanence, train split", **asked}
 
     def close(self) -> None:
         """End the world."""
