@@ -2,8 +2,7 @@
 
 Episode i is one twin of one probe, hidden for a time drawn log-uniformly up to `--longest` frames, played in the real
 world from the first context frame to 16 frames after the reveal. Its seeds are those of the training split, which
-nothing is judged on.
-Among them may be free play, so that who learns from the recording doesn't learn the probes alone.
+nothing is judged on. Among them may be free play, so that who learns from the recording doesn't learn the probes alone.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ class RecordConfig:
         split: of the seeds; all others are for judging.
         frames: how many frames at least; the last episode is not cut.
         seed: episode i is number seed + i of the split.
-        longest: hidden frames at most. Most frames of a long hiding show nothing new, so that the same number of frames
-            holds fewer trials.
+        longest: hidden frames at most. A long hiding is many frames that show one thing: the shorter, the more trials in
+            as many frames.
         play: share of the episodes that are free play by the world's explorer, which are longer than most probes.
         size: frame size as WIDTHxHEIGHT; the world's own if not given.
         workers: processes; 0 for one a core.
