@@ -35,8 +35,8 @@ class RecordConfig:
         split: of the seeds; all others are for judging.
         frames: how many frames at least; the last episode is not cut.
         seed: episode i is number seed + i of the split.
-        longest: hidden frames at most. A long hiding is many frames that show one thing: the shorter, the more trials in
-            as many frames.
+        longest: hidden frames at most. A long hiding is many frames that show one thing: the shorter, the more
+            trials in as many frames.
         play: share of the episodes that are free play by the world's explorer, which are longer than most probes.
         size: frame size as WIDTHxHEIGHT; the world's own if not given.
         workers: processes; 0 for one a core.
