@@ -343,11 +343,10 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     training = dataclasses.replace(TRAINING, steps=2)
     first = dataclasses.replace(training, eventful=0.5, events="action")
     then = dataclasses.replace(training, learns=("token_out",))
-    practice = Practice(3500, 0.0, (first, then))
+    practice = Practice(3500, 0.0, (first, then), longest=100)
     size = dataclasses.replace(SIZE, pack=(2, 2))
     small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, practice=practice)
     monkeypatch.setitem(RECIPES, "toybox", small)
-    monkeypatch.setattr(record_permanence, "LONGEST", 100)
     monkeypatch.setattr(record_permanence, "MOST_SWAPS", 1)
     record = ["record", "toybox", "--frames", "800", "--episode-frames", "80", "--size", "32x32", "--workers", "1"]
     assert main([*record, "--out", "recordings/toybox"]) == 0
@@ -355,6 +354,7 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "Ready to export: runs/toybox/practice/2\n" in capsys.readouterr().out
     probes = Recording(tmp_path / "recordings" / "toybox-practice")
     assert (probes.spec.width, probes.spec.height, len(probes) >= 3500) == (32, 32, True)
+    assert probes.origin["longest hiding"] == 100
     folders = [Path("runs/toybox") / folder for folder in ("", "practice", "practice/2")]
     learned, practised, last = (weights(folder / "dynamics.safetensors") for folder in folders)
     assert learned.keys() == practised.keys() == last.keys()

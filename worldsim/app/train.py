@@ -100,8 +100,14 @@ def train(config: TrainConfig) -> None:
                 from worldsim.app import record_permanence as probing
 
                 frame_size = f"{recording.spec.width}x{recording.spec.height}"
+                practice = recipe.practice
                 asked = probing.RecordConfig(
-                    probes, name, frames=recipe.practice.frames, play=recipe.practice.play, size=frame_size
+                    probes,
+                    name,
+                    frames=practice.frames,
+                    longest=practice.longest,
+                    play=practice.play,
+                    size=frame_size,
                 )
                 probing.record_permanence(asked)
             print(f"Ready to export: {practise(recipe.practice, Recording(probes), learned, out / 'practice')}")

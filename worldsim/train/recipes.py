@@ -52,11 +52,13 @@ class Practice:
         frames: frames to record at least.
         play: share of the episodes that are free play.
         trainings: settings, one after the other.
+        longest: hidden frames at most.
     """
 
     frames: int
     play: float
     trainings: tuple[DynamicsTraining, ...]
+    longest: int = 1024
 
 
 @dataclasses.dataclass(frozen=True)
