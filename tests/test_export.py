@@ -54,7 +54,7 @@ def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
 
 
 def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_path):
-    kind = {"copy_reach": 1, "pan": 1, "around": 20, "cell_width": 8, "behind": True, "recall": ()}
+    kind = {"copy_reach": 1, "pan": 1, "around": 20, "cell_width": 8, "behind": True, "recall": (), "inertia": 8}
     networks = tiny_networks(**kind)
     export_bundle(
         tmp_path / "world", *networks, tiny_spec(), *tiny_clips(2, WINDOW + 1), ORIGIN

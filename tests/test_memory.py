@@ -96,7 +96,7 @@ def test_what_left_the_view_is_found_where_it_was_and_copied(recall):
     assert (sure[:, :, -1] > 0.99).all() and not sure[:, :, 0, 0].any()
     gates = torch.zeros(2, found.shape[1], 9 + 3, p * q)
     gates[:, :, 9 + 2] = 50.0  # after the nine places of the frame before: of what was found, the place to the right
-    copied = network._copied(views[:, 1], found, gates.flatten(-2))
+    copied = network._copied(views[:, 1], found, found[..., :0], gates.flatten(-2))
     torch.testing.assert_close(network.to_latents(copied), room[..., 3 : 3 + w], atol=1e-5, rtol=1e-4)
 
 

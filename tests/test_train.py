@@ -23,6 +23,7 @@ from worldsim.tokenizer import Tokenizer, TokenizerConfig, to_pixels
 from worldsim.train.checkpoint import load_dynamics, load_tokenizer, read, save_model, write
 from worldsim.train.clips import LatentClips, Log
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
+from worldsim.train.inertia import InertiaTraining
 from worldsim.train.loop import rate
 from worldsim.train.muon import Muon, orthogonal
 from worldsim.train.recipes import RECIPES, DynamicsSize, Practice, Recipe
@@ -178,7 +179,7 @@ def test_clips_are_drawn_by_unusual_rewards(recording: Recording, tmp_path: Path
     assert np.flatnonzero(happened).tolist() == [101, 434]  # the frames that came with them
     last = Windows(recording.episodes("train"), 12, happened).draw(50, 0, 0, eventful=1.0)[:, -1]
     assert np.isin(last, [*range(101, 109), *range(434, 442)]).all() and len(set(last)) > 6
-    training = dataclasses.replace(TRAINING, eventful=0.5, events="reward")
+    training = dataclasses.replace(TRAINING, eventful=0.5, events=("reward",))
     with pytest.raises(WorldsimError, match="nothing happens in it that clips could be drawn by"):
         train_dynamics(recording, tokenizer, tmp_path, SIZE.config(recording, TOKENIZER), training)
 
@@ -234,12 +235,17 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
         for picture, part in zip((told.frames[frame], told.behind[frame]), both.split(4), strict=True):
             alone = learned.encode(to_pixels(torch.from_numpy(picture[None])))[0, :4]
             torch.testing.assert_close(part, alone, atol=2e-2, rtol=2e-2)
-    size = dataclasses.replace(SIZE, copy_reach=1, memory=((4, 1), (16, 2)), recall=(0,), pan=1, cell_width=8)
+    size = dataclasses.replace(
+        SIZE, copy_reach=1, memory=((4, 1), (16, 2)), recall=(0,), pan=1, cell_width=8, inertia=8
+    )
     config = size.config(told, tokenizer)
     assert config.pictures == 2
-    training = dataclasses.replace(TRAINING, unknown=0.5, eventful=0.5, events="behind")
+    inertia = InertiaTraining(steps=4, batch=2, length=2, lead=3)
+    training = dataclasses.replace(TRAINING, unknown=0.5, eventful=0.5, events=("action", "behind"), inertia=inertia)
     model = train_dynamics(told, learned, tmp_path / "told", config, training)
     assert model.config == config and all(w.isfinite().all() for w in model.parameters())
+    alone = weights(tmp_path / "told" / "inertia.checkpoint")
+    assert torch.equal(model.inertia.first.weight, alone["average.first.weight"])  # the rest learns, this stays
 
 
 def test_who_begins_to_learn_a_clip_may_know_only_what_is_seen(recording: Recording, tmp_path: Path) -> None:
@@ -341,7 +347,7 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     """The whole of a small recipe: recorded play, tokenizer, dynamics, recorded probes, and the same dynamics again."""
     monkeypatch.chdir(tmp_path)
     training = dataclasses.replace(TRAINING, steps=2)
-    first = dataclasses.replace(training, eventful=0.5, events="action")
+    first = dataclasses.replace(training, eventful=0.5, events=("action",))
     then = dataclasses.replace(training, learns=("token_out",))
     practice = Practice(3500, 0.0, (first, then), longest=100)
     size = dataclasses.replace(SIZE, pack=(2, 2))

@@ -46,6 +46,7 @@ def tiny_networks(
     around: int = 0,
     behind: bool = False,
     recall: tuple[int, ...] = (0, 1),
+    inertia: int = 0,
 ) -> tuple[Tokenizer, Dynamics]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
@@ -71,6 +72,7 @@ def tiny_networks(
                 recall=recall,
                 pan=pan,
                 around=around,
+                inertia=inertia,
                 pictures=2 if behind else 1,
             )
         )

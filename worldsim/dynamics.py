@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from worldsim.dynamics_config import PANORAMA_KEY, DynamicsConfig
+from worldsim.dynamics_config import PANORAMA_KEY, PAST, DynamicsConfig
 from worldsim.flow import REWARD_BINS
+from worldsim.inertia import Inertia
 from worldsim.layers import Block, CellLayers, FourierFeatures, axis_angles, rotate
 from worldsim.panorama import Panorama
 from worldsim.recall import Recall, Remember
@@ -83,6 +84,9 @@ class Dynamics(nn.Module):
         if config.cell_width:
             (c, *_), (p, q) = config.latent_shape, config.pack
             seen = 4 * c if config.pan else 2 * c  # see `_of_cells`
+            if config.inertia:
+                seen += c // config.pictures
+                self.inertia = Inertia(c // config.pictures, config.inertia)
             self.cell_layers = CellLayers(seen, config.cell_width, width, c + config.gates // (p * q))
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
@@ -132,14 +136,16 @@ class Dynamics(nn.Module):
             age: int64 `[B, S]`, how many frames before the first of the T; 0 for nothing.
 
         Returns:
-            features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there and by the
-            frame before each of the T, `[B, T, M, D + found_width + earlier_width]`; and the cache entries of the T
+            features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there, by the
+            frame before each of the T and by where what moves goes on, `[B, T, M, D + found_width + earlier_width +
+            onward_width]`; and the cache entries of the T
             frames `[B, T, L, M, 2 G E]`.
         """
         b, t, _, _ = tokens.shape
         x = self.token_in(tokens)
         if self.config.earlier_width:
-            earlier = self._earlier(tokens, log, age)
+            run = self._with_earlier(tokens, log, age)
+            earlier = run[:, -t - 1 : -1]
             x = x + self.change_in(tokens - earlier)
         x = torch.cat([self.registers.expand(b, t, -1, -1), x], dim=2)  # [B, T, M, D]
         m = x.shape[2]
@@ -176,6 +182,9 @@ class Dynamics(nn.Module):
             if self.config.earlier_width:
                 earlier = F.pad(earlier, (0, 0, self.config.registers, 0))
                 features = torch.cat([features, earlier.to(features.dtype)], dim=-1)
+            if self.config.inertia:
+                onward = F.pad(self.onward(run), (0, 0, self.config.registers, 0))
+                features = torch.cat([features, onward.to(features.dtype)], dim=-1)
         return features, torch.stack(entries, dim=2)
 
     def remember(self, before: Tensor, after: Tensor, actions: Tensor, places: Tensor) -> Tensor:
@@ -219,23 +228,35 @@ class Dynamics(nn.Module):
         width = self.config.place_width
         start = torch.zeros(actions.shape[0], width, device=actions.device)
         if log is not None and age is not None:
-            newest, known = _newest(log, age)
+            newest, known = _of_age(log, age, 1)
             start = newest[:, 0, -width:].float() * known[:, None]
         return self.panorama.follow(
             start, *self.panorama.motion(self.to_latents(before), self.to_latents(after), actions)
         )
 
-    def _earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> Tensor:
-        """The frame before each of the T, `[B, T, N, token_width]`; where none is known, the same: nothing moved."""
-        first = tokens[:, :1]
-        if log is not None and age is not None:
-            newest, known = _newest(log, age)
-            end = log.shape[-1] - 2 * self.config.place_width
-            cells = newest[:, None, :, end - self.config.token_width : end]
-            cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
-            first = torch.where(known[:, None, None, None], cells.to(tokens.dtype), first)
-        begins = torch.arange(tokens.shape[1], device=tokens.device) == 0
-        return torch.where(begins[:, None, None], first, tokens.roll(1, dims=1))
+    def _with_earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> Tensor:
+        """The T frames after those before them that are of use: `[B, past + T, N, token_width]`. Where one is not
+        known, it is as the one after it: nothing moved."""
+        frames = [tokens]
+        for ago in range(1, PAST if self.config.inertia else 2):
+            frame = frames[0][:, :1]
+            if log is not None and age is not None:
+                entry, known = _of_age(log, age, ago)
+                end = log.shape[-1] - 2 * self.config.place_width
+                cells = entry[:, None, :, end - self.config.token_width : end]
+                cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
+                frame = torch.where(known[:, None, None, None], cells.to(tokens.dtype), frame)
+            frames.insert(0, frame)
+        return torch.cat(frames, dim=1)
+
+    def onward(self, run: Tensor) -> Tensor:
+        """Where what moves in the last picture goes on after each of T frames, of which and those before them `run`
+        is `[B, PAST - 1 + T, N, token_width]`: `[B, T, N, onward_width]`. It learns alone: no gradient."""
+        cells = self.config.latent_shape[0] // self.config.pictures
+        latents = self.to_latents(run)[:, :, -cells:]
+        t = run.shape[1] - PAST + 1
+        past = torch.stack([latents[:, i : i + t] for i in range(PAST)], dim=2)
+        return self.to_tokens(self.inertia(past.flatten(0, 1)).detach().unflatten(0, (-1, t)))
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,
@@ -296,7 +317,8 @@ class Dynamics(nn.Module):
         """
         r = self.config.registers
         width, known = self.config.width, self.config.width + self.config.found_width
-        features, found, earlier = features.tensor_split([width, known], dim=-1)
+        parts = [width, known, known + self.config.earlier_width]
+        features, found, earlier, onward = features.tensor_split(parts, dim=-1)
         x = features[:, r:] + self.noisy_in(noisy)
         if self.config.pan:
             x = x + self.found_in(found[:, r:])
@@ -308,12 +330,16 @@ class Dynamics(nn.Module):
         x = self.head_norm(x)
         made = self.token_out(x[:, r:]).float()
         if self.config.cell_width:
-            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:], earlier[:, r:])
+            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:], earlier[:, r:], onward[:, r:])
         change, gates = made.split([self.config.token_width, self.config.gates], dim=-1)
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
-        # A still place is copied in float32 rather than made anew: no drift where nothing happens.
-        copied = self._copied(previous.float(), found[:, r:].float(), gates)
+        # A still place is copied in float32 rather than made anew: no drift where nothing happens. What goes on by
+        # itself is taken as it is, with no change: of the share that is copied from there the change is taken away.
+        onward = onward[:, r:].float()
+        if self.config.inertia:
+            onward = onward.repeat(1, 1, self.config.pictures) - change
+        copied = self._copied(previous.float(), found[:, r:].float(), onward, gates)
         return HeadOutput(copied + change, reward, cont[:, 0], state)
 
     def hold(self, before: Tensor, after: Tensor) -> Tensor:
@@ -327,20 +353,26 @@ class Dynamics(nn.Module):
         moved = (made - was).square().mean(-2, keepdim=True) >= self.config.still**2
         return torch.where(moved, made, was).flatten(-3)
 
-    def _of_cells(self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor, earlier: Tensor) -> Tensor:
+    def _of_cells(
+        self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor, earlier: Tensor, onward: Tensor
+    ) -> Tensor:
         """What the layers over single cells make of tokens `x` `[B, N, D]`, and of the cells of the previous frame, the
-        noisy one, what the panorama shows where the view was, and an earlier frame: `[B, N, token_width + gates]`."""
+        noisy one, what the panorama shows where the view was, an earlier frame, and where what moves goes on: `[B, N,
+        token_width + gates]`."""
         (c, *_), (p, q), pan = self.config.latent_shape, self.config.pack, self.config.pan
         seen = [previous, noisy]
         if pan:
             seen += [found.unflatten(-1, (-1, q + 2 * pan))[:, :, : c * p, pan : pan + q].flatten(-2), earlier]
+        if self.config.inertia:
+            seen.append(onward)
         cells = torch.cat([self.to_latents(tokens.to(x.dtype)) for tokens in seen], dim=1)
         held = rearrange(x, "b (y x) d -> b d y x", y=self.config.token_grid[0])
         return self.to_tokens(self.cell_layers(cells, held).float())
 
-    def _copied(self, previous: Tensor, found: Tensor, gates: Tensor) -> Tensor:
+    def _copied(self, previous: Tensor, found: Tensor, onward: Tensor, gates: Tensor) -> Tensor:
         """What is taken over of the frame before `[B, N, token_width]`, in its place or a few cells away, of the
-        panorama `[B, N, found_width]`, and of the other picture, if there are two."""
+        panorama `[B, N, found_width]`, of the other picture, if there are two, and of what moves and goes on `[B, N,
+        token_width]`."""
         reach, pan, (c, h, w) = self.config.copy_reach, self.config.pan, self.config.latent_shape
         if not reach:
             return gates.sigmoid() * previous
@@ -357,6 +389,8 @@ class Dynamics(nn.Module):
             places += [self.to_latents(parts[..., j : j + q].flatten(-2)) for j in range(2 * pan + 1)]
         if pictures == 2:
             places.append(here.roll(c // 2, dims=1))
+        if self.config.inertia:
+            places.append(self.to_latents(onward))
         parts = (place.unflatten(1, (pictures, -1)) for place in places)
         return self.to_tokens(sum(share * part for share, part in zip(shares, parts, strict=True)).flatten(1, 2))
 
@@ -385,9 +419,9 @@ class Dynamics(nn.Module):
         return here, seen.repeat_interleave(m, dim=1).repeat_interleave(m, dim=2)[:, None]
 
 
-def _newest(log: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
-    """The entry of age 1 of each log `[B, S, Q, U]`, `[B, Q, U]`, and whether there is one, bool `[B]`."""
-    is_newest = age == 1
+def _of_age(log: Tensor, age: Tensor, ago: int) -> tuple[Tensor, Tensor]:
+    """The entry of age `ago` of each log `[B, S, Q, U]`, `[B, Q, U]`, and whether there is one, bool `[B]`."""
+    is_it = age == ago
     b, s, q, _ = log.shape
-    row = torch.arange(b, device=log.device) * s + is_newest.long().argmax(1)
-    return F.embedding(row, log.detach().flatten(0, 1).flatten(1)).unflatten(-1, (q, -1)), is_newest.any(1)
+    row = torch.arange(b, device=log.device) * s + is_it.long().argmax(1)
+    return F.embedding(row, log.detach().flatten(0, 1).flatten(1)).unflatten(-1, (q, -1)), is_it.any(1)

@@ -13,6 +13,7 @@ from worldsim.errors import WorldsimError
 from worldsim.memory import Reach, check_reach
 
 PANORAMA_KEY = 8  # width of a key of the panorama
+PAST = 4  # frames that inertia is told by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,8 @@ class DynamicsConfig:
             memory_pack.
         around: cells of a whole turn, where a view that turns is as a picture that moves sideways, and comes round; 0
             for one that never does.
+        inertia: width of the convolutions that tell where what moves by itself goes (`worldsim.inertia`), of the last
+            picture, which the head may copy; 0 for none. It takes a pan and a cell_width.
         pictures: in a latent frame, one above the other: 2 where the second is what is behind the first (see
             `worldsim.tokenizer`), from which the head may copy where something uncovers it, and 1 elsewhere.
         still: a cell that would change by less than this in a frame, root mean square of its standardised numbers,
@@ -70,6 +73,7 @@ class DynamicsConfig:
     recall_heads: int = 2
     pan: int = 0
     around: int = 0
+    inertia: int = 0
     pictures: int = 1
     still: float = 0.0
     largest: float = 0.0
@@ -91,6 +95,10 @@ class DynamicsConfig:
             )
         if self.pictures != 1 and not (self.pictures == 2 and self.copy_reach and self.latent_shape[0] % 2 == 0):
             raise WorldsimError(f"{self.pictures} pictures: 1, or 2 with a copy_reach and an even number of channels")
+        if self.inertia and not (self.pan and self.cell_width and self.memory[0][0] >= PAST):
+            raise WorldsimError(
+                f"inertia {self.inertia} takes a pan, a cell_width and a memory of the newest {PAST} frames"
+            )
         if self.around and not (self.pan and self.around >= w + 2 * self.pan):
             raise WorldsimError(f"around {self.around} takes a pan, and no more than a whole turn in view")
 
@@ -122,6 +130,7 @@ class DynamicsConfig:
         if not self.copy_reach:
             return self.token_width
         places = (2 * self.copy_reach + 1) ** 2 + (2 * self.pan + 1 if self.pan else 0) + self.pictures - 1
+        places += bool(self.inertia)
         return places * self.pictures * self.pack[0] * self.pack[1]
 
     @property
@@ -135,6 +144,11 @@ class DynamicsConfig:
         """Numbers that a token is shown of the frame before the last: those that the panorama keeps, where there are
         layers over single cells to see by them how fast a thing moves."""
         return self.token_width if self.pan and self.cell_width else 0
+
+    @property
+    def onward_width(self) -> int:
+        """Numbers that a token is shown of where what moves goes on."""
+        return self.token_width // self.pictures if self.inertia else 0
 
     @property
     def place_width(self) -> int:

@@ -27,6 +27,7 @@ from worldsim.sampler import SCHEDULE
 from worldsim.tokenizer import Tokenizer
 from worldsim.train.checkpoint import save_model
 from worldsim.train.clips import LatentClips, Log
+from worldsim.train.inertia import InertiaTraining, train_inertia
 from worldsim.train.loop import Loop, step_generator, with_peaks
 from worldsim.train.muon import Muon
 from worldsim.train.rollout import lost_tokens, own_past
@@ -52,13 +53,14 @@ class DynamicsTraining:
         lost: error of a generated latent cell from which on its token teaches nothing (see `lost_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by what happens in their last frames, the others at random.
-        events: what that is: "change", how much the latents change; "reward", another reward than usual; "action", each
-            action as often as every other, where something changes after it; "behind", a thing that moves in the second
-            picture, by itself or because it is carried.
+        events: what that is, each of them as often as the others: "change", how much the latents change; "reward",
+            another reward than usual; "action", each action as often as every other, where something changes after it;
+            "behind", a thing that moves in the second picture, by itself or because it is carried.
         null_action: share of clips whose actions are hidden.
         unknown: share of clips in which what is behind the picture is not known until the clip's second half, where
             there are two pictures.
         state: weight of naming the exact state, where the recording has one.
+        inertia: settings of the training of inertia, which comes first; without, it stays as it is, where there is any.
         learns: parts of the dynamics that learn, such as "cell_layers"; the others stay as they are. All if none is
             named.
     """
@@ -77,10 +79,11 @@ class DynamicsTraining:
     lost: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
-    events: Literal["change", "reward", "action", "behind"] = "change"
+    events: tuple[Literal["change", "reward", "action", "behind"], ...] = ("change",)
     null_action: float = 0.1
     unknown: float = 0.3
     state: float = 0.1
+    inertia: InertiaTraining | None = None
     learns: tuple[str, ...] = ()
     seed: int = 0
     compile: bool = True
@@ -185,6 +188,10 @@ def train_dynamics(
     clips = LatentClips(recording, tokenizer, cache or out)
     if config.pan:
         clips.find_places(model.panorama)
+    if config.inertia:
+        if training.inertia:
+            train_inertia(model.inertia, recording, clips, out, config.pictures, training.inertia)
+        model.inertia.requires_grad_(False)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]
     loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
@@ -196,11 +203,15 @@ def train_dynamics(
             "action": clips.rare_actions,
             "behind": functools.partial(clips.moved_behind, config.pictures),
         }
-        change = draws[training.events]()
-        if not change.any():
-            raise WorldsimError(
-                f'{recording.path}: nothing happens in it that clips could be drawn by; train without "eventful"'
-            )
+        change = np.zeros(len(recording), np.float32)
+        for kind in training.events:
+            happens = draws[kind]()
+            if not happens.any():
+                raise WorldsimError(
+                    f'{recording.path}: nothing happens in it that clips could be drawn by ("{kind}"); train without '
+                    '"eventful"'
+                )
+            change += happens / happens.mean()
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
     most_lead = max(0, min(training.own_lead, longest - training.length))

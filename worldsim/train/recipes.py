@@ -33,6 +33,7 @@ class DynamicsSize:
     recall: tuple[int, ...] = (2, 5)
     pan: int = 0
     around: int = 0
+    inertia: int = 0
     still: float = 0.0
     largest: float = 0.0
 
@@ -119,7 +120,7 @@ RECIPES = {
             lost=0.4,
             schedule=(0.0, 0.3),
             eventful=0.3,
-            events="reward",
+            events=("reward",),
         ),
     ),
     "doom-maze": Recipe(
@@ -175,11 +176,11 @@ RECIPES = {
             frames=300_000,
             play=0.15,
             trainings=(
-                dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events="action"),
+                dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events=("action",)),
                 dataclasses.replace(
-                    TOYBOX, steps=1200, own_from=0.3, eventful=0.8, events="behind", learns=("cell_layers",)
+                    TOYBOX, steps=1200, own_from=0.3, eventful=0.8, events=("behind",), learns=("cell_layers",)
                 ),
-                dataclasses.replace(TOYBOX, steps=1000, rate=7e-4, own_from=0.35, eventful=0.65, events="action"),
+                dataclasses.replace(TOYBOX, steps=1000, rate=7e-4, own_from=0.35, eventful=0.65, events=("action",)),
             ),
         ),
     ),
