@@ -281,3 +281,20 @@ def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():
     assert DynamicsConfig.from_json({**settings, "dropped": False}) == tiny_networks()[1].config
     with pytest.raises(TypeError, match="dropped"):
         DynamicsConfig.from_json({**settings, "dropped": True})
+
+
+@torch.no_grad()
+def test_what_goes_on_by_itself_is_told_by_the_last_picture_and_taken_as_it_is():
+    model = tiny_networks(copy_reach=1, pan=1, cell_width=8, behind=True, inertia=8)[1]
+    config = model.config
+    latents, actions = torch.randn(2, 6, *config.latent_shape), torch.zeros(2, 6).long()
+    features, _ = model.look(model.to_tokens(latents), actions)
+    onward = model.to_latents(features[:, -1, config.registers :, -config.onward_width :])
+    torch.testing.assert_close(onward, model.inertia(latents[:, 2:, 4:]))
+    for weight in (*model.token_out.parameters(), *model.cell_layers.out.parameters()):
+        weight.zero_()
+    model.token_out.bias[: config.token_width] = 1.0  # a change of everything,
+    model.token_out.bias[-2 * config.pack[0] * config.pack[1] :] = 50.0  # and the gates of inertia, wide open
+    previous = model.to_tokens(latents[:, -1])
+    made = model.denoise(features[:, -1], previous, torch.randn_like(previous), torch.zeros(2)).clean
+    torch.testing.assert_close(model.to_latents(made), onward.repeat(1, 2, 1, 1), atol=1e-5, rtol=1e-5)

@@ -138,8 +138,7 @@ class Dynamics(nn.Module):
         Returns:
             features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there, by the
             frame before each of the T and by where what moves goes on, `[B, T, M, D + found_width + earlier_width +
-            onward_width]`; and the cache entries of the T
-            frames `[B, T, L, M, 2 G E]`.
+            onward_width]`; and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
         """
         b, t, _, _ = tokens.shape
         x = self.token_in(tokens)
@@ -310,7 +309,8 @@ class Dynamics(nn.Module):
         """Run the head once.
 
         Args:
-            features: of the trunk `[B, M, D]`, or with what the panorama shows and the frame before `previous`.
+            features: of the trunk `[B, M, D]`, or with what the panorama shows, the frame before `previous` and where
+                what moves goes on.
             previous: tokens of the frame before `[B, N, token_width]`, to copy from.
             noisy: tokens of the frame to come at signal level tau `[B, N, token_width]`.
             tau: `[B]`.

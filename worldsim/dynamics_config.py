@@ -129,8 +129,8 @@ class DynamicsConfig:
         """Gates of a token: one for each of its numbers, or one for each of its cells and each place to copy from."""
         if not self.copy_reach:
             return self.token_width
-        places = (2 * self.copy_reach + 1) ** 2 + (2 * self.pan + 1 if self.pan else 0) + self.pictures - 1
-        places += bool(self.inertia)
+        places = (2 * self.copy_reach + 1) ** 2 + (2 * self.pan + 1 if self.pan else 0)
+        places += self.pictures - 1 + bool(self.inertia)
         return places * self.pictures * self.pack[0] * self.pack[1]
 
     @property

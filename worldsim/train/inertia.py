@@ -31,8 +31,8 @@ class InertiaTraining:
         steps: optimizer steps. batch: clips a step. rate: peak learning rate of AdamW.
         length: frames of its own in a row that have a gradient, from 1 at first to this many in the second half.
         lead: most frames of its own before those, in three of four steps of the second half.
-        lost: squared error of a cell after those from which on it and those beside it teach nothing: another future
-            follows.
+        lost: squared error of a cell at the end of that lead from which on it and those beside it teach nothing, for
+            what is recorded is not what follows there (as `worldsim.train.rollout.lost_tokens`).
         eventful: share of clips drawn by what moves in them, the others at random.
         noise: standard deviation of the noise on what half of the clips begin with.
         moving: extra weight of cells that change more than most of their frame, up to this factor.
