@@ -290,7 +290,9 @@ def test_what_goes_on_by_itself_is_told_by_the_last_picture_and_taken_as_it_is()
     latents, actions = torch.randn(2, 6, *config.latent_shape), torch.zeros(2, 6).long()
     features, _ = model.look(model.to_tokens(latents), actions)
     onward = model.to_latents(features[:, -1, config.registers :, -config.onward_width :])
-    torch.testing.assert_close(onward, model.inertia(latents[:, 2:, 4:]))
+    past = latents[:, :1].expand(-1, config.memory[0][0], -1, -1, -1)
+    told = model.inertia(torch.cat([past, latents], dim=1), actions)
+    torch.testing.assert_close(onward, told[:, -1])
     for weight in (*model.token_out.parameters(), *model.cell_layers.out.parameters()):
         weight.zero_()
     model.token_out.bias[: config.token_width] = 1.0  # a change of everything,

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from worldsim.dynamics_config import PANORAMA_KEY, PAST, DynamicsConfig
+from worldsim.dynamics_config import PANORAMA_KEY, DynamicsConfig
 from worldsim.flow import REWARD_BINS
 from worldsim.inertia import Inertia
 from worldsim.layers import Block, CellLayers, FourierFeatures, axis_angles, rotate
@@ -86,7 +86,7 @@ class Dynamics(nn.Module):
             seen = 4 * c if config.pan else 2 * c  # see `_of_cells`
             if config.inertia:
                 seen += c // config.pictures
-                self.inertia = Inertia(c // config.pictures, config.inertia)
+                self.inertia = Inertia(c // config.pictures, config.inertia, config.actions)
             self.cell_layers = CellLayers(seen, config.cell_width, width, c + config.gates // (p * q))
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
@@ -137,7 +137,7 @@ class Dynamics(nn.Module):
 
         Returns:
             features of the frames to come `[B, T, M, D]`, with a panorama followed by what was found there, by the
-            frame before each of the T and by where what moves goes on, `[B, T, M, D + found_width + earlier_width +
+            frame before each of the T and by how what moves goes on, `[B, T, M, D + found_width + earlier_width +
             onward_width]`; and the cache entries of the T frames `[B, T, L, M, 2 G E]`.
         """
         b, t, _, _ = tokens.shape
@@ -182,7 +182,7 @@ class Dynamics(nn.Module):
                 earlier = F.pad(earlier, (0, 0, self.config.registers, 0))
                 features = torch.cat([features, earlier.to(features.dtype)], dim=-1)
             if self.config.inertia:
-                onward = F.pad(self.onward(run), (0, 0, self.config.registers, 0))
+                onward = F.pad(self.onward(run, actions), (0, 0, self.config.registers, 0))
                 features = torch.cat([features, onward.to(features.dtype)], dim=-1)
         return features, torch.stack(entries, dim=2)
 
@@ -228,34 +228,28 @@ class Dynamics(nn.Module):
         start = torch.zeros(actions.shape[0], width, device=actions.device)
         if log is not None and age is not None:
             newest, known = _of_age(log, age, 1)
-            start = newest[:, 0, -width:].float() * known[:, None]
+            start = newest[:, 0, 0, -width:].float() * known[:, None]
         return self.panorama.follow(
             start, *self.panorama.motion(self.to_latents(before), self.to_latents(after), actions)
         )
 
     def _with_earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> Tensor:
-        """The T frames after those before them that are of use: `[B, past + T, N, token_width]`. Where one is not
-        known, it is as the one after it: nothing moved."""
-        frames = [tokens]
-        for ago in range(1, PAST if self.config.inertia else 2):
-            frame = frames[0][:, :1]
-            if log is not None and age is not None:
-                entry, known = _of_age(log, age, ago)
-                end = log.shape[-1] - 2 * self.config.place_width
-                cells = entry[:, None, :, end - self.config.token_width : end]
-                cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
-                frame = torch.where(known[:, None, None, None], cells.to(tokens.dtype), frame)
-            frames.insert(0, frame)
-        return torch.cat(frames, dim=1)
+        """The T frames after the P before them that are of use: `[B, P + T, N, token_width]`. Where one is not known,
+        it is as the one after it: nothing moved."""
+        past = self.config.memory[0][0] if self.config.inertia else 1
+        first = tokens[:, :1].expand(-1, past, -1, -1)
+        if log is None or age is None:
+            return torch.cat([first, tokens], dim=1)
+        entries, known = _of_age(log, age, past)
+        end = log.shape[-1] - 2 * self.config.place_width
+        cells = entries[..., end - self.config.token_width : end]
+        cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
+        return torch.cat([torch.where(known[:, None, None, None], cells.to(tokens.dtype), first), tokens], dim=1)
 
-    def onward(self, run: Tensor) -> Tensor:
-        """Where what moves in the last picture goes on after each of T frames, of which and those before them `run`
-        is `[B, PAST - 1 + T, N, token_width]`: `[B, T, N, onward_width]`. It learns alone: no gradient."""
-        cells = self.config.latent_shape[0] // self.config.pictures
-        latents = self.to_latents(run)[:, :, -cells:]
-        t = run.shape[1] - PAST + 1
-        past = torch.stack([latents[:, i : i + t] for i in range(PAST)], dim=2)
-        return self.to_tokens(self.inertia(past.flatten(0, 1)).detach().unflatten(0, (-1, t)))
+    def onward(self, run: Tensor, actions: Tensor) -> Tensor:
+        """How the last picture goes on after each of the T newest frames of `run` `[B, P + T, N, token_width]`, with
+        the actions taken on seeing them, `[B, T]`: `[B, T, N, onward_width]`. It learns alone: no gradient."""
+        return self.to_tokens(self.inertia(self.to_latents(run), actions).detach())
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,
@@ -309,7 +303,7 @@ class Dynamics(nn.Module):
         """Run the head once.
 
         Args:
-            features: of the trunk `[B, M, D]`, or with what the panorama shows, the frame before `previous` and where
+            features: of the trunk `[B, M, D]`, or with what the panorama shows, the frame before `previous` and how
                 what moves goes on.
             previous: tokens of the frame before `[B, N, token_width]`, to copy from.
             noisy: tokens of the frame to come at signal level tau `[B, N, token_width]`.
@@ -357,7 +351,7 @@ class Dynamics(nn.Module):
         self, x: Tensor, previous: Tensor, noisy: Tensor, found: Tensor, earlier: Tensor, onward: Tensor
     ) -> Tensor:
         """What the layers over single cells make of tokens `x` `[B, N, D]`, and of the cells of the previous frame, the
-        noisy one, what the panorama shows where the view was, an earlier frame, and where what moves goes on: `[B, N,
+        noisy one, what the panorama shows where the view was, an earlier frame, and how what moves goes on: `[B, N,
         token_width + gates]`."""
         (c, *_), (p, q), pan = self.config.latent_shape, self.config.pack, self.config.pan
         seen = [previous, noisy]
@@ -419,9 +413,13 @@ class Dynamics(nn.Module):
         return here, seen.repeat_interleave(m, dim=1).repeat_interleave(m, dim=2)[:, None]
 
 
-def _of_age(log: Tensor, age: Tensor, ago: int) -> tuple[Tensor, Tensor]:
-    """The entry of age `ago` of each log `[B, S, Q, U]`, `[B, Q, U]`, and whether there is one, bool `[B]`."""
-    is_it = age == ago
+def _of_age(log: Tensor, age: Tensor, oldest: int) -> tuple[Tensor, Tensor]:
+    """The newest entries of each log `[B, S, Q, U]`, of ages from `oldest` to 1: `[B, oldest, Q, U]`, and whether there
+    is any, bool `[B]`. Where there is none of an age, it is the oldest there is of those."""
     b, s, q, _ = log.shape
-    row = torch.arange(b, device=log.device) * s + is_it.long().argmax(1)
-    return F.embedding(row, log.detach().flatten(0, 1).flatten(1)).unflatten(-1, (q, -1)), is_it.any(1)
+    ages = torch.arange(oldest, 0, -1, device=log.device)
+    known = (age > 0) & (age <= oldest)
+    is_it = age[:, None] == torch.minimum(ages, (age * known).amax(1, keepdim=True))[:, :, None]  # [B, oldest, S]
+    row = torch.arange(b, device=log.device)[:, None] * s + is_it.long().argmax(2)
+    entries = F.embedding(row, log.detach().flatten(0, 1).flatten(1)).unflatten(-1, (q, -1))
+    return entries, known.any(1)

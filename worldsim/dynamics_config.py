@@ -13,7 +13,7 @@ from worldsim.errors import WorldsimError
 from worldsim.memory import Reach, check_reach
 
 PANORAMA_KEY = 8  # width of a key of the panorama
-PAST = 4  # frames that inertia is told by
+PAST = 4  # frames by which inertia tells speed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DynamicsConfig:
             memory_pack.
         around: cells of a whole turn, where a view that turns is as a picture that moves sideways, and comes round; 0
             for one that never does.
-        inertia: width of the convolutions that tell where what moves by itself goes (`worldsim.inertia`), of the last
+        inertia: width of the convolutions that tell how what moves goes on (`worldsim.inertia`), of the last
             picture, which the head may copy; 0 for none. It takes a pan and a cell_width.
         pictures: in a latent frame, one above the other: 2 where the second is what is behind the first (see
             `worldsim.tokenizer`), from which the head may copy where something uncovers it, and 1 elsewhere.
@@ -147,7 +147,7 @@ class DynamicsConfig:
 
     @property
     def onward_width(self) -> int:
-        """Numbers that a token is shown of where what moves goes on."""
+        """Numbers that a token is shown of how what moves goes on."""
         return self.token_width // self.pictures if self.inertia else 0
 
     @property

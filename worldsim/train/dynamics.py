@@ -190,7 +190,7 @@ def train_dynamics(
         clips.find_places(model.panorama)
     if config.inertia:
         if training.inertia:
-            train_inertia(model.inertia, recording, clips, out, config.pictures, training.inertia)
+            train_inertia(model.inertia, recording, clips, out, config.memory[0][0], training.inertia)
         model.inertia.requires_grad_(False)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]

@@ -1,6 +1,6 @@
-"""Train inertia: what moves goes on by itself, frame after frame of its own, with a gradient through the last of them.
+"""Train inertia: how what is there goes on, frame after frame of its own, with a gradient through the last of them.
 
-B clips, T frames, C x h x w latents of the last picture.
+B clips, T frames, C x h x w latents of one picture.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.dataset import Windows
-from worldsim.dynamics_config import PAST
 from worldsim.errors import WorldsimError
 from worldsim.inertia import Inertia
 from worldsim.recording import Recording
@@ -29,22 +27,27 @@ class InertiaTraining:
 
     Attributes:
         steps: optimizer steps. batch: clips a step. rate: peak learning rate of AdamW.
+        past: frames that are known before those of its own.
         length: frames of its own in a row that have a gradient, from 1 at first to this many in the second half.
         lead: most frames of its own before those, in three of four steps of the second half.
         lost: squared error of a cell at the end of that lead from which on it and those beside it teach nothing, for
             what is recorded is not what follows there (as `worldsim.train.rollout.lost_tokens`).
-        eventful: share of clips drawn by what moves in them, the others at random.
+        eventful: share of clips drawn by what moves in them and by rare actions, the others at random.
+        unknown: share of clips of whose known frames the last picture is not known, where there are two: it is as the
+            first.
         noise: standard deviation of the noise on what half of the clips begin with.
         moving: extra weight of cells that change more than most of their frame, up to this factor.
     """
 
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 16
     rate: float = 2e-3
+    past: int = 32
     length: int = 8
-    lead: int = 28
+    lead: int = 34
     lost: float = 0.5
     eventful: float = 0.8
+    unknown: float = 0.3
     noise: float = 0.05
     moving: float = 10.0
     seed: int = 0
@@ -55,74 +58,73 @@ def run_length(share: float, longest: int) -> int:
     return min(longest, 1 + int(2 * share * longest))
 
 
-def idle(recording: Recording, actions: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches (start, end) of the episodes that are for training in which no button is held: `actions` `[frames]`,
-    the one taken on seeing each frame. The last frame is what came of the one before."""
-    free = np.array([not action.buttons for action in recording.spec.actions])[actions]
-    stretches = []
-    for begin, end in recording.episodes("train"):
-        held = np.flatnonzero(~free[begin : end - 1]) + begin
-        for first, last in zip([begin, *(held + 1)], [*held, end - 1], strict=True):
-            stretches.append((int(first), int(last) + 1))
-    return stretches
-
-
-def own_run(inertia: nn.Module, past: Tensor, frames: int) -> Tensor:
-    """`past` `[B, PAST, C, h, w]` and what follows it, each frame made of those before it: `[B, PAST + frames, C, h,
-    w]`."""
-    run = list(past.unbind(1))
-    for _ in range(frames):
-        run.append(inertia(torch.stack(run[-PAST:], dim=1)))
-    return torch.stack(run, dim=1)
+def own_run(inertia: Inertia, frames: Tensor, actions: Tensor, known: int, back: int) -> Tensor:
+    """The last picture after so many `known` frames, each made of the `back + 1` before it and of what is recorded of
+    the other picture: latents of all pictures `[B, T, pictures C, h, w]` and actions `[B, T]` -> `[B, T, C, h, w]`,
+    the known ones as they are."""
+    count = inertia.cells
+    run = list(frames[:, :known].unbind(1))
+    for t in range(known, frames.shape[1]):
+        made = inertia(torch.stack(run[-back - 1 :], dim=1), actions[:, t - 1 : t])[:, 0]
+        run.append(torch.cat([frames[:, t, :-count], made], dim=1))
+    return torch.stack(run, dim=1)[:, :, -count:]
 
 
 def train_inertia(
-    inertia: Inertia, recording: Recording, clips: LatentClips, out: Path, pictures: int, training: InertiaTraining
+    inertia: Inertia, recording: Recording, clips: LatentClips, out: Path, back: int, training: InertiaTraining
 ) -> None:
     """Train `inertia` in place until `training.steps`, going on from the last checkpoint in `out`; it ends as the
-    moving average of its weights. It sees the last of so many `pictures` in each latent frame.
+    moving average of its weights. It sees so many frames `back`.
 
     Raises:
-        WorldsimError: if nothing moves by itself in the recording.
+        WorldsimError: if nothing moves in the recording, or its episodes are too short.
     """
-    cells = clips.latents.shape[1] // pictures
+    cells, pictures = inertia.cells, clips.latents.shape[1] // inertia.cells
     optimizer = with_peaks(torch.optim.AdamW(inertia.parameters(), lr=training.rate, betas=(0.9, 0.98), weight_decay=0))
-    settings = {"size": list(inertia.first.weight.shape), **dataclasses.asdict(training)}
+    settings = {"size": list(inertia.first.weight.shape), "back": back, **dataclasses.asdict(training)}
     del settings["steps"]
     loop = Loop(out, "inertia", inertia, [optimizer], settings, training.steps)
-    moved = clips.moved_behind(pictures) if pictures == 2 else clips.change()
-    stretches = idle(recording, clips.actions)
-    room = max((end - begin for begin, end in stretches), default=0) - PAST
-    if room < 1 or not any(moved[begin + 1 : end].any() for begin, end in stretches):
-        raise WorldsimError(f"{recording.path}: nothing moves in it while no button is held; train without inertia")
-    longest = min(training.length, room)
-    most_lead = min(training.lead, room - longest)
+    kinds = [clips.rare_actions(), clips.moved_behind(pictures) if pictures == 2 else clips.change()]
+    if not kinds[1].any():
+        raise WorldsimError(f"{recording.path}: nothing moves in it; train without inertia")
+    happens = sum(kind / max(kind.mean(), 1e-9) for kind in kinds)
+    episodes = recording.episodes("train")
+    room = max((end - begin for begin, end in episodes), default=0) - training.past
+    longest = max(min(training.length, room), 1)
+    most_lead = max(min(training.lead, room - longest), 0)
 
     @functools.cache
     def windows(frames: int) -> Windows:
-        return Windows(stretches, PAST + frames, moved)
+        return Windows(episodes, training.past + frames, happens)
 
-    def draw(step: int, frames: int) -> Tensor:
+    def draw(step: int, frames: int) -> tuple[Tensor, Tensor]:
         index = windows(frames).draw(training.batch, training.seed, step, training.eventful)
-        return torch.from_numpy(clips.latents[index][:, :, -cells:].astype(np.float32))
+        return torch.from_numpy(clips.latents[index].astype("float32")), torch.from_numpy(clips.actions[index])
 
     def train_step(step: int) -> dict[str, Tensor]:
         generator = step_generator(training.seed, step)
         frames, lead = run_length(step / training.steps, longest), 0
         if 2 * step >= training.steps and step % 4:
             lead = int(torch.randint(most_lead + 1, (), generator=generator))
-        true = draw(step, lead + frames)
+        given, actions = draw(step, lead + frames)
+        true, known = given[:, :, -cells:], training.past
+        unknown = torch.rand(len(true), generator=generator) < training.unknown
         level = training.noise * (torch.rand(len(true), 1, 1, 1, 1, generator=generator) < 0.5)
-        past = true[:, :PAST] + level * torch.randn(true[:, :PAST].shape, generator=generator)
+        shown = given.clone()
+        shown[unknown, :known, -cells:] = given[unknown, :known, :cells]
+        shown[:, :known] += level * torch.randn(shown[:, :known].shape, generator=generator)
         with torch.no_grad():
-            past = own_run(inertia, past, lead)[:, -PAST:]
-        run = own_run(inertia, past, frames)
-        before, after, made = true[:, -frames - 1 : -1], true[:, -frames:], run[:, PAST:]
+            led = own_run(inertia, shown[:, : known + lead], actions, known, back)
+        shown = torch.cat([shown[:, : known + lead, :-cells], led], dim=2)
+        shown = torch.cat([shown, given[:, known + lead :]], dim=1)
+        made = own_run(inertia, shown, actions, known + lead, back)[:, -frames:]
+        before, after = true[:, -frames - 1 : -1], true[:, -frames:]
         change = (after - before).square().mean(2)  # [B, T, h, w]
         weight = 1 + (change / (change.mean((-2, -1), keepdim=True) + 1e-3)).clamp(max=training.moving)
-        apart = (past[:, -1] - before[:, 0]).square().mean(1, keepdim=True) > training.lost
-        taught = 1 - F.max_pool2d(apart.float(), 3, stride=1, padding=1)  # [B, 1, h, w]
-        loss = ((made - after).square().mean(2) * weight * taught).mean()
+        if lead:
+            apart = (led[:, -1] - before[:, 0]).square().mean(1, keepdim=True) > training.lost
+            weight = weight * (1 - F.max_pool2d(apart.float(), 3, stride=1, padding=1))
+        loss = ((made - after).square().mean(2) * weight).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(inertia.parameters(), 1.0)
@@ -131,12 +133,17 @@ def train_inertia(
 
     def watch(step: int) -> dict[str, float]:
         """Error of runs of its own, as a share of what has changed since the last frame that was known."""
-        true = draw(training.steps, most_lead + longest)
+        given, actions = draw(training.steps, most_lead + longest)
         with torch.no_grad():
-            made = own_run(inertia, true[:, :PAST], most_lead + longest)
-        error, change = ((x - true).square().mean((0, 2, 3, 4)) for x in (made, true[:, PAST - 1 : PAST]))
+            made = own_run(inertia, given, actions, training.past, back)
+        true = given[:, :, -cells:]
+        error, change = (
+            (x - true).square().mean((0, 2, 3, 4)) for x in (made, true[:, training.past - 1 : training.past])
+        )
         last = true.shape[1] - 1
-        return {f"after_{t - PAST + 1}": float(error[t] / change[t].clamp(min=1e-6)) for t in (PAST, last)}
+        return {
+            f"after_{t - training.past + 1}": float(error[t] / change[t].clamp(min=1e-6)) for t in (training.past, last)
+        }
 
     loop.run(train_step, watch)
     inertia.load_state_dict(loop.average.weights)

@@ -12,6 +12,7 @@ from worldsim.recording import Recording
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.train.checkpoint import save_model
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
+from worldsim.train.inertia import InertiaTraining
 from worldsim.train.tokenizer import TokenizerTraining, train_tokenizer
 
 
@@ -101,8 +102,9 @@ TOYBOX = DynamicsTraining(
     schedule=(0.0, 0.3),
     eventful=0.4,
     state=0.2,
+    inertia=InertiaTraining(),
 )
-ROOMS = dataclasses.replace(TOYBOX, steps=500, own_from=1.0, state=0.1)
+ROOMS = dataclasses.replace(TOYBOX, steps=500, own_from=1.0, state=0.1, inertia=None)
 RECIPES = {
     "atari-freeway": Recipe(
         frames=200_000,
@@ -164,11 +166,12 @@ RECIPES = {
             look_back=(1, 3),
             copy_reach=2,
             cell_width=48,
-            memory=((24, 1), (256, 8), (1280, 16)),
+            memory=((48, 1), (256, 8), (1280, 16)),
             still=0.1,
             largest=5.0,
             recall=(),
             pan=1,
+            inertia=64,
         ),
         dynamics_training=TOYBOX,
         shown=129,
@@ -178,9 +181,23 @@ RECIPES = {
             trainings=(
                 dataclasses.replace(TOYBOX, steps=3000, rate=7e-4, own_from=0.77, eventful=0.65, events=("action",)),
                 dataclasses.replace(
-                    TOYBOX, steps=1200, own_from=0.3, eventful=0.8, events=("behind",), learns=("cell_layers",)
+                    TOYBOX,
+                    steps=1200,
+                    own_from=0.3,
+                    eventful=0.8,
+                    events=("action", "behind"),
+                    inertia=None,
+                    learns=("cell_layers",),
                 ),
-                dataclasses.replace(TOYBOX, steps=1000, rate=7e-4, own_from=0.35, eventful=0.65, events=("action",)),
+                dataclasses.replace(
+                    TOYBOX,
+                    steps=1000,
+                    rate=7e-4,
+                    own_from=0.35,
+                    eventful=0.8,
+                    events=("action", "behind"),
+                    inertia=None,
+                ),
             ),
         ),
     ),
