@@ -241,6 +241,21 @@ def test_the_frame_before_is_known_from_the_clip_or_from_the_log():
 
 
 @torch.no_grad()
+def test_inertia_knows_all_the_log_holds_one_by_one_and_before_it_nothing_moved():
+    model = tiny_networks(memory=((4, 1), (12, 3)), copy_reach=1, pan=1, cell_width=8, inertia=8)[1]
+    tokens, actions = model.to_tokens(torch.randn(2, 4, *model.config.latent_shape)), torch.zeros(2, 4).long()
+    log = model.remember(tokens[:, :3], tokens[:, 1:], actions[:, :3], torch.zeros(2, 3, 2, 1)).half()
+    for age, known in (
+        ([3, 2, 1], [0, 0, 1, 2, 3]),
+        ([1, 0, 2], [2, 2, 2, 0, 3]),
+        ([0, 6, 1], [2, 2, 2, 2, 3]),
+        ([0, 0, 0], [3] * 5),
+    ):
+        run = model._with_earlier(tokens[:, 3:], log, torch.tensor([age] * 2))
+        torch.testing.assert_close(run, tokens[:, known], atol=3e-3, rtol=1e-3)
+
+
+@torch.no_grad()
 def test_what_hardly_changes_stays_as_it_was_and_what_changes_is_not_slowed():
     tokenizer, model = tiny_networks()
     config = dataclasses.replace(model.config, still=0.1)

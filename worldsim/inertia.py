@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from worldsim.dynamics_config import PAST
 
 REACH = 2  # cells a frame, sideways
-ROWS = 1  # and up and down
+ROWS = 1  # and up or down
 LAYERS = 5
 AROUND = (1, 3)  # rows and columns of cells beside one that have to be as they were, each way
 SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
@@ -40,7 +40,7 @@ class Inertia(nn.Module):
         self.first = nn.Conv2d(seen, width, 3, padding=1)
         self.action = nn.Embedding(actions + 1, width)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(LAYERS))
-        self.out = nn.Conv2d(width, cells + whole + half + 2 * ROWS + 2 + 1, 3, padding=1)
+        self.out = nn.Conv2d(width, cells + whole + half + 2 + 2 + 1, 3, padding=1)
         self.sharp = nn.Parameter(torch.tensor(SHARP))
         nn.init.normal_(self.action.weight, std=0.1)
         for weight in self.out.parameters():
@@ -58,7 +58,6 @@ class Inertia(nn.Module):
         """
         count, t = frames.shape[1], actions.shape[1]
         first, last = frames[:, :, : self.cells], frames[:, :, -self.cells :]
-
         newest = [last[:, count - t - age : count - age] for age in range(PAST)]
         now, before, before2, before3 = torch.stack(newest, dim=2).flatten(0, 1).unbind(1)
         hand, hand_before = (first[:, count - t - age : count - age].flatten(0, 1) for age in range(2))
@@ -77,7 +76,8 @@ class Inertia(nn.Module):
             x = x + F.silu(layer(x))
         change, gates = self.out(x).tensor_split([self.cells], dim=1)
         shares = gates.softmax(1)  # the last one is nothing
-        places = [*whole, *half, _aside(now.mT, 1).mT, _aside(now.mT, -1).mT, again, back]
+        below, above = (_aside(now.mT, step).mT for step in (ROWS, -ROWS))
+        places = [*whole, *half, below, above, again, back]
         made = change + sum(shares[:, i : i + 1] * cell for i, cell in enumerate(places))
         return made.unflatten(0, (-1, t))
 
