@@ -299,12 +299,12 @@ def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():
 
 
 @torch.no_grad()
-def test_what_goes_on_by_itself_is_told_by_the_last_picture_and_taken_as_it_is():
+def test_what_inertia_tells_is_taken_as_it_is():
     model = tiny_networks(copy_reach=1, pan=1, cell_width=8, behind=True, inertia=8)[1]
     config = model.config
     latents, actions = torch.randn(2, 6, *config.latent_shape), torch.zeros(2, 6).long()
     features, _ = model.look(model.to_tokens(latents), actions)
-    onward = model.to_latents(features[:, -1, config.registers :, -config.onward_width :])
+    onward = model.to_latents(features[:, -1, config.registers :, -config.onward_width : -1])
     past = latents[:, :1].expand(-1, config.memory[0][0], -1, -1, -1)
     told = model.inertia(torch.cat([past, latents], dim=1), actions)
     torch.testing.assert_close(onward, told[:, -1])
@@ -314,4 +314,32 @@ def test_what_goes_on_by_itself_is_told_by_the_last_picture_and_taken_as_it_is()
     model.token_out.bias[-2 * config.pack[0] * config.pack[1] :] = 50.0  # and the gates of inertia, wide open
     previous = model.to_tokens(latents[:, -1])
     made = model.denoise(features[:, -1], previous, torch.randn_like(previous), torch.zeros(2)).clean
-    torch.testing.assert_close(model.to_latents(made), onward.repeat(1, 2, 1, 1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.to_latents(made), onward, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_head_leans_to_inertia_where_the_view_stands_and_not_at_the_edge():
+    model = tiny_networks(copy_reach=1, pan=1, cell_width=8, behind=True, inertia=8)[1]
+    config = model.config
+    torch.nn.init.normal_(model.inertia.out.weight, std=0.3)
+    model.panorama.chance.copy_(torch.tensor([[0.0, 1.0, 0.0]] * len(model.panorama.chance)).log())
+    model.panorama.chance[1] = torch.tensor([1.0, 0.0, 0.0]).log()  # this action moves the view
+    tokens, noisy = model.to_tokens(torch.randn(2, 6, *config.latent_shape)), torch.randn(2, *config.latent_shape)
+    noisy, tau = model.to_tokens(noisy), torch.zeros(2)
+
+    def made(action: int, trust: float) -> torch.Tensor:
+        model.config = dataclasses.replace(config, trust=trust)
+        features, _ = model.look(tokens, torch.full((2, 6), action))
+        frames = (
+            features[:, -1, config.registers :, -config.onward_width : -1],
+            model.denoise(features[:, -1], tokens[:, -1], noisy, tau).clean,
+        )
+        return torch.stack([model.to_latents(frame) for frame in frames])
+
+    onward, leaning = made(0, 50.0)
+    inner = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(leaning[inner], onward[inner], atol=1e-4, rtol=1e-4)
+    plain = made(0, 0.0)[1]
+    apart = (leaning - plain).abs().amax((0, 1))
+    assert apart[1:-1, 1:-1].min() > 0 and apart[[0, -1]].max() == 0 and apart[:, [0, -1]].max() == 0
+    assert torch.equal(made(1, 50.0)[1], made(1, 0.0)[1])

@@ -85,8 +85,8 @@ class Dynamics(nn.Module):
             (c, *_), (p, q) = config.latent_shape, config.pack
             seen = 4 * c if config.pan else 2 * c  # see `_of_cells`
             if config.inertia:
-                seen += c // config.pictures
-                self.inertia = Inertia(c // config.pictures, config.inertia, config.actions)
+                seen += c
+                self.inertia = Inertia(c // config.pictures, config.inertia, config.actions, config.pictures)
             self.cell_layers = CellLayers(seen, config.cell_width, width, c + config.gates // (p * q))
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
@@ -100,6 +100,8 @@ class Dynamics(nn.Module):
         place = torch.cat([torch.zeros(config.registers, 2 * place_pairs), place])  # registers stand for no place
         self.time_pairs = pairs - 2 * place_pairs
         self.register_buffer("place_angles", place, persistent=False)  # [M, 2 place_pairs]
+        if config.inertia:
+            self.register_buffer("leaning", self._leaning(), persistent=False)  # [N, gates]
 
     def to_tokens(self, latents: Tensor) -> Tensor:
         """`[..., C, h, w]` -> `[..., N, token_width]`."""
@@ -182,7 +184,10 @@ class Dynamics(nn.Module):
                 earlier = F.pad(earlier, (0, 0, self.config.registers, 0))
                 features = torch.cat([features, earlier.to(features.dtype)], dim=-1)
             if self.config.inertia:
-                onward = F.pad(self.onward(run, actions), (0, 0, self.config.registers, 0))
+                still = self.panorama.chance[actions].exp()[..., self.config.pan, None, None]
+                onward = self.onward(run, actions)
+                onward = torch.cat([onward, still.expand(-1, -1, onward.shape[2], -1)], dim=-1)
+                onward = F.pad(onward, (0, 0, self.config.registers, 0))
                 features = torch.cat([features, onward.to(features.dtype)], dim=-1)
         return features, torch.stack(entries, dim=2)
 
@@ -247,8 +252,8 @@ class Dynamics(nn.Module):
         return torch.cat([torch.where(known[:, None, None, None], cells.to(tokens.dtype), first), tokens], dim=1)
 
     def onward(self, run: Tensor, actions: Tensor) -> Tensor:
-        """How the last picture goes on after each of the T newest frames of `run` `[B, P + T, N, token_width]`, with
-        the actions taken on seeing them, `[B, T]`: `[B, T, N, onward_width]`. It learns alone: no gradient."""
+        """How each of the T newest frames of `run` `[B, P + T, N, token_width]` goes on, with the actions taken on
+        seeing them, `[B, T]`: `[B, T, N, token_width]`. It learns alone: no gradient."""
         return self.to_tokens(self.inertia(self.to_latents(run), actions).detach())
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
@@ -313,6 +318,7 @@ class Dynamics(nn.Module):
         width, known = self.config.width, self.config.width + self.config.found_width
         parts = [width, known, known + self.config.earlier_width]
         features, found, earlier, onward = features.tensor_split(parts, dim=-1)
+        onward, still = onward[:, r:].tensor_split([self.config.token_width], dim=-1)
         x = features[:, r:] + self.noisy_in(noisy)
         if self.config.pan:
             x = x + self.found_in(found[:, r:])
@@ -324,15 +330,16 @@ class Dynamics(nn.Module):
         x = self.head_norm(x)
         made = self.token_out(x[:, r:]).float()
         if self.config.cell_width:
-            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:], earlier[:, r:], onward[:, r:])
+            made = made + self._of_cells(x[:, r:], previous, noisy, found[:, r:], earlier[:, r:], onward)
         change, gates = made.split([self.config.token_width, self.config.gates], dim=-1)
         outcome = self.outcome_out(x[:, 0]).float()
         reward, cont, state = outcome.split([len(REWARD_BINS), 1, self.config.state], dim=-1)
         # A still place is copied in float32 rather than made anew: no drift where nothing happens. What goes on by
         # itself is taken as it is, with no change: of the share that is copied from there the change is taken away.
-        onward = onward[:, r:].float()
+        onward = onward.float()
         if self.config.inertia:
-            onward = onward.repeat(1, 1, self.config.pictures) - change
+            onward = onward - change
+            gates = gates + self.config.trust * still.float() * self.leaning
         copied = self._copied(previous.float(), found[:, r:].float(), onward, gates)
         return HeadOutput(copied + change, reward, cont[:, 0], state)
 
@@ -387,6 +394,14 @@ class Dynamics(nn.Module):
             places.append(self.to_latents(onward))
         parts = (place.unflatten(1, (pictures, -1)) for place in places)
         return self.to_tokens(sum(share * part for share, part in zip(shares, parts, strict=True)).flatten(1, 2))
+
+    def _leaning(self) -> Tensor:
+        """Which gates of a frame lean to inertia: 1 for those that copy it, but for cells at the edge, where what is
+        there may have come from outside, and 0 for all others: `[N, gates]`."""
+        _, h, w = self.config.latent_shape
+        inner = F.pad(torch.ones(h - 2, w - 2), (1, 1, 1, 1)).expand(self.config.pictures, -1, -1)
+        copies = self.to_tokens(inner)  # [N, pictures p q]
+        return F.pad(copies, (self.config.gates - copies.shape[-1], 0))
 
     def _angles(self, frames: Tensor) -> Tensor:
         """Rotary angles of every token of the frames at `frames` `[F]` -> `[F M, E / 2]`."""

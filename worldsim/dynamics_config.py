@@ -43,8 +43,10 @@ class DynamicsConfig:
             memory_pack.
         around: cells of a whole turn, where a view that turns is as a picture that moves sideways, and comes round; 0
             for one that never does.
-        inertia: width of the convolutions that tell how what moves goes on (`worldsim.inertia`), of the last
-            picture, which the head may copy; 0 for none. It takes a pan and a cell_width.
+        inertia: width of the convolutions that tell how what moves goes on (`worldsim.inertia`), which the head may
+            copy; 0 for none. It takes a pan and a cell_width.
+        trust: by how much the head leans to copying that, in cells that aren't at the picture's edge, where the view
+            stands still: a number that is added to the logits of its gates.
         pictures: in a latent frame, one above the other: 2 where the second is what is behind the first (see
             `worldsim.tokenizer`), from which the head may copy where something uncovers it, and 1 elsewhere.
         still: a cell that would change by less than this in a frame, root mean square of its standardised numbers,
@@ -74,6 +76,7 @@ class DynamicsConfig:
     pan: int = 0
     around: int = 0
     inertia: int = 0
+    trust: float = 0.0
     pictures: int = 1
     still: float = 0.0
     largest: float = 0.0
@@ -147,8 +150,8 @@ class DynamicsConfig:
 
     @property
     def onward_width(self) -> int:
-        """Numbers that a token is shown of how what moves goes on."""
-        return self.token_width // self.pictures if self.inertia else 0
+        """Numbers that a token is shown of how what moves goes on, and the chance that the view stands still."""
+        return self.token_width + 1 if self.inertia else 0
 
     @property
     def place_width(self) -> int:

@@ -1,11 +1,13 @@
-"""Inertia: how what is there goes on, by what it did so far: a thing that rolls, and what is carried.
+"""Inertia: how what is there goes on, by what it did so far: a thing that rolls, a hand, and what it carries.
 
 Convolutions over single cells see the last frames of the last picture, how well each cell fits one that was beside it
-before, the hand in the first picture, and the action. They copy each cell from beside it, or from the past: what came
-after the last two frames when they were there before, for what goes back and forth repeats itself (as induction heads,
-Olsson et al. 2022), and what came before them the other way round, for what meets a wall goes back as it came. It
-learns alone, on runs of its own with a gradient through them, for which a transformer is too large here
-(`worldsim.train.inertia`).
+before, the first picture if there are two, and the action; two of them are dilated, and one sees the mean of all cells,
+for a hand is some cells from the foot of what it carries. They copy each cell of the last picture from beside it, or
+from the past: what came after the last two frames when they were there before, for what goes back and forth repeats
+itself (as induction heads, Olsson et al. 2022), and what came before them the other way round, for what meets a wall
+goes back as it came. They copy each cell of the first picture, of what is seen, from beside it, or from the last, where
+something uncovers it. It learns alone, on runs of its own with a gradient through them, for which a transformer is too
+large here (`worldsim.train.inertia`).
 
 B batch, P known frames before the newest, T newest frames, C x h x w latents of one picture, S frames of the past.
 """
@@ -21,46 +23,58 @@ from worldsim.dynamics_config import PAST
 REACH = 2  # cells a frame, sideways
 ROWS = 1  # and up or down
 LAYERS = 5
+WIDE = (2, 4)  # dilations, each after one of the first layers
 AROUND = (1, 3)  # rows and columns of cells beside one that have to be as they were, each way
 SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
 
 
 class Inertia(nn.Module):
-    """The last picture of the next frame.
+    """The next frame.
 
     Args:
-        cells: C. width: of the convolutions. actions: how many there are, without the null action.
+        cells: C. width: of the convolutions. actions: how many there are, without the null action. pictures: 1, or 2
+            where the second is what is behind the first.
     """
 
-    def __init__(self, cells: int, width: int, actions: int):
+    def __init__(self, cells: int, width: int, actions: int, pictures: int = 1):
         super().__init__()
-        self.cells = cells
+        self.cells, self.pictures = cells, pictures
         whole, half = 2 * REACH + 1, REACH + 1
         seen = (PAST + 4) * cells + 2 * whole + 2 * half + 2
+        self.parts = [cells, whole + half + 2 + 2 + 1]  # what changes, and gates, of the last picture
+        if pictures == 2:
+            self.parts += [cells, whole + 2 + 1 + 1]  # and of the first
         self.first = nn.Conv2d(seen, width, 3, padding=1)
         self.action = nn.Embedding(actions + 1, width)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(LAYERS))
-        self.out = nn.Conv2d(width, cells + whole + half + 2 + 2 + 1, 3, padding=1)
+        self.wide = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in WIDE)
+        self.whole = nn.Linear(width, width)  # of the picture's mean
+        self.out = nn.Conv2d(width, sum(self.parts), 3, padding=1)
         self.sharp = nn.Parameter(torch.tensor(SHARP))
         nn.init.normal_(self.action.weight, std=0.1)
-        for weight in self.out.parameters():
+        for weight in (*self.wide.parameters(), *self.whole.parameters(), *self.out.parameters()):
             nn.init.zeros_(weight)
 
     def forward(self, frames: Tensor, actions: Tensor) -> Tensor:
-        """What comes after each of the T newest frames.
+        """What comes after each of the T newest frames: the first of `told`."""
+        return self.told(frames, actions)[0]
+
+    def told(self, frames: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes after each of the T newest frames, and how undecided it is where that is copied from.
 
         Args:
             frames: latents of all pictures `[B, P + T, pictures C, h, w]`, oldest first, P at least PAST - 1.
             actions: int64 `[B, T]`, the action taken on seeing each of the T.
 
         Returns:
-            `[B, T, C, h, w]`.
+            `[B, T, pictures C, h, w]`, and the variance of what each cell is mixed of, `[B, T, pictures, h, w]`, with a
+            gradient of the gates alone: 0 where one place is copied.
         """
         count, t = frames.shape[1], actions.shape[1]
         first, last = frames[:, :, : self.cells], frames[:, :, -self.cells :]
         newest = [last[:, count - t - age : count - age] for age in range(PAST)]
-        now, before, before2, before3 = torch.stack(newest, dim=2).flatten(0, 1).unbind(1)
-        hand, hand_before = (first[:, count - t - age : count - age].flatten(0, 1) for age in range(2))
+        newest += [first[:, count - t - age : count - age] for age in range(2)]
+        now, before, before2, before3, sight, sight_before = torch.stack(newest, dim=2).flatten(0, 1).unbind(1)
         steps, halves = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)
         whole, half = [_aside(now, step) for step in steps], [_aside(before, step) for step in halves]
         seen = [now, now - before, now - before2, before - before3]
@@ -68,18 +82,24 @@ class Inertia(nn.Module):
         seen += [_differs(cell, now) for cell in whole]
         seen += [_differs(cell, _aside(before3, 2 * step)) for cell, step in zip(half, halves, strict=True)]
         seen += [_differs(now, _aside(before2, step)) for step in halves]
-        seen += [hand, hand - hand_before]
+        seen += [sight, sight - sight_before]
         again, again_misfit, back, back_misfit = (x.flatten(0, 1) for x in self.past(last, t))
         seen += [again - now, again_misfit, back - now, back_misfit]
         x = F.silu(self.first(torch.cat(seen, dim=1)) + self.action(actions.flatten())[:, :, None, None])
-        for layer in self.layers:
+        for i, layer in enumerate(self.layers):
             x = x + F.silu(layer(x))
-        change, gates = self.out(x).tensor_split([self.cells], dim=1)
-        shares = gates.softmax(1)  # the last one is nothing
-        below, above = (_aside(now.mT, step).mT for step in (ROWS, -ROWS))
-        places = [*whole, *half, below, above, again, back]
-        made = change + sum(shares[:, i : i + 1] * cell for i, cell in enumerate(places))
-        return made.unflatten(0, (-1, t))
+            if i == 0:
+                x = x + F.silu(self.whole(x.mean((-2, -1))))[:, :, None, None]
+            if i < len(WIDE):
+                x = x + F.silu(self.wide[i](x))
+        made = self.out(x).split(self.parts, dim=1)
+        places = [*whole, *half, *_above_and_below(now), again, back]
+        told = [_taken(made[0], made[1], places)]
+        if self.pictures == 2:
+            places = [*(_aside(sight, step) for step in steps), *_above_and_below(sight), told[0][0]]
+            told.insert(0, _taken(made[2], made[3], places))
+        following, spread = (torch.cat(x, dim=1).unflatten(0, (-1, t)) for x in zip(*told, strict=True))
+        return following, spread
 
     def past(self, last: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What came after the last two frames when they were there before, and what came before them the other way
@@ -109,6 +129,20 @@ def _aside(frame: Tensor, step: int) -> Tensor:
     room, width = abs(step), frame.shape[-1]
     padded = F.pad(frame, (room, room, 0, 0), mode="replicate")
     return padded[..., room - step : room - step + width]
+
+
+def _above_and_below(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """A frame moved down, and up."""
+    return _aside(frame.mT, ROWS).mT, _aside(frame.mT, -ROWS).mT
+
+
+def _taken(change: Tensor, gates: Tensor, places: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Cells `[B, C, h, w]` as they are in some places, by gates `[B, places + 1, h, w]`, and what changes; and the
+    variance of what they are mixed of `[B, 1, h, w]`."""
+    shares, cells = gates.softmax(1), torch.stack(places, dim=1)  # the last share is of nothing
+    copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
+    apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
+    return change + copied, (shares * apart.detach()).sum(1, keepdim=True)
 
 
 def _window(size: int, reach: int) -> Tensor:

@@ -35,6 +35,7 @@ class DynamicsSize:
     pan: int = 0
     around: int = 0
     inertia: int = 0
+    trust: float = 0.0
     still: float = 0.0
     largest: float = 0.0
 
@@ -171,7 +172,8 @@ RECIPES = {
             largest=5.0,
             recall=(),
             pan=1,
-            inertia=64,
+            inertia=96,
+            trust=8.0,
         ),
         dynamics_training=TOYBOX,
         shown=129,
