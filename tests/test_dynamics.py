@@ -235,24 +235,27 @@ def test_the_frame_before_is_known_from_the_clip_or_from_the_log():
     places = torch.zeros(2, 2, 2, 1)
     log = model.remember(tokens[:, :2], tokens[:, 1:3], actions[:, :2], places).half()
     for age, before in (([2, 1], tokens[:, 1:2]), ([1, 2], tokens[:, :1]), ([3, 0], tokens[:, 2:3])):
-        run = model._with_earlier(tokens[:, 2:], log, torch.tensor([age] * 2))
+        run = model._with_earlier(tokens[:, 2:], log, torch.tensor([age] * 2))[0]
         torch.testing.assert_close(run, torch.cat([before, tokens[:, 2:]], dim=1), atol=3e-3, rtol=1e-3)
-    torch.testing.assert_close(model._with_earlier(tokens, None, None), tokens[:, [0, 0, 1, 2, 3]])
+    torch.testing.assert_close(model._with_earlier(tokens, None, None)[0], tokens[:, [0, 0, 1, 2, 3]])
 
 
 @torch.no_grad()
 def test_inertia_knows_all_the_log_holds_one_by_one_and_before_it_nothing_moved():
     model = tiny_networks(memory=((4, 1), (12, 3)), copy_reach=1, pan=1, cell_width=8, inertia=8)[1]
     tokens, actions = model.to_tokens(torch.randn(2, 4, *model.config.latent_shape)), torch.zeros(2, 4).long()
-    log = model.remember(tokens[:, :3], tokens[:, 1:], actions[:, :3], torch.zeros(2, 3, 2, 1)).half()
+    places = torch.tensor([5.0, 6.0, 6.0, 7.0])[[0, 1, 1, 2, 2, 3]].view(3, 2, 1).expand(2, -1, -1, -1)
+    log = model.remember(tokens[:, :3], tokens[:, 1:], actions[:, :3], places).half()
     for age, known in (
         ([3, 2, 1], [0, 0, 1, 2, 3]),
         ([1, 0, 2], [2, 2, 2, 0, 3]),
         ([0, 6, 1], [2, 2, 2, 2, 3]),
         ([0, 0, 0], [3] * 5),
     ):
-        run = model._with_earlier(tokens[:, 3:], log, torch.tensor([age] * 2))
+        run, seen_from = model._with_earlier(tokens[:, 3:], log, torch.tensor([age] * 2))
         torch.testing.assert_close(run, tokens[:, known], atol=3e-3, rtol=1e-3)
+        at = places[0, :, 0, 0][torch.tensor(known[:-1])] if any(age) else torch.zeros(4)
+        torch.testing.assert_close(seen_from, at.expand(2, -1))
 
 
 @torch.no_grad()
@@ -302,12 +305,16 @@ def test_a_setting_that_was_dropped_is_no_matter_where_it_was_off():
 def test_what_inertia_tells_is_taken_as_it_is():
     model = tiny_networks(copy_reach=1, pan=1, cell_width=8, behind=True, inertia=8)[1]
     config = model.config
-    latents, actions = torch.randn(2, 6, *config.latent_shape), torch.zeros(2, 6).long()
+    model.panorama.chance.copy_(torch.tensor([[0.0, 1.0, 0.0]] * len(model.panorama.chance)).log())
+    model.panorama.chance[1] = torch.tensor([0.0, 0.0, 1.0]).log()  # this action moves the view
+    latents, actions = torch.randn(2, 6, *config.latent_shape), torch.tensor([[0, 0, 0, 1, 1, 0]] * 2)
     features, _ = model.look(model.to_tokens(latents), actions)
     onward = model.to_latents(features[:, -1, config.registers :, -config.onward_width : -1])
     past = latents[:, :1].expand(-1, config.memory[0][0], -1, -1, -1)
-    told = model.inertia(torch.cat([past, latents], dim=1), actions)
-    torch.testing.assert_close(onward, told[:, -1])
+    run = torch.cat([past, latents], dim=1)[:, -past.shape[1] - 1 :]
+    places = torch.tensor([0.0] * (run.shape[1] - 2) + [1, 2])
+    told = model.inertia(run, actions[:, -1], places.expand(2, -1))
+    torch.testing.assert_close(onward, told)
     for weight in (*model.token_out.parameters(), *model.cell_layers.out.parameters()):
         weight.zero_()
     model.token_out.bias[: config.token_width] = 1.0  # a change of everything,

@@ -11,7 +11,7 @@ import torch
 
 from worldsim.dynamics_config import PAST, DynamicsConfig
 from worldsim.errors import WorldsimError
-from worldsim.inertia import AROUND, LAYERS, WIDE, Inertia
+from worldsim.inertia import AROUND, LAYERS, WIDE, Inertia, from_here
 from worldsim.recording import Episode, Recording, RecordingWriter
 from worldsim.spec import Action, WorldSpec
 from worldsim.tokenizer import Tokenizer, TokenizerConfig
@@ -54,6 +54,11 @@ def recording(tmp_path: Path) -> Recording:
     return Recording(tmp_path / "ball")
 
 
+def unmoved(frames: torch.Tensor) -> torch.Tensor:
+    """Where the view is in frames `[B, F, C, h, w]` if it never moves: `[B, F]`."""
+    return torch.zeros(frames.shape[:2])
+
+
 def kicks(seed: int) -> np.ndarray:
     """Actions int64 `[FRAMES]`, one in nine of them a kick, never two in a row."""
     kicked = np.random.default_rng(1000 + seed).random(FRAMES) < 0.125
@@ -92,8 +97,8 @@ def test_it_follows_what_moves_and_what_is_pushed_and_leaves_what_stands(recordi
     latents = torch.from_numpy(np.stack([balls(seed) for seed in held_out]))[:, : BACK + 10]
     actions = torch.from_numpy(np.stack([kicks(seed) for seed in held_out]))
     with torch.no_grad():
-        made, _ = own_run(inertia, latents, actions, BACK, BACK)
-        no_kick, _ = own_run(inertia, latents, 0 * actions, BACK, BACK)
+        made, _ = own_run(inertia, latents, actions, unmoved(latents), BACK, BACK)
+        no_kick, _ = own_run(inertia, latents, 0 * actions, unmoved(latents), BACK, BACK)
     none, true = latents[:, BACK - 1 : BACK], latents[:, BACK:]
     error, unkicked, still = ((x - true).square().sum() for x in (made[:, BACK:], no_kick[:, BACK:], none))
     assert error < 0.2 * still < unkicked, (error, unkicked, still)
@@ -112,7 +117,7 @@ def test_what_a_cell_is_mixed_of_counts(recording: Recording, tmp_path: Path) ->
         train_inertia(inertia, recording, clips, tmp_path / str(weight), BACK, training)
         ball, actions = torch.from_numpy(balls(100))[None], torch.from_numpy(kicks(100))[None]
         with torch.no_grad():
-            undecided.append(own_run(inertia, ball[:, : BACK + 10], actions, BACK, BACK)[1].mean())
+            undecided.append(own_run(inertia, ball[:, : BACK + 10], actions, unmoved(ball), BACK, BACK)[1].mean())
     assert undecided[1] < 0.5 * undecided[0]
 
 
@@ -129,7 +134,7 @@ def test_a_cell_may_be_taken_from_beside(step: int) -> None:
     with torch.no_grad():
         inertia.out.bias[4 + 2 + step] = 50.0
     past = torch.randn(2, PAST, 4, 3, COLUMNS)
-    moved = inertia(past, torch.zeros(2, 1).long())[:, 0]
+    moved = inertia(past, torch.zeros(2).long(), unmoved(past))
     inside = slice(max(step, 0), COLUMNS + min(step, 0))
     torch.testing.assert_close(moved[..., inside], past[:, -1].roll(step, -1)[..., inside])
 
@@ -140,7 +145,7 @@ def test_or_from_above_and_below(gate: int, down: int) -> None:
     with torch.no_grad():
         inertia.out.bias[4 + gate] = 50.0
     past = torch.randn(2, PAST, 4, 3, COLUMNS)
-    moved = inertia(past, torch.zeros(2, 1).long())[:, 0]
+    moved = inertia(past, torch.zeros(2).long(), unmoved(past))
     inside = slice(max(down, 0), 3 + min(down, 0))
     torch.testing.assert_close(moved[..., inside, :], past[:, -1].roll(down, -2)[..., inside, :])
 
@@ -148,12 +153,12 @@ def test_or_from_above_and_below(gate: int, down: int) -> None:
 @pytest.mark.parametrize(("gate", "right", "down"), [(1, -1, 0), (3, 1, 0), (5, 0, 1), (6, 0, -1)])
 def test_what_is_seen_is_taken_from_beside_or_from_behind(gate: int, right: int, down: int) -> None:
     inertia, past = Inertia(4, 8, 2, pictures=2), torch.randn(2, PAST, 8, 3, COLUMNS)
-    seen, actions = 4 + 13 + 4, torch.zeros(2, 1).long()  # of the second picture change and gates, of the first change
+    seen, actions = 4 + 13 + 4, torch.zeros(2).long()  # of the second picture change and gates, of the first change
     with torch.no_grad():
         inertia.out.bias[seen + gate] = 50.0
-        moved = inertia(past, actions)[:, 0, :4]
+        moved = inertia(past, actions, unmoved(past))[:, :4]
         inertia.out.bias[[4 + 2, seen + 7]] = 100.0
-        uncovered = inertia(past, actions)[:, 0]
+        uncovered = inertia(past, actions, unmoved(past))
     inside = (..., slice(max(down, 0), 3 + min(down, 0)), slice(max(right, 0), COLUMNS + min(right, 0)))
     torch.testing.assert_close(moved[inside], past[:, -1, :4].roll((down, right), (-2, -1))[inside])
     torch.testing.assert_close(uncovered, past[:, -1, 4:].repeat(1, 2, 1, 1))
@@ -170,8 +175,8 @@ def test_what_is_some_cells_away_is_seen(part: str | None, least: int, most: int
         for layer in (inertia.out, *([getattr(inertia, part)] if part else [])):
             for weight in layer.parameters():
                 weight.normal_()
-        made, told = (inertia(x, torch.zeros(1, 1).long()) for x in (frames, other))
-    assert least <= (made != told).flatten(0, 3).any(0).nonzero().max() <= most
+        made, told = (inertia(x, torch.zeros(1).long(), unmoved(x)) for x in (frames, other))
+    assert least <= (made != told).flatten(0, 2).any(0).nonzero().max() <= most
 
 
 def test_it_is_undecided_where_unlike_places_are_mixed() -> None:
@@ -182,17 +187,27 @@ def test_it_is_undecided_where_unlike_places_are_mixed() -> None:
         with torch.no_grad():
             inertia.out.bias.zero_()
             inertia.out.bias[list(gates)] = 50.0
-            told[name] = inertia.told(past, torch.zeros(1, 1).long())
-    frame, spread = (x[0, 0].amax(0) for x in told["two"])
-    torch.testing.assert_close(told["one"][1], torch.zeros(1, 1, 1, 3, COLUMNS))
+            told[name] = inertia.told(past, torch.zeros(1).long(), unmoved(past))
+    frame, spread = (x[0].amax(0) for x in told["two"])
+    torch.testing.assert_close(told["one"][1], torch.zeros(1, 1, 3, COLUMNS))
     torch.testing.assert_close(frame[0], torch.tensor([0.0, 0, 0, 0.5, 1, 1, 1, 1]))
     torch.testing.assert_close(spread[0], torch.tensor([0.0, 0, 0, 0.25, 0, 0, 0, 0]))
+
+
+def test_a_run_that_is_lost_does_not_grow_without_end() -> None:
+    frames, actions = torch.randn(1, PAST + 3, 2, 3, COLUMNS), torch.zeros(1, PAST + 3).long()
+    for largest, most in ((0.0, 3e4), (5.0, 5.0)):
+        inertia = Inertia(2, 8, 2, largest=largest)
+        with torch.no_grad():
+            inertia.out.bias[:2] = 1e4
+            made, _ = own_run(inertia, frames, actions, unmoved(frames), PAST, PAST)
+        assert 0.4 * most < made[..., 1:-1].max() <= most
 
 
 def test_what_comes_into_view_is_as_recorded_in_a_run_of_its_own() -> None:
     inertia, frames = Inertia(2, 8, 2, pictures=2), torch.randn(1, PAST + 3, 4, 3, COLUMNS)
     with torch.no_grad():
-        made, _ = own_run(inertia, frames, torch.zeros(1, PAST + 3).long(), PAST, PAST)
+        made, _ = own_run(inertia, frames, torch.zeros(1, PAST + 3).long(), unmoved(frames), PAST, PAST)
     torch.testing.assert_close(made[:, :PAST], frames[:, :PAST])
     torch.testing.assert_close(made[..., [0, -1]], frames[..., [0, -1]])
     assert (made[:, PAST:, ..., 1:-1] - frames[:, PAST:, ..., 1:-1]).square().mean() > 0.5  # its own, of no training
@@ -203,28 +218,37 @@ def test_what_was_so_before_goes_on_as_it_did_and_back_the_way_it_came() -> None
     with torch.no_grad():
         inertia.sharp.fill_(8.0)
     frames = torch.randn(1, 6, 4, 4, COLUMNS)
-    back_and_forth = frames[:, [0, 1, 2, 3, 4, 5, 0, 1, 2]]  # two came after one when it came after nought
-    again, misfit, _, _ = inertia.past(back_and_forth[:, :-1], 1)
-    torch.testing.assert_close(again[:, 0], frames[:, 2], atol=1e-4, rtol=0)
+    back_and_forth = frames[:, [0, 1, 2, 3, 4, 5, 0, 1]]  # two came after one when it came after nought
+    again, misfit, _, _ = inertia.past(*from_here(back_and_forth, unmoved(back_and_forth)))
+    torch.testing.assert_close(again, frames[:, 2], atol=1e-4, rtol=0)
     assert misfit.max() < -1.2
-    there_and_back = frames[:, [0, 1, 2, 3, 4, 3, 2]]
-    _, _, back, misfit = inertia.past(there_and_back[:, :-1], 1)
-    torch.testing.assert_close(back[:, 0], frames[:, 2], atol=1e-4, rtol=0)
+    there_and_back = frames[:, [0, 1, 2, 3, 4, 3]]
+    _, _, back, misfit = inertia.past(*from_here(there_and_back, unmoved(there_and_back)))
+    torch.testing.assert_close(back, frames[:, 2], atol=1e-4, rtol=0)
     assert misfit.max() < -1.2
-    never = inertia.past(frames, 1)
+    never = inertia.past(*from_here(frames, unmoved(frames)))
     assert min(never[1].min(), never[3].min()) > 0
 
 
-def test_several_frames_at_once_are_as_one_after_another() -> None:
-    torch.manual_seed(0)
-    inertia = Inertia(2, 8, 2, pictures=2)
-    for weight in inertia.parameters():
-        torch.nn.init.normal_(weight, std=0.2)
-    frames, actions = torch.randn(2, BACK + 5, 4, 3, COLUMNS), torch.randint(2, (2, 5))
-    together = inertia(frames, actions)
-    for t in range(5):
-        alone = inertia(frames[:, t : t + BACK + 1], actions[:, t : t + 1])
-        torch.testing.assert_close(alone[:, 0], together[:, t], atol=1e-5, rtol=1e-4)
+def test_the_past_is_seen_from_where_the_view_is_now() -> None:
+    room = torch.randn(2, 5, 4, 3, COLUMNS + 9)  # five moments of a room wider than the view
+    places = torch.tensor([[0, 2, 3, 3, 2], [4, 4, 4, 5, 9]]).float()
+    columns = torch.arange(COLUMNS)
+    seen = room.gather(-1, (columns + places[:, :, None].long())[:, :, None, None].expand(-1, -1, 4, 3, -1))
+    frames, in_view = from_here(seen, places + 100)
+    assert in_view[:, :, 0, 0].sum(-1).tolist() == [[6, 8, 7, 7, 8], [3, 3, 3, 4, 8]]
+    here = torch.stack([r[..., x : x + COLUMNS] for r, x in zip(room, places[:, -1].long().tolist(), strict=True)])
+    torch.testing.assert_close(frames, torch.where(in_view, here, seen[:, -1:]))
+
+
+def test_the_last_frame_is_copied_from_where_it_is_seen_now() -> None:
+    inertia, room = Inertia(4, 8, 2), torch.randn(1, PAST, 4, 3, COLUMNS + 2)
+    with torch.no_grad():
+        inertia.out.bias[4 + 5 + 1] = 50.0  # the frame before, in its place
+    seen = torch.cat([room[:, :-1, ..., :COLUMNS], room[:, -1:, ..., 2:]], dim=1)
+    made = inertia(seen, torch.zeros(1).long(), torch.tensor([[0.0] * (PAST - 1) + [2]]))
+    expected = torch.cat([room[:, -2, ..., 2:COLUMNS], room[:, -1, ..., COLUMNS:]], dim=-1)  # or what is there now
+    torch.testing.assert_close(made, expected)
 
 
 def test_inertia_takes_what_it_is_told_by() -> None:

@@ -86,7 +86,8 @@ class Dynamics(nn.Module):
             seen = 4 * c if config.pan else 2 * c  # see `_of_cells`
             if config.inertia:
                 seen += c
-                self.inertia = Inertia(c // config.pictures, config.inertia, config.actions, config.pictures)
+                sizes = c // config.pictures, config.inertia, config.actions, config.pictures
+                self.inertia = Inertia(*sizes, config.largest)
             self.cell_layers = CellLayers(seen, config.cell_width, width, c + config.gates // (p * q))
         for layer in (self.action_modulation[1], self.tau_modulation[1], self.token_out, self.outcome_out):
             nn.init.zeros_(layer.weight)
@@ -145,7 +146,7 @@ class Dynamics(nn.Module):
         b, t, _, _ = tokens.shape
         x = self.token_in(tokens)
         if self.config.earlier_width:
-            run = self._with_earlier(tokens, log, age)
+            run, run_places = self._with_earlier(tokens, log, age)
             earlier = run[:, -t - 1 : -1]
             x = x + self.change_in(tokens - earlier)
         x = torch.cat([self.registers.expand(b, t, -1, -1), x], dim=2)  # [B, T, M, D]
@@ -185,7 +186,8 @@ class Dynamics(nn.Module):
                 features = torch.cat([features, earlier.to(features.dtype)], dim=-1)
             if self.config.inertia:
                 still = self.panorama.chance[actions].exp()[..., self.config.pan, None, None]
-                onward = self.onward(run, actions)
+                run_places = torch.cat([run_places, places[:, :, 0, 0]], dim=1)
+                onward = self.onward(run, actions, run_places)
                 onward = torch.cat([onward, still.expand(-1, -1, onward.shape[2], -1)], dim=-1)
                 onward = F.pad(onward, (0, 0, self.config.registers, 0))
                 features = torch.cat([features, onward.to(features.dtype)], dim=-1)
@@ -238,23 +240,31 @@ class Dynamics(nn.Module):
             start, *self.panorama.motion(self.to_latents(before), self.to_latents(after), actions)
         )
 
-    def _with_earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> Tensor:
-        """The T frames after the P before them that are of use: `[B, P + T, N, token_width]`. Where one is not known,
-        it is as the one after it: nothing moved."""
+    def _with_earlier(self, tokens: Tensor, log: Tensor | None, age: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The T frames after the P before them that are of use, `[B, P + T, N, token_width]`, and how many cells to the
+        right the view was in those P, float32 `[B, P]`. Where one is not known, it is as the one after it: nothing
+        moved."""
         past = self.config.memory[0][0] if self.config.inertia else 1
         first = tokens[:, :1].expand(-1, past, -1, -1)
         if log is None or age is None:
-            return torch.cat([first, tokens], dim=1)
+            return torch.cat([first, tokens], dim=1), torch.zeros(*first.shape[:2], device=tokens.device)
         entries, known = _of_age(log, age, past)
         end = log.shape[-1] - 2 * self.config.place_width
         cells = entries[..., end - self.config.token_width : end]
         cells = cells.unflatten(-1, (self.config.pack[1], -1)).mT.flatten(-2)
-        return torch.cat([torch.where(known[:, None, None, None], cells.to(tokens.dtype), first), tokens], dim=1)
+        earlier = torch.where(known[:, None, None, None], cells.to(tokens.dtype), first)
+        return torch.cat([earlier, tokens], dim=1), entries[:, :, 0, end].float() * known[:, None]
 
-    def onward(self, run: Tensor, actions: Tensor) -> Tensor:
+    def onward(self, run: Tensor, actions: Tensor, places: Tensor) -> Tensor:
         """How each of the T newest frames of `run` `[B, P + T, N, token_width]` goes on, with the actions taken on
-        seeing them, `[B, T]`: `[B, T, N, token_width]`. It learns alone: no gradient."""
-        return self.to_tokens(self.inertia(self.to_latents(run), actions).detach())
+        seeing them, `[B, T]`, and the view so many cells to the right in each, `[B, P + T]`: `[B, T, N, token_width]`.
+        It learns alone: no gradient."""
+        t = actions.shape[1]
+        now = torch.arange(t, device=run.device)[:, None]
+        index = now + torch.arange(run.shape[1] - t + 1, device=run.device)  # [T, P + 1]
+        runs, actions, places = (x.flatten(0, 1) for x in (run[:, index], actions, places[:, index]))
+        following = self.inertia(self.to_latents(runs), actions, places)
+        return self.to_tokens(following.detach()).unflatten(0, (-1, t))
 
     def _find(self, features: Tensor, log: Tensor, age: Tensor | None, here: Tensor) -> Tensor:
         """What the panorama shows: features `[B, T, M, D]`, keys, cells and places of the log -> `[B, T, M,

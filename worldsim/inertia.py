@@ -6,10 +6,11 @@ for a hand is some cells from the foot of what it carries. They copy each cell o
 from the past: what came after the last two frames when they were there before, for what goes back and forth repeats
 itself (as induction heads, Olsson et al. 2022), and what came before them the other way round, for what meets a wall
 goes back as it came. They copy each cell of the first picture, of what is seen, from beside it, or from the last, where
-something uncovers it. It learns alone, on runs of its own with a gradient through them, for which a transformer is too
-large here (`worldsim.train.inertia`).
+something uncovers it. All of the past is seen from where the view is now, or what stands would seem to move with the
+view. It learns alone, on runs of its own with a gradient through them, for which a transformer is too large here
+(`worldsim.train.inertia`).
 
-B batch, P known frames before the newest, T newest frames, C x h x w latents of one picture, S frames of the past.
+B batch, P known frames before the newest, F all frames, C x h x w latents of one picture.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ ROWS = 1  # and up or down
 LAYERS = 5
 WIDE = (2, 4)  # dilations, each after one of the first layers
 AROUND = (1, 3)  # rows and columns of cells beside one that have to be as they were, each way
+UNLIKE = 1.0  # mean squared difference of what was not in view
 SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
 
 
@@ -33,12 +35,13 @@ class Inertia(nn.Module):
 
     Args:
         cells: C. width: of the convolutions. actions: how many there are, without the null action. pictures: 1, or 2
-            where the second is what is behind the first.
+            where the second is what is behind the first. largest: see `DynamicsConfig`; runs of its own would grow
+            without end where they are lost.
     """
 
-    def __init__(self, cells: int, width: int, actions: int, pictures: int = 1):
+    def __init__(self, cells: int, width: int, actions: int, pictures: int = 1, largest: float = 0.0):
         super().__init__()
-        self.cells, self.pictures = cells, pictures
+        self.cells, self.pictures, self.largest = cells, pictures, largest
         whole, half = 2 * REACH + 1, REACH + 1
         seen = (PAST + 4) * cells + 2 * whole + 2 * half + 2
         self.parts = [cells, whole + half + 2 + 2 + 1]  # what changes, and gates, of the last picture
@@ -55,26 +58,29 @@ class Inertia(nn.Module):
         for weight in (*self.wide.parameters(), *self.whole.parameters(), *self.out.parameters()):
             nn.init.zeros_(weight)
 
-    def forward(self, frames: Tensor, actions: Tensor) -> Tensor:
-        """What comes after each of the T newest frames: the first of `told`."""
-        return self.told(frames, actions)[0]
+    def forward(self, frames: Tensor, actions: Tensor, places: Tensor) -> Tensor:
+        """What comes next: the first of `told`."""
+        return self.told(frames, actions, places)[0]
 
-    def told(self, frames: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """What comes after each of the T newest frames, and how undecided it is where that is copied from.
+    def told(self, frames: Tensor, actions: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes next, and how undecided it is where that is copied from.
 
         Args:
-            frames: latents of all pictures `[B, P + T, pictures C, h, w]`, oldest first, P at least PAST - 1.
-            actions: int64 `[B, T]`, the action taken on seeing each of the T.
+            frames: latents of all pictures `[B, P + 1, pictures C, h, w]`, oldest first, P at least PAST - 1.
+            actions: int64 `[B]`, the action taken on seeing the newest.
+            places: how many cells to the right the view was in each of them, from anywhere, `[B, P + 1]`.
 
         Returns:
-            `[B, T, pictures C, h, w]`, and the variance of what each cell is mixed of, `[B, T, pictures, h, w]`, with a
+            `[B, pictures C, h, w]`, and the variance of what each cell is mixed of, `[B, pictures, h, w]`, with a
             gradient of the gates alone: 0 where one place is copied.
         """
-        count, t = frames.shape[1], actions.shape[1]
-        first, last = frames[:, :, : self.cells], frames[:, :, -self.cells :]
-        newest = [last[:, count - t - age : count - age] for age in range(PAST)]
-        newest += [first[:, count - t - age : count - age] for age in range(2)]
-        now, before, before2, before3, sight, sight_before = torch.stack(newest, dim=2).flatten(0, 1).unbind(1)
+        last, in_view = from_here(frames[:, :, -self.cells :], places)
+        known = [last[:, -1]]  # where one was not in view, it is as the one after it: nothing moved
+        for age in range(2, PAST + 1):
+            known.append(torch.where(in_view[:, -age], last[:, -age], known[-1]))
+        now, before, before2, before3 = known
+        sight, sight_before = frames[:, -1, : self.cells], frames[:, -2, : self.cells]
+        stood = (places[:, -1] == places[:, -2])[:, None, None, None]
         steps, halves = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)
         whole, half = [_aside(now, step) for step in steps], [_aside(before, step) for step in halves]
         seen = [now, now - before, now - before2, before - before3]
@@ -82,10 +88,10 @@ class Inertia(nn.Module):
         seen += [_differs(cell, now) for cell in whole]
         seen += [_differs(cell, _aside(before3, 2 * step)) for cell, step in zip(half, halves, strict=True)]
         seen += [_differs(now, _aside(before2, step)) for step in halves]
-        seen += [sight, sight - sight_before]
-        again, again_misfit, back, back_misfit = (x.flatten(0, 1) for x in self.past(last, t))
+        seen += [sight, torch.where(stood, sight - sight_before, 0)]
+        again, again_misfit, back, back_misfit = self.past(last, in_view)
         seen += [again - now, again_misfit, back - now, back_misfit]
-        x = F.silu(self.first(torch.cat(seen, dim=1)) + self.action(actions.flatten())[:, :, None, None])
+        x = F.silu(self.first(torch.cat(seen, dim=1)) + self.action(actions)[:, :, None, None])
         for i, layer in enumerate(self.layers):
             x = x + F.silu(layer(x))
             if i == 0:
@@ -93,33 +99,42 @@ class Inertia(nn.Module):
             if i < len(WIDE):
                 x = x + F.silu(self.wide[i](x))
         made = self.out(x).split(self.parts, dim=1)
-        places = [*whole, *half, *_above_and_below(now), again, back]
-        told = [_taken(made[0], made[1], places)]
+        sources = [*whole, *half, *_above_and_below(now), again, back]
+        told = [_taken(made[0], made[1], sources)]
         if self.pictures == 2:
-            places = [*(_aside(sight, step) for step in steps), *_above_and_below(sight), told[0][0]]
-            told.insert(0, _taken(made[2], made[3], places))
-        following, spread = (torch.cat(x, dim=1).unflatten(0, (-1, t)) for x in zip(*told, strict=True))
+            sources = [*(_aside(sight, step) for step in steps), *_above_and_below(sight), told[0][0]]
+            told.insert(0, _taken(made[2], made[3], sources))
+        following, spread = (torch.cat(x, dim=1) for x in zip(*told, strict=True))
+        if self.largest:
+            following = following.clamp(-self.largest, self.largest)
         return following, spread
 
-    def past(self, last: Tensor, t: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def past(self, last: Tensor, in_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What came after the last two frames when they were there before, and what came before them the other way
-        round: of the last picture `[B, P + T, C, h, w]`, for each of its T newest frames cells `[B, T, C, h, w]` and
-        how badly the best of them fits `[B, T, 1, h, w]`, about -1 to 1, twice."""
-        count = last.shape[1]
-        newest = last[:, count - t - 1 :, None].detach()
-        apart = (newest - last[:, None].detach()).square().mean(3)  # [B, T + 1, P + T, h, w]
+        round: of the last picture `[B, P + 1, C, h, w]`, of which what was not `in_view` (see `from_here`) fits badly,
+        cells `[B, C, h, w]` and how badly the best of them fits `[B, 1, h, w]`, about -1 to 1, twice."""
+        newest = torch.stack([torch.where(in_view[:, -2], last[:, -2], last[:, -1]), last[:, -1]], dim=1)
+        apart = (newest[:, :, None] - last[:, None]).detach().square().mean(3)  # [B, 2, P + 1, h, w]
+        apart = torch.where(in_view[:, None, :, 0], apart, UNLIKE)
         rows, columns = (_window(apart.shape[-2 + i], reach).to(apart) for i, reach in enumerate(AROUND))
         apart = F.linear(F.linear(apart, columns).mT, rows).mT
-        here = torch.arange(count - t, count, device=last.device)[:, None]
-        then = torch.arange(1, count - 1, device=last.device)  # with one before and one after
-        known = (then < here) & (then > here - (count - t))  # [T, S]: no more than P + 1 frames
         told = []
-        for before, after in ((apart[:, :-1, :-2], last[:, 2:]), (apart[:, :-1, 2:], last[:, :-2])):
-            misfit = (apart[:, 1:, 1:-1] + before).masked_fill(~known[:, :, None, None], float("inf"))
-            shares = (-misfit * self.sharp.exp()).softmax(2)  # [B, T, S, h, w]
-            cells = torch.einsum("btsyx, bscyx -> btcyx", shares, after.to(shares.dtype))
-            told += [cells, (misfit.amin(2, keepdim=True) + 1e-3).log() / 3 + 1]
+        for before, after in ((apart[:, 0, :-2], last[:, 2:]), (apart[:, 0, 2:], last[:, :-2])):
+            misfit = apart[:, 1, 1:-1] + before  # of those with one before and one after: [B, P - 1, h, w]
+            shares = (-misfit * self.sharp.exp()).softmax(1)
+            cells = torch.einsum("bsyx, bscyx -> bcyx", shares, after.to(shares.dtype))
+            told += [cells, (misfit.amin(1, keepdim=True) + 1e-3).log() / 3 + 1]
         return told[0], told[1], told[2], told[3]
+
+
+def from_here(frames: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames `[B, F, C, h, w]` as seen from where the view is in the newest of them, `places` cells to the right `[B,
+    F]`: what was not in view then is as it is now; and whether it was in view, bool `[B, F, 1, 1, w]`."""
+    columns = torch.arange(frames.shape[-1], device=frames.device)
+    index = (places[:, -1:] - places).round().long()[..., None, None, None] + columns
+    in_view = (index >= 0) & (index < len(columns))
+    moved = frames.gather(-1, index.clamp(0, len(columns) - 1).expand_as(frames))
+    return torch.where(in_view, moved, frames[:, -1:]), in_view
 
 
 def _aside(frame: Tensor, step: int) -> Tensor:

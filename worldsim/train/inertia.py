@@ -61,17 +61,20 @@ def run_length(share: float, longest: int) -> int:
     return min(longest, 1 + int(2 * share * longest))
 
 
-def own_run(inertia: Inertia, frames: Tensor, actions: Tensor, known: int, back: int) -> tuple[Tensor, Tensor]:
+def own_run(
+    inertia: Inertia, frames: Tensor, actions: Tensor, places: Tensor, known: int, back: int
+) -> tuple[Tensor, Tensor]:
     """What comes after so many `known` frames, each made of the `back + 1` before it; the first and the last column
-    are as recorded, for what comes into view can't be known. Latents `[B, T, pictures C, h, w]` and actions `[B, T]`
-    -> `[B, T, pictures C, h, w]`, the known ones as they are, and the variance of what each cell of the others is
-    mixed of, `[B, T - known, pictures, h, w]`."""
+    are as recorded, for what comes into view can't be known. Latents `[B, T, pictures C, h, w]`, actions `[B, T]` and
+    how many cells to the right the view was `[B, T]` -> `[B, T, pictures C, h, w]`, the known ones as they are, and the
+    variance of what each cell of the others is mixed of, `[B, T - known, pictures, h, w]`."""
     run, spreads = list(frames[:, :known].unbind(1)), []
     for t in range(known, frames.shape[1]):
-        made, spread = inertia.told(torch.stack(run[-back - 1 :], dim=1), actions[:, t - 1 : t])
-        run.append(torch.cat([frames[:, t, ..., :1], made[:, 0, ..., 1:-1], frames[:, t, ..., -1:]], dim=-1))
+        newest = slice(max(t - back - 1, 0), t)
+        made, spread = inertia.told(torch.stack(run[newest], dim=1), actions[:, t - 1], places[:, newest])
+        run.append(torch.cat([frames[:, t, ..., :1], made[..., 1:-1], frames[:, t, ..., -1:]], dim=-1))
         spreads.append(spread)
-    return torch.stack(run, dim=1), torch.cat(spreads, dim=1)
+    return torch.stack(run, dim=1), torch.stack(spreads, dim=1)
 
 
 def train_inertia(
@@ -105,16 +108,17 @@ def train_inertia(
     def windows(frames: int) -> Windows:
         return Windows(episodes, training.past + frames, happens)
 
-    def draw(step: int, frames: int) -> tuple[Tensor, Tensor]:
+    def draw(step: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         index = windows(frames).draw(training.batch, training.seed, step, training.eventful)
-        return torch.from_numpy(clips.latents[index].astype("float32")), torch.from_numpy(clips.actions[index])
+        latents, actions = clips.latents[index].astype("float32"), clips.actions[index]
+        return torch.from_numpy(latents), torch.from_numpy(actions), clips.places[index][..., 0]
 
     def train_step(step: int) -> dict[str, Tensor]:
         generator = step_generator(training.seed, step)
         frames, lead, late = run_length(step / training.steps, longest), 0, 2 * step >= training.steps
         if late and step % 4:
             lead = int(torch.randint(most_lead + 1, (), generator=generator))
-        true, actions = draw(step, lead + frames)
+        true, actions, places = draw(step, lead + frames)
         known = training.past
         unknown = torch.rand(len(true), generator=generator) < training.unknown
         level = training.noise * (torch.rand(len(true), 1, 1, 1, 1, generator=generator) < 0.5)
@@ -122,9 +126,11 @@ def train_inertia(
         shown[unknown, :known, -cells:] = true[unknown, :known, :cells]
         shown[:, :known] += level * torch.randn(shown[:, :known].shape, generator=generator)
         with torch.no_grad():
-            led = own_run(inertia, shown[:, : known + lead], actions, known, back)[0] if lead else shown[:, :known]
+            led = shown[:, :known]
+            if lead:
+                led = own_run(inertia, shown[:, : known + lead], actions, places, known, back)[0]
         shown = torch.cat([led, true[:, known + lead :]], dim=1)
-        made, spread = own_run(inertia, shown, actions, known + lead, back)
+        made, spread = own_run(inertia, shown, actions, places, known + lead, back)
         before, after = true[:, -frames - 1 : -1], true[:, -frames:]
         change = apart(after, before)
         weight = 1 + (change / (change.mean((-2, -1), keepdim=True) + 1e-3)).clamp(max=training.moving)
@@ -140,9 +146,9 @@ def train_inertia(
 
     def watch(step: int) -> dict[str, float]:
         """Error of runs of its own, as a share of what has changed since the last frame that was known."""
-        true, actions = draw(training.steps, most_lead + longest)
+        true, actions, places = draw(training.steps, most_lead + longest)
         with torch.no_grad():
-            made, spread = own_run(inertia, true, actions, training.past, back)
+            made, spread = own_run(inertia, true, actions, places, training.past, back)
         error, change = (
             (x - true).square().mean((0, 2, 3, 4)) for x in (made, true[:, training.past - 1 : training.past])
         )
