@@ -59,6 +59,9 @@ class TorchRuntime:
         self._device = step.dynamics.registers.device
         self._precision = _mixed_and_quiet if mixed else contextlib.nullcontext
         compiled = mixed and has_compiler()
+        if compiled and config.inertia:  # PyTorch 2.13 fails to compile it ("vr must not be None for symbol")
+            inertia = step.dynamics.inertia
+            inertia.forward = torch.compiler.disable(inertia.forward)  # type: ignore[method-assign]
         self._made, self._decode = (torch.compile(part) if compiled else part for part in (self._step, decode))
 
     @classmethod
