@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_networks, tiny_spec
+from tiny import tiny_clips, tiny_networks, tiny_spec
 
 from worldsim.bundle import open_world
 from worldsim.errors import WorldsimError
 from worldsim.noise import frame_noise
 from worldsim.precision import NATIVE, has_compiler
 from worldsim.runtime import OnnxRuntime, Runtime, StepOutput, gpu_count, load_runtime
+from worldsim.session import Session
 from worldsim.step import WorldStep, example_inputs
 from worldsim.torch_runtime import TorchRuntime, world_step
 
@@ -100,6 +101,21 @@ def test_many_rows_at_once_are_nearly_the_reference_s(tiny_world, reference, inp
         np.testing.assert_array_equal(one, other)
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, *true.frame.shape[1:]), np.uint8)
     np.testing.assert_allclose(batch.encode(frames), reference.encode(frames), atol=0.2)
+
+
+@pytest.mark.slow
+def test_a_world_with_inertia_runs_compiled_as_its_log_grows():
+    parts = {"memory": ((4, 1), (8, 2)), "copy_reach": 1, "pan": 1, "cell_width": 8, "behind": True, "inertia": 8}
+    step = WorldStep(*tiny_networks(**parts))
+    frames, actions = tiny_clips(2, 3)
+    made = []
+    for mixed in (False, True):  # last: it leaves inertia out of the compiler's sight
+        session = Session(TorchRuntime(step, tiny_spec(), mixed=mixed))
+        state = session.reset(frames, actions, [0, 1])
+        for _ in range(4):
+            state, seen = session.step(state, np.array([1, 0]))
+        made.append(seen.frame.astype(int))
+    assert np.abs(made[0] - made[1]).mean() < 4
 
 
 def test_every_input_of_a_step_matters(onnx, inputs):
