@@ -102,6 +102,11 @@ def test_it_follows_what_moves_and_what_is_pushed_and_leaves_what_stands(recordi
     none, true = latents[:, BACK - 1 : BACK], latents[:, BACK:]
     error, unkicked, still = ((x - true).square().sum() for x in (made[:, BACK:], no_kick[:, BACK:], none))
     assert error < 0.2 * still < unkicked, (error, unkicked, still)
+    few = latents[:, BACK - PAST - 1 :]  # too few frames to have seen both walls
+    with torch.no_grad():
+        made, _ = own_run(inertia, few, actions[:, BACK - PAST - 1 :], unmoved(few), PAST + 1, BACK)
+    error = (made[:, PAST + 1 :] - true).square().sum()
+    assert error < 0.1 * still, (error, still)
     torch.testing.assert_close(
         read(tmp_path / "inertia.checkpoint")[0]["average.out.weight"], inertia.out.weight.detach()
     )
@@ -150,10 +155,38 @@ def test_or_from_above_and_below(gate: int, down: int) -> None:
     torch.testing.assert_close(moved[..., inside, :], past[:, -1].roll(down, -2)[..., inside, :])
 
 
+@pytest.mark.parametrize(
+    ("gate", "age", "right", "down"),
+    [
+        (12, 1, 0, 9),  # it is gone
+        (13, 1, -2, 0),
+        (14, 1, -1, 0),
+        (15, 1, 1, 0),
+        (16, 1, 2, 0),
+        (17, 2, -1, 0),
+        (18, 2, 1, 0),
+        (19, 1, 0, 1),
+        (20, 1, 0, -1),
+    ],
+)
+def test_a_thing_moves_over_what_it_never_was_over(gate: int, age: int, right: int, down: int) -> None:
+    inertia = Inertia(4, 8, 2)
+    with torch.no_grad():
+        inertia.out.bias[4 + gate] = 50.0
+    room, thing = torch.randn(4, 5, COLUMNS), torch.randn(4)
+    frames = room.repeat(1, 13, 1, 1, 1)
+    for back, column in ((1, 4), (2, 3), (3, 2)):
+        frames[0, -back, :, 2, column] += thing
+    expected = room.clone()
+    if down < 5:
+        expected[:, 2 + down, {1: 4, 2: 3}[age] + right] += thing
+    torch.testing.assert_close(inertia(frames, torch.zeros(1).long(), unmoved(frames))[0], expected)
+
+
 @pytest.mark.parametrize(("gate", "right", "down"), [(1, -1, 0), (3, 1, 0), (5, 0, 1), (6, 0, -1)])
 def test_what_is_seen_is_taken_from_beside_or_from_behind(gate: int, right: int, down: int) -> None:
     inertia, past = Inertia(4, 8, 2, pictures=2), torch.randn(2, PAST, 8, 3, COLUMNS)
-    seen, actions = 4 + 13 + 4, torch.zeros(2).long()  # of the second picture change and gates, of the first change
+    seen, actions = 4 + 22 + 4, torch.zeros(2).long()  # of the second picture change and gates, of the first change
     with torch.no_grad():
         inertia.out.bias[seen + gate] = 50.0
         moved = inertia(past, actions, unmoved(past))[:, :4]
@@ -211,6 +244,19 @@ def test_what_comes_into_view_is_as_recorded_in_a_run_of_its_own() -> None:
     torch.testing.assert_close(made[:, :PAST], frames[:, :PAST])
     torch.testing.assert_close(made[..., [0, -1]], frames[..., [0, -1]])
     assert (made[:, PAST:, ..., 1:-1] - frames[:, PAST:, ..., 1:-1]).square().mean() > 0.5  # its own, of no training
+
+
+def test_before_the_first_known_frame_of_a_run_it_was_as_in_that() -> None:
+    inertia, frames = Inertia(2, 8, 2), torch.randn(1, PAST + 1, 2, 3, COLUMNS)
+    whole = torch.cat([frames[:, :1].expand(-1, BACK, -1, -1, -1), frames], dim=1)
+    with torch.no_grad():
+        inertia.out.bias[2 + 12] = 50.0  # what stands
+        made, told = (
+            own_run(inertia, x, torch.zeros(1, x.shape[1]).long(), unmoved(x), x.shape[1] - 1, BACK)[0][:, -1]
+            for x in (frames, whole)
+        )
+    torch.testing.assert_close(made, told)
+    torch.testing.assert_close(made[..., 1:-1], frames[:, 0, ..., 1:-1])
 
 
 def test_what_was_so_before_goes_on_as_it_did_and_back_the_way_it_came() -> None:

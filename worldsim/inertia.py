@@ -5,10 +5,12 @@ before, the first picture if there are two, and the action; two of them are dila
 for a hand is some cells from the foot of what it carries. They copy each cell of the last picture from beside it, or
 from the past: what came after the last two frames when they were there before, for what goes back and forth repeats
 itself (as induction heads, Olsson et al. 2022), and what came before them the other way round, for what meets a wall
-goes back as it came. They copy each cell of the first picture, of what is seen, from beside it, or from the last, where
-something uncovers it. All of the past is seen from where the view is now, or what stands would seem to move with the
-view. It learns alone, on runs of its own with a gradient through them, for which a transformer is too large here
-(`worldsim.train.inertia`).
+goes back as it came. Or they lay a thing over what stands where it goes, the median of the past: a thing before a fence
+is, in latents, the fence and what the thing adds elsewhere, so it can be where nothing ever was (a background that is
+subtracted, as in video surveillance; Piccardi 2004). They copy each cell of the first picture, of what is seen, from
+beside it, or from the last, where something uncovers it. All of the past is seen from where the view is now, or what
+stands would seem to move with the view. It learns alone, on runs of its own with a gradient through them, for which a
+transformer is too large here (`worldsim.train.inertia`).
 
 B batch, P known frames before the newest, F all frames, C x h x w latents of one picture.
 """
@@ -25,6 +27,7 @@ REACH = 2  # cells a frame, sideways
 ROWS = 1  # and up or down
 LAYERS = 5
 WIDE = (2, 4)  # dilations, each after one of the first layers
+EVERY = 3  # frames of the past of which one tells what stands
 AROUND = (1, 3)  # rows and columns of cells beside one that have to be as they were, each way
 UNLIKE = 1.0  # mean squared difference of what was not in view
 SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
@@ -43,8 +46,9 @@ class Inertia(nn.Module):
         super().__init__()
         self.cells, self.pictures, self.largest = cells, pictures, largest
         whole, half = 2 * REACH + 1, REACH + 1
-        seen = (PAST + 4) * cells + 2 * whole + 2 * half + 2
-        self.parts = [cells, whole + half + 2 + 2 + 1]  # what changes, and gates, of the last picture
+        seen = (PAST + 5) * cells + 3 * whole + 3 * half + 2
+        over = 1 + (whole - 1) + (half - 1) + 2  # what stands, and what moves over it
+        self.parts = [cells, whole + half + 2 + 2 + over + 1]  # what changes, and gates, of the last picture
         if pictures == 2:
             self.parts += [cells, whole + 2 + 1 + 1]  # and of the first
         self.first = nn.Conv2d(seen, width, 3, padding=1)
@@ -91,6 +95,10 @@ class Inertia(nn.Module):
         seen += [sight, torch.where(stood, sight - sight_before, 0)]
         again, again_misfit, back, back_misfit = self.past(last, in_view)
         seen += [again - now, again_misfit, back - now, back_misfit]
+        stands = what_stands(last)
+        thing, thing_before, thing_before2 = now - stands, before - stands, before2 - stands
+        seen += [thing, *(_differs(thing, _aside(thing_before, step)) for step in steps)]
+        seen += [_differs(thing, _aside(thing_before2, step)) for step in halves]
         x = F.silu(self.first(torch.cat(seen, dim=1)) + self.action(actions)[:, :, None, None])
         for i, layer in enumerate(self.layers):
             x = x + F.silu(layer(x))
@@ -99,7 +107,10 @@ class Inertia(nn.Module):
             if i < len(WIDE):
                 x = x + F.silu(self.wide[i](x))
         made = self.out(x).split(self.parts, dim=1)
-        sources = [*whole, *half, *_above_and_below(now), again, back]
+        moved = [_aside(thing, step) for step in steps if step]
+        moved += [_aside(thing_before, step) for step in halves if step]
+        over = [stands, *(stands + part for part in (*moved, *_above_and_below(thing)))]
+        sources = [*whole, *half, *_above_and_below(now), again, back, *over]
         told = [_taken(made[0], made[1], sources)]
         if self.pictures == 2:
             sources = [*(_aside(sight, step) for step in steps), *_above_and_below(sight), told[0][0]]
@@ -135,6 +146,12 @@ def from_here(frames: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     in_view = (index >= 0) & (index < len(columns))
     moved = frames.gather(-1, index.clamp(0, len(columns) - 1).expand_as(frames))
     return torch.where(in_view, moved, frames[:, -1:]), in_view
+
+
+def what_stands(frames: Tensor) -> Tensor:
+    """What is behind all that moves: the median of frames `[B, F, C, h, w]`, `[B, C, h, w]`, with no gradient."""
+    some = frames.detach()[:, ::EVERY].movedim(1, -1).sort(-1).values
+    return some[..., some.shape[-1] // 2]
 
 
 def _aside(frame: Tensor, step: int) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.dataset import Windows
+from worldsim.dynamics_config import PAST
 from worldsim.errors import WorldsimError
 from worldsim.inertia import Inertia
 from worldsim.recording import Recording
@@ -28,15 +29,18 @@ class InertiaTraining:
     Attributes:
         steps: optimizer steps. batch: clips a step. rate: peak learning rate of AdamW.
         past: frames that are known before those of its own.
+        short: batches at once in every second step, of clips in which one frame follows on as few as PAST + 1: how a
+            thing turns at a wall where it never was is not learned where it was seen before and can be copied.
         length: frames of its own in a row that have a gradient, from 1 at first to this many in the second half.
-        lead: most frames of its own before those, in three of four steps of the second half.
+        lead: most frames of its own before those, in three of four of the other steps of the second half.
         lost: squared error of a cell at the end of that lead from which on it and those beside it teach nothing, for
             what is recorded is not what follows there (as `worldsim.train.rollout.lost_tokens`).
         eventful: share of clips drawn by what moves in them and by rare actions, the others at random.
         unknown: share of clips of whose known frames the last picture is not known, where there are two: it is as the
             first.
         noise: standard deviation of the noise on what half of the clips begin with.
-        moving: extra weight of cells that change more than most of their frame, up to this factor.
+        moving: extra weight of cells that change more than most of their frame, or did one frame before, up to this
+            factor.
         decided: weight of the variance of what a cell is mixed of, in the second half. The mean of several places errs
             least, one frame at a time, but in ten frames a thing is a smear; with 1 it is as if one place were drawn.
     """
@@ -45,6 +49,7 @@ class InertiaTraining:
     batch: int = 16
     rate: float = 2e-3
     past: int = 32
+    short: int = 4
     length: int = 8
     lead: int = 34
     lost: float = 0.5
@@ -64,14 +69,16 @@ def run_length(share: float, longest: int) -> int:
 def own_run(
     inertia: Inertia, frames: Tensor, actions: Tensor, places: Tensor, known: int, back: int
 ) -> tuple[Tensor, Tensor]:
-    """What comes after so many `known` frames, each made of the `back + 1` before it; the first and the last column
-    are as recorded, for what comes into view can't be known. Latents `[B, T, pictures C, h, w]`, actions `[B, T]` and
-    how many cells to the right the view was `[B, T]` -> `[B, T, pictures C, h, w]`, the known ones as they are, and the
-    variance of what each cell of the others is mixed of, `[B, T - known, pictures, h, w]`."""
+    """What comes after so many `known` frames, each made of the `back + 1` before it, of which those before the first
+    are as that; the first and the last column are as recorded, for what comes into view can't be known. Latents `[B, T,
+    pictures C, h, w]`, actions `[B, T]` and how many cells to the right the view was `[B, T]` -> `[B, T, pictures C, h,
+    w]`, the known ones as they are, and the variance of what each cell of the others is mixed of, `[B, T - known,
+    pictures, h, w]`."""
     run, spreads = list(frames[:, :known].unbind(1)), []
     for t in range(known, frames.shape[1]):
-        newest = slice(max(t - back - 1, 0), t)
-        made, spread = inertia.told(torch.stack(run[newest], dim=1), actions[:, t - 1], places[:, newest])
+        newest = [max(i, 0) for i in range(t - back - 1, t)]
+        past = torch.stack([run[i] for i in newest], dim=1)
+        made, spread = inertia.told(past, actions[:, t - 1], places[:, newest])
         run.append(torch.cat([frames[:, t, ..., :1], made[..., 1:-1], frames[:, t, ..., -1:]], dim=-1))
         spreads.append(spread)
     return torch.stack(run, dim=1), torch.stack(spreads, dim=1)
@@ -108,18 +115,21 @@ def train_inertia(
     def windows(frames: int) -> Windows:
         return Windows(episodes, training.past + frames, happens)
 
-    def draw(step: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-        index = windows(frames).draw(training.batch, training.seed, step, training.eventful)
+    def draw(step: int, frames: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        index = windows(frames).draw(count, training.seed, step, training.eventful)
         latents, actions = clips.latents[index].astype("float32"), clips.actions[index]
         return torch.from_numpy(latents), torch.from_numpy(actions), clips.places[index][..., 0]
 
     def train_step(step: int) -> dict[str, Tensor]:
         generator = step_generator(training.seed, step)
         frames, lead, late = run_length(step / training.steps, longest), 0, 2 * step >= training.steps
-        if late and step % 4:
+        known, count = training.past, training.batch
+        if step % 2:
+            frames, count = 1, training.short * training.batch
+            known = int(torch.randint(min(PAST + 1, known), known + 1, (), generator=generator))
+        elif late and step % 8:
             lead = int(torch.randint(most_lead + 1, (), generator=generator))
-        true, actions, places = draw(step, lead + frames)
-        known = training.past
+        true, actions, places = (x[:, training.past - known :] for x in draw(step, lead + frames, count))
         unknown = torch.rand(len(true), generator=generator) < training.unknown
         level = training.noise * (torch.rand(len(true), 1, 1, 1, 1, generator=generator) < 0.5)
         shown = true.clone()
@@ -132,7 +142,8 @@ def train_inertia(
         shown = torch.cat([led, true[:, known + lead :]], dim=1)
         made, spread = own_run(inertia, shown, actions, places, known + lead, back)
         before, after = true[:, -frames - 1 : -1], true[:, -frames:]
-        change = apart(after, before)
+        change = apart(true[:, -frames - 1 :], true[:, -frames - 2 : -1])
+        change = torch.maximum(change[:, 1:], change[:, :-1])
         weight = 1 + (change / (change.mean((-2, -1), keepdim=True) + 1e-3)).clamp(max=training.moving)
         if lead:
             lost = apart(led[:, -1:], before[:, :1])[:, 0] > training.lost
@@ -146,7 +157,7 @@ def train_inertia(
 
     def watch(step: int) -> dict[str, float]:
         """Error of runs of its own, as a share of what has changed since the last frame that was known."""
-        true, actions, places = draw(training.steps, most_lead + longest)
+        true, actions, places = draw(training.steps, most_lead + longest, training.batch)
         with torch.no_grad():
             made, spread = own_run(inertia, true, actions, places, training.past, back)
         error, change = (
