@@ -18,6 +18,7 @@ from worldsim.tokenizer import Tokenizer, TokenizerConfig
 from worldsim.train.checkpoint import read
 from worldsim.train.clips import LatentClips
 from worldsim.train.inertia import InertiaTraining, own_run, run_length, train_inertia
+from worldsim.train.runs import OwnRuns
 
 SPEC = WorldSpec("ball", 32, 64, 10, 1, (Action("rest"), Action("kick", ("kick",))), {"kick": ("Space",)})
 TOKENIZER = TokenizerConfig(channels=4, widths=(16, 16), blocks=1)
@@ -110,6 +111,31 @@ def test_it_follows_what_moves_and_what_is_pushed_and_leaves_what_stands(recordi
     torch.testing.assert_close(
         read(tmp_path / "inertia.checkpoint")[0]["average.out.weight"], inertia.out.weight.detach()
     )
+
+
+def test_runs_of_its_own_go_on_from_step_to_step(recording: Recording, tmp_path: Path) -> None:
+    clips, known, back, length = LatentClips(recording, Tokenizer(TOKENIZER), tmp_path), 6, 8, 4
+    numbers = np.arange(10 * FRAMES, dtype=np.float32)[:, None, None, None]  # each frame is its number, and what is
+    clips.latents = np.concatenate([numbers, numbers + 1000], axis=1)  # behind it that and a thousand
+    runs = OwnRuns(clips, 1, recording.episodes("train"), 3, known, back, length, noise=0.0, seed=0)
+    kept, ages = torch.zeros(3, back + 1, 2, 1, 1), []
+    for step in range(100):
+        shown, true, actions, _ = runs.go_on(step)
+        number = true[:, :, 0, 0, 0].long()
+        assert (number // FRAMES == number[:, :1] // FRAMES).all()
+        torch.testing.assert_close(actions, torch.from_numpy(clips.actions)[number])
+        torch.testing.assert_close(shown[:, back + 1 :], true[:, back + 1 :])
+        age = number[:, back + 1] % FRAMES
+        begun = age == known
+        torch.testing.assert_close(shown[~begun, : back + 1], kept[~begun])
+        assert (age[~begun] == ages[-1][~begun] + length).all() if ages else begun.all()
+        torch.testing.assert_close(shown[begun, : back + 1], true[begun, : back + 1, :1].expand(-1, -1, 2, -1, -1))
+        runs.keep(shown + 0.5)
+        kept = (shown + 0.5)[:, -back - 1 :]
+        ages.append(age)
+    assert torch.stack(ages).max() > FRAMES - 2 * length  # to the ends of episodes
+    with pytest.raises(WorldsimError, match="no episode is as long as a run of 64 frames .the longest has 60."):
+        OwnRuns(clips, 1, recording.episodes("train"), 3, FRAMES, back, length, noise=0.0, seed=0)
 
 
 def test_what_a_cell_is_mixed_of_counts(recording: Recording, tmp_path: Path) -> None:
@@ -210,6 +236,24 @@ def test_what_is_some_cells_away_is_seen(part: str | None, least: int, most: int
                 weight.normal_()
         made, told = (inertia(x, torch.zeros(1).long(), unmoved(x)) for x in (frames, other))
     assert least <= (made != told).flatten(0, 2).any(0).nonzero().max() <= most
+
+
+def test_nothing_is_added_to_what_stays_as_it_is() -> None:
+    inertia, past = Inertia(4, 8, 2, pictures=2), torch.randn(1, 1, 8, 3, COLUMNS).repeat(2, PAST, 1, 1, 1)
+    actions, change, gates = torch.zeros(2).long(), torch.tensor(3.0), (4, 4 + 22 + 4)  # of the last picture, the first
+    with torch.no_grad():
+        inertia.out.bias[[0, 1, 2, 3, 26, 27, 28, 29]] = change
+        for staying in (2, 10):  # what is there, and what came after it
+            inertia.out.bias[4 : 4 + 22] = 0.0
+            inertia.out.bias[[gates[0] + staying, gates[1] + 2]] = 50.0
+            torch.testing.assert_close(inertia(past, actions, unmoved(past)), past[:, -1])
+        inertia.out.bias[[gates[0] + 3, gates[1] + 1]] = 100.0  # from beside
+        moved = inertia(past, actions, unmoved(past))
+        inertia.out.bias[[gates[0] + 21, gates[1] + 8]] = 150.0  # from nowhere
+        made = inertia(past, actions, unmoved(past))
+    beside = torch.cat([past[:, -1, :4].roll(-1, -1), past[:, -1, 4:].roll(1, -1)], dim=1)
+    torch.testing.assert_close((moved - beside)[..., 1:-1], change.expand(2, 8, 3, COLUMNS - 2))
+    torch.testing.assert_close(made, change.expand(2, 8, 3, COLUMNS))
 
 
 def test_it_is_undecided_where_unlike_places_are_mixed() -> None:

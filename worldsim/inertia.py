@@ -8,7 +8,8 @@ itself (as induction heads, Olsson et al. 2022), and what came before them the o
 goes back as it came. Or they lay a thing over what stands where it goes, the median of the past: a thing before a fence
 is, in latents, the fence and what the thing adds elsewhere, so it can be where nothing ever was (a background that is
 subtracted, as in video surveillance; Piccardi 2004). They copy each cell of the first picture, of what is seen, from
-beside it, or from the last, where something uncovers it. All of the past is seen from where the view is now, or what
+beside it, or from the last, where something uncovers it. To all that they add a change; but to nothing that stays as it
+is, for what is little in a frame is a stain in a hundred. All of the past is seen from where the view is now, or what
 stands would seem to move with the view. It learns alone, on runs of its own with a gradient through them, for which a
 transformer is too large here (`worldsim.train.inertia`).
 
@@ -29,6 +30,7 @@ LAYERS = 5
 WIDE = (2, 4)  # dilations, each after one of the first layers
 EVERY = 3  # frames of the past of which one tells what stands
 AROUND = (1, 3)  # rows and columns of cells beside one that have to be as they were, each way
+MOVED = 0.1  # mean squared difference of a cell that is copied from what is there, from which on it may change whole
 UNLIKE = 1.0  # mean squared difference of what was not in view
 SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
 
@@ -169,12 +171,13 @@ def _above_and_below(frame: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _taken(change: Tensor, gates: Tensor, places: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Cells `[B, C, h, w]` as they are in some places, by gates `[B, places + 1, h, w]`, and what changes; and the
-    variance of what they are mixed of `[B, 1, h, w]`."""
+    """Cells `[B, C, h, w]` as they are in some places, by gates `[B, places + 1, h, w]`, and what changes, where they
+    are not copied as they are; and the variance of what they are mixed of `[B, 1, h, w]`."""
     shares, cells = gates.softmax(1), torch.stack(places, dim=1)  # the last share is of nothing
     copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
     apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
-    return change + copied, (shares * apart.detach()).sum(1, keepdim=True)
+    moved = (copied - places[REACH]).square().mean(1, keepdim=True) / MOVED
+    return copied + (moved + shares[:, -1:]).clamp(max=1) * change, (shares * apart.detach()).sum(1, keepdim=True)
 
 
 def _window(size: int, reach: int) -> Tensor:

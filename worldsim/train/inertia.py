@@ -20,6 +20,7 @@ from worldsim.inertia import Inertia
 from worldsim.recording import Recording
 from worldsim.train.clips import LatentClips
 from worldsim.train.loop import Loop, step_generator, with_peaks
+from worldsim.train.runs import OwnRuns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class InertiaTraining:
         short: batches at once in every second step, of clips in which one frame follows on as few as PAST + 1: how a
             thing turns at a wall where it never was is not learned where it was seen before and can be copied.
         length: frames of its own in a row that have a gradient, from 1 at first to this many in the second half.
-        lead: most frames of its own before those, in three of four of the other steps of the second half.
+        lead: most frames of its own before those, in one of four of the other steps of the second half; in two of four
+            it goes on with runs of its own, from the first frames of episodes (`worldsim.train.runs`).
         lost: squared error of a cell at the end of that lead from which on it and those beside it teach nothing, for
             what is recorded is not what follows there (as `worldsim.train.rollout.lost_tokens`).
         eventful: share of clips drawn by what moves in them and by rare actions, the others at random.
@@ -106,6 +108,7 @@ def train_inertia(
     room = max((end - begin for begin, end in episodes), default=0) - training.past
     longest = max(min(training.length, room), 1)
     most_lead = max(min(training.lead, room - longest), 0)
+    runs = OwnRuns(clips, cells, episodes, training.batch, training.past, back, longest, training.noise, training.seed)
 
     def apart(frames: Tensor, others: Tensor) -> Tensor:
         """Mean squared difference of each cell of each picture: `[B, T, pictures, h, w]`."""
@@ -120,33 +123,43 @@ def train_inertia(
         latents, actions = clips.latents[index].astype("float32"), clips.actions[index]
         return torch.from_numpy(latents), torch.from_numpy(actions), clips.places[index][..., 0]
 
-    def train_step(step: int) -> dict[str, Tensor]:
-        generator = step_generator(training.seed, step)
-        frames, lead, late = run_length(step / training.steps, longest), 0, 2 * step >= training.steps
-        known, count = training.past, training.batch
-        if step % 2:
-            frames, count = 1, training.short * training.batch
-            known = int(torch.randint(min(PAST + 1, known), known + 1, (), generator=generator))
-        elif late and step % 8:
-            lead = int(torch.randint(most_lead + 1, (), generator=generator))
+    def led_up(known: int, lead: int, frames: int, count: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Clips of so many known frames, some of its own and others, as shown and as recorded; actions, and places."""
+        generator = step_generator(training.seed + 1, step)
         true, actions, places = (x[:, training.past - known :] for x in draw(step, lead + frames, count))
         unknown = torch.rand(len(true), generator=generator) < training.unknown
         level = training.noise * (torch.rand(len(true), 1, 1, 1, 1, generator=generator) < 0.5)
         shown = true.clone()
         shown[unknown, :known, -cells:] = true[unknown, :known, :cells]
         shown[:, :known] += level * torch.randn(shown[:, :known].shape, generator=generator)
-        with torch.no_grad():
-            led = shown[:, :known]
-            if lead:
-                led = own_run(inertia, shown[:, : known + lead], actions, places, known, back)[0]
-        shown = torch.cat([led, true[:, known + lead :]], dim=1)
-        made, spread = own_run(inertia, shown, actions, places, known + lead, back)
+        if lead:
+            with torch.no_grad():
+                shown[:, : known + lead] = own_run(inertia, shown[:, : known + lead], actions, places, known, back)[0]
+        return shown, true, actions, places
+
+    def train_step(step: int) -> dict[str, Tensor]:
+        generator = step_generator(training.seed, step)
+        frames, lead, late = run_length(step / training.steps, longest), 0, 2 * step >= training.steps
+        known, count, goes_on = training.past, training.batch, late and step % 4 == 2
+        if step % 2:
+            frames, count = 1, training.short * training.batch
+            known = int(torch.randint(min(PAST + 1, known), known + 1, (), generator=generator))
+        elif late and step % 8 == 4:
+            lead = int(torch.randint(most_lead + 1, (), generator=generator))
+        if goes_on:
+            shown, true, actions, places = runs.go_on(step)
+        else:
+            shown, true, actions, places = led_up(known, lead, frames, count, step)
+        led = shown.shape[1] - frames
+        made, spread = own_run(inertia, shown, actions, places, led, back)
+        if goes_on:
+            runs.keep(made)
         before, after = true[:, -frames - 1 : -1], true[:, -frames:]
         change = apart(true[:, -frames - 1 :], true[:, -frames - 2 : -1])
         change = torch.maximum(change[:, 1:], change[:, :-1])
         weight = 1 + (change / (change.mean((-2, -1), keepdim=True) + 1e-3)).clamp(max=training.moving)
-        if lead:
-            lost = apart(led[:, -1:], before[:, :1])[:, 0] > training.lost
+        if lead or goes_on:
+            lost = apart(shown[:, led - 1 : led], before[:, :1])[:, 0] > training.lost
             weight = weight * (1 - F.max_pool2d(lost.float(), 3, stride=1, padding=1))[:, None]
         loss = ((apart(made[:, -frames:], after) + late * training.decided * spread) * weight).mean()
         optimizer.zero_grad()
