@@ -12,19 +12,19 @@ from typing import Any
 
 import gymnasium as gym
 
-GENERATED = "worldsim_envs.generated:GeneratedEnv"
-VECTOR = "worldsim_envs.vector:GeneratedVectorEnv"
+GENERATED = "worldsim_envs.generated.env:GeneratedEnv"
+VECTOR = "worldsim_envs.generated.vector:GeneratedVectorEnv"
 IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/Freeway-v0": (GENERATED, {"world": "atari-freeway"}),
     "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
     "worldsim/DoomTakeCover-v0": (GENERATED, {"world": "doom-take-cover"}),
     "worldsim/Toybox-v0": (GENERATED, {"world": "toybox"}),
     "worldsim/Rooms-v0": (GENERATED, {"world": "rooms"}),
-    "worldsim/FreewayReal-v0": ("worldsim_envs.freeway:FreewayEnv", {}),
-    "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom_maze:DoomMazeEnv", {}),
-    "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom_take_cover:DoomTakeCoverEnv", {}),
-    "worldsim/ToyboxReal-v0": ("worldsim_envs.toybox:ToyboxEnv", {}),
-    "worldsim/RoomsReal-v0": ("worldsim_envs.rooms:RoomsEnv", {}),
+    "worldsim/FreewayReal-v0": ("worldsim_envs.atari.freeway:FreewayEnv", {}),
+    "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom.maze:DoomMazeEnv", {}),
+    "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom.take_cover:DoomTakeCoverEnv", {}),
+    "worldsim/ToyboxReal-v0": ("worldsim_envs.toybox.env:ToyboxEnv", {}),
+    "worldsim/RoomsReal-v0": ("worldsim_envs.rooms.env:RoomsEnv", {}),
 }
 
 

@@ -16,12 +16,12 @@ import gymnasium as gym
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
-from worldsim.bundle import BUNDLE, open_world
 from worldsim.errors import WorldsimError
+from worldsim.runtime.bundle import BUNDLE, open_world
 from worldsim.spec import WorldSpec
 from worldsim_envs import IDS, VECTOR
-from worldsim_envs.real import REAL, make_real
-from worldsim_envs.vector import GeneratedVectorEnv
+from worldsim_envs.generated.vector import GeneratedVectorEnv
+from worldsim_envs.registry import REAL, make_real
 
 
 @dataclasses.dataclass(frozen=True)

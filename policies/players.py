@@ -14,11 +14,11 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
-from worldsim_policies.doom_take_cover import Dodger
-from worldsim_policies.explorers import EXPLORERS, Explorer
+from worldsim_policies.scripted.doom_take_cover import Dodger
+from worldsim_policies.scripted.explorers import EXPLORERS, Explorer
 
 if TYPE_CHECKING:
-    from worldsim_policies.learned import Policy
+    from worldsim_policies.learned.policy import Policy
 
 SCRIPTED: dict[str, Callable[[np.random.Generator], Explorer]] = {**EXPLORERS, "doom-take-cover": Dodger}
 
@@ -80,7 +80,7 @@ def find_player(name: str) -> str | Policy:
     """
     if name in ("random", "scripted"):
         return name
-    from worldsim_policies.learned import load_policy
+    from worldsim_policies.learned.policy import load_policy
 
     return load_policy(name)
 
@@ -105,7 +105,7 @@ def make_player(who: str | Policy, world: WorldSpec, rows: int, sample: bool = F
         if not world.state_names:
             raise WorldsimError("the scripted player reads a game's exact state, which no generated world has")
         return ScriptedPlayer(world.name, rows)
-    from worldsim_policies.learned import LearnedPlayer
+    from worldsim_policies.learned.policy import LearnedPlayer
 
     who.check_fits(world)
     return LearnedPlayer(who, rows, sample)

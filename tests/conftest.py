@@ -15,7 +15,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from worldsim.recording import Episode, RecordingWriter
+from worldsim.data.recording import Episode, RecordingWriter
 from worldsim.spec import Action, WorldSpec
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: undone for programs tested with it.

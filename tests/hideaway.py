@@ -26,7 +26,7 @@ from worldsim.evals.permanence.scene import (
     View,
 )
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.world_env import WorldEnv
+from worldsim_envs.base import WorldEnv
 
 H, W = 48, 72
 STAND, DOWN, UP, SWAP, PAINT = range(5)

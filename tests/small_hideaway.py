@@ -12,7 +12,7 @@ import numpy as np
 import tiny
 
 from worldsim.evals.permanence.scene import Branch, Scene, Thing, View
-from worldsim_envs.world_env import WorldEnv
+from worldsim_envs.base import WorldEnv
 
 PROBES = ("P1",)
 SCALE = tiny.HEIGHT / hideaway.H

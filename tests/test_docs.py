@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from worldsim.app.cli import COMMANDS, split_command
+from worldsim.cli.main import COMMANDS, split_command
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -93,7 +93,7 @@ def test_generated_environment_without_torch(clean_python, tiny_world):
         "error",
         "-c",
         "import sys\n"
-        "from worldsim_envs.generated import GeneratedEnv\n"
+        "from worldsim_envs.generated.env import GeneratedEnv\n"
         f"env = GeneratedEnv({str(tiny_world)!r})\n"
         "env.reset(seed=1); env.step(env.action_space.sample()); env.close()\n"
         "assert 'torch' not in sys.modules",

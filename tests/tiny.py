@@ -10,12 +10,12 @@ import onnxruntime
 import torch
 
 import worldsim
-from worldsim.dynamics import Dynamics
-from worldsim.dynamics_config import DynamicsConfig
-from worldsim.export import Parity, export_bundle
-from worldsim.memory import Reach
+from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
+from worldsim.models.config import WorldModelConfig
+from worldsim.models.retention import Retention
+from worldsim.models.world_model import WorldModel
+from worldsim.runtime.export import Parity, export_bundle
 from worldsim.spec import Action, WorldSpec
-from worldsim.tokenizer import Tokenizer, TokenizerConfig
 
 HEIGHT, WIDTH, WINDOW, STARTS = 32, 48, 3, 5
 MEMORY = ((4, 1), (16, 3))
@@ -39,7 +39,7 @@ def tiny_spec() -> WorldSpec:
 
 def tiny_networks(
     seed: int = 0,
-    memory: Reach = MEMORY,
+    memory: Retention = MEMORY,
     copy_reach: int = 0,
     pan: int = 0,
     cell_width: int = 0,
@@ -47,16 +47,16 @@ def tiny_networks(
     behind: bool = False,
     recall: tuple[int, ...] = (0, 1),
     inertia: int = 0,
-) -> tuple[Tokenizer, Dynamics]:
+) -> tuple[Autoencoder, WorldModel]:
     """Untrained, but with no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = TokenizerConfig(channels=4, widths=(16, 24), blocks=1, behind=behind)
-        tokenizer = Tokenizer(config)
-        _fill(tokenizer)
-        tokenizer.standardise(tokenizer.encoder(torch.randn(8, 3, HEIGHT, WIDTH)))  # gathers statistics
-        dynamics = Dynamics(
-            DynamicsConfig(
+        config = AutoencoderConfig(channels=4, widths=(16, 24), blocks=1, behind=behind)
+        autoencoder = Autoencoder(config)
+        _fill(autoencoder)
+        autoencoder.standardise(autoencoder.encoder(torch.randn(8, 3, HEIGHT, WIDTH)))  # gathers statistics
+        dynamics = WorldModel(
+            WorldModelConfig(
                 config.latent_shape(HEIGHT, WIDTH),
                 3,
                 width=32,
@@ -77,7 +77,7 @@ def tiny_networks(
             )
         )
         _fill(dynamics)
-    return tokenizer.eval(), dynamics.eval()
+    return autoencoder.eval(), dynamics.eval()
 
 
 def _fill(network: torch.nn.Module) -> None:
@@ -104,20 +104,7 @@ def tiny_key() -> str:
     """Names all that decides what the bundle is: the sources it is made by and the versions of what it is made with."""
     digest = hashlib.sha256(f"{torch.__version__} {onnxruntime.__version__}".encode())
     engine = Path(worldsim.__file__).parent
-    made_by = (
-        "spec",
-        "layers",
-        "flow",
-        "tokenizer",
-        "dynamics",
-        "memory",
-        "recall",
-        "sampler",
-        "step",
-        "folder",
-        "bundle",
-        "export",
-    )
-    for path in (Path(__file__), *(engine / f"{name}.py" for name in made_by)):
+    sources = [*engine.glob("*.py"), *engine.glob("models/*.py"), *engine.glob("runtime/*.py")]
+    for path in (Path(__file__), *sorted(sources)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldsim.recording import Episode, RecordingWriter
+from worldsim.data.recording import Episode, RecordingWriter
 from worldsim.spec import Action, WorldSpec
 
 H, W = 24, 40

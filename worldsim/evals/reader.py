@@ -23,10 +23,10 @@ from einops import rearrange
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from worldsim.data.recording import Recording
+from worldsim.device import NATIVE, keep_memory, mixed_precision
+from worldsim.evals.core import Tick, silent
 from worldsim.evals.scenes import Footage
-from worldsim.evals.simulator import Tick, silent
-from worldsim.precision import NATIVE, keep_memory, mixed_precision
-from worldsim.recording import Recording
 
 CLIP = 16  # frames in a row read from the recording at a time
 BINS = 64  # of one component of state

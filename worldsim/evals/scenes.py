@@ -9,8 +9,8 @@ import dataclasses
 
 import numpy as np
 
+from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
-from worldsim.recording import Recording
 from worldsim.spec import WorldSpec
 
 

@@ -18,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worldsim.dynamics import Dynamics
-from worldsim.dynamics_config import DynamicsConfig, as_tuples
 from worldsim.errors import WorldsimError
+from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
+from worldsim.models.config import WorldModelConfig, as_tuples
+from worldsim.models.world_model import WorldModel
 from worldsim.spec import WorldSpec
-from worldsim.tokenizer import Tokenizer, TokenizerConfig
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -69,14 +69,14 @@ def save_model(path: Path, model: nn.Module, spec: WorldSpec, weights: dict[str,
     write(path, weights or model.state_dict(), header)
 
 
-def load_tokenizer(path: Path) -> tuple[Tokenizer, WorldSpec]:
-    """A trained tokenizer in evaluation mode, and the world it was trained on."""
-    return _load(path, Tokenizer, lambda settings: TokenizerConfig(**as_tuples(settings)))
+def load_autoencoder(path: Path) -> tuple[Autoencoder, WorldSpec]:
+    """A trained autoencoder in evaluation mode, and the world it was trained on."""
+    return _load(path, Autoencoder, lambda settings: AutoencoderConfig(**as_tuples(settings)))
 
 
-def load_dynamics(path: Path) -> tuple[Dynamics, WorldSpec]:
+def load_world_model(path: Path) -> tuple[WorldModel, WorldSpec]:
     """Trained dynamics in evaluation mode, and the world they were trained on."""
-    return _load(path, Dynamics, DynamicsConfig.from_json)
+    return _load(path, WorldModel, WorldModelConfig.from_json)
 
 
 def _load(path: Path, model_type: type, configure: Callable[[dict[str, Any]], Any]) -> tuple[Any, WorldSpec]:

@@ -16,22 +16,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldsim.dataset import Windows
-from worldsim.dynamics import Dynamics
-from worldsim.dynamics_config import DynamicsConfig
+from worldsim.data.latents import LatentDataset, Log
+from worldsim.data.recording import Recording
+from worldsim.data.windows import Windows
+from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
-from worldsim.flow import add_noise, draw_tau, pseudo_huber, reward_loss
-from worldsim.precision import mixed_precision
-from worldsim.recording import Recording
-from worldsim.sampler import SCHEDULE
-from worldsim.tokenizer import Tokenizer
+from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.config import WorldModelConfig
+from worldsim.models.flow import add_noise, draw_tau, pseudo_huber, reward_loss
+from worldsim.models.sampler import SCHEDULE
+from worldsim.models.world_model import WorldModel
 from worldsim.train.checkpoint import save_model
-from worldsim.train.clips import LatentClips, Log
-from worldsim.train.inertia import InertiaTraining, train_inertia
-from worldsim.train.loop import Loop, step_generator, with_peaks
+from worldsim.train.motion import MotionTraining, train_motion
 from worldsim.train.muon import Muon
-from worldsim.train.rollout import lost_tokens, own_past
-from worldsim.train.watch import Watch
+from worldsim.train.preview import Preview
+from worldsim.train.self_rollout import diverged_tokens, self_rollout
+from worldsim.train.trainer import Loop, step_generator, with_peaks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +41,16 @@ class DynamicsTraining:
     Attributes:
         steps: optimizer steps. batch: clips a step. length: frames of a clip, one more than it has targets.
         rate: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
-        at_zero: share of targets denoised from pure noise.
+        pure_noise_prob: share of targets denoised from pure noise.
         context_noise: largest share of noise in the context, drawn for each frame.
         moving: extra weight of cells that change more than most of their frame, up to this factor.
         worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
         huber: error of a latent cell beyond which it counts by its size and no longer by its square, so that what can
             come in two ways is decided and not averaged (see `pseudo_huber`); 0 for never.
-        own_from: share of the training after which three of four steps read a past of the model's own making.
-        own_lead: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
-        lost: error of a generated latent cell from which on its token teaches nothing (see `lost_tokens`); 0 for never.
+        self_rollout_start: share of the training after which three of four steps read a past of the model's own making.
+        self_rollout_max: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
+        lost: error of a generated latent cell from which on its token teaches nothing (see `diverged_tokens`); 0 for never.
         schedule: signal levels that the sampler visits, there and in play.
         eventful: share of clips drawn by what happens in their last frames, the others at random.
         events: what that is, each of them as often as the others: "change", how much the latents change; "reward",
@@ -69,13 +69,13 @@ class DynamicsTraining:
     batch: int = 16
     length: int = 25
     rate: float = 1e-3
-    at_zero: float = 0.4
+    pure_noise_prob: float = 0.4
     context_noise: float = 0.1
     moving: float = 4.0
     worst: float = 0.0
     huber: float = 0.0
-    own_from: float = 0.6
-    own_lead: int = 48
+    self_rollout_start: float = 0.6
+    self_rollout_max: int = 48
     lost: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
     eventful: float = 0.0
@@ -83,7 +83,7 @@ class DynamicsTraining:
     null_action: float = 0.1
     unknown: float = 0.3
     state: float = 0.1
-    inertia: InertiaTraining | None = None
+    inertia: MotionTraining | None = None
     learns: tuple[str, ...] = ()
     seed: int = 0
     compile: bool = True
@@ -102,7 +102,7 @@ def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
 class ClipLoss(nn.Module):
     """The loss of one batch of clips, as a module, so that it compiles as a whole."""
 
-    def __init__(self, model: Dynamics, training: DynamicsTraining):
+    def __init__(self, model: WorldModel, training: DynamicsTraining):
         super().__init__()
         self.model, self.training_config = model, training
 
@@ -154,28 +154,28 @@ class ClipLoss(nn.Module):
 
 def train_dynamics(
     recording: Recording,
-    tokenizer: Tokenizer,
+    autoencoder: Autoencoder,
     out: Path,
-    config: DynamicsConfig,
+    config: WorldModelConfig,
     training: DynamicsTraining,
-    start: Dynamics | None = None,
+    start: WorldModel | None = None,
     cache: Path | None = None,
-) -> Dynamics:
+) -> WorldModel:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/dynamics.safetensors`, the
     moving average of the weights. Where there is no checkpoint, the weights begin as those of `start`, or random. The
     encoded recording is in `cache`, or in `out` too.
 
     Raises:
-        WorldsimError: if the recording does not fit the tokenizer or the clips.
+        WorldsimError: if the recording does not fit the autoencoder or the clips.
     """
     spec = recording.spec
-    fits = tokenizer.config.latent_shape(spec.height, spec.width), len(spec.actions), len(spec.state_names)
+    fits = autoencoder.config.latent_shape(spec.height, spec.width), len(spec.actions), len(spec.state_names)
     if (tuple(config.latent_shape), config.actions, config.state) != fits:
         raise WorldsimError(
             f"the dynamics are for {config.latent_shape}, {config.actions} actions; {recording.path} needs {fits}"
         )
     torch.manual_seed(training.seed)
-    model = Dynamics(config)
+    model = WorldModel(config)
     if start is not None:
         model.load_state_dict(start.state_dict())
     parts = dict(model.named_children())
@@ -185,12 +185,12 @@ def train_dynamics(
         model.requires_grad_(False)
         for part in training.learns:
             parts[part].requires_grad_(True)
-    clips = LatentClips(recording, tokenizer, cache or out)
+    clips = LatentDataset(recording, autoencoder, cache or out)
     if config.pan:
         clips.find_places(model.panorama)
     if config.inertia:
         if training.inertia:
-            train_inertia(model.inertia, recording, clips, out, config.memory[0][0], training.inertia)
+            train_motion(model.inertia, recording, clips, out, config.memory[0][0], training.inertia)
         model.inertia.requires_grad_(False)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]
@@ -214,12 +214,12 @@ def train_dynamics(
             change += happens / happens.mean()
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
-    most_lead = max(0, min(training.own_lead, longest - training.length))
+    most_lead = max(0, min(training.self_rollout_max, longest - training.length))
     windows = {room: Windows(episodes, training.length + room, change, training.length) for room in (0, most_lead)}
-    watch = Watch(recording, tokenizer, clips, out, training.length, training.schedule)
+    watch = Preview(recording, autoencoder, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
-    averaged = Dynamics(config).eval()  # keeps requires_grad, without which autocast casts the weights at every call
+    averaged = WorldModel(config).eval()  # keeps requires_grad, without which autocast casts the weights at every call
     averaged.load_state_dict(loop.average.weights, assign=True)  # moves with the average
 
     def train_step(step: int) -> dict[str, Tensor]:
@@ -228,7 +228,7 @@ def train_dynamics(
         def random(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator)
 
-        own = step >= training.own_from * training.steps and step % 4 > 0
+        own = step >= training.self_rollout_start * training.steps and step % 4 > 0
         lead = int(torch.randint(most_lead + 1, (), generator=generator)) if own else 0
         drawn = windows[most_lead if own else 0].draw(training.batch, training.seed, step, training.eventful)
         index = drawn[:, -training.length - lead :]
@@ -247,17 +247,17 @@ def train_dynamics(
             context[unknown, :first] = model.as_seen(context[unknown, :first])
             log = log and log.as_seen(model, unknown)
         if own:
-            context = own_past(averaged, training.schedule, context, actions, first, generator, log)
+            context = self_rollout(averaged, training.schedule, context, actions, first, generator, log)
         log = log and log.followed_by(model, context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, *outcome)
         )
         noise = torch.randn(target.shape, generator=generator)
-        tau = draw_tau(actions.shape, training.at_zero, generator)
+        tau = draw_tau(actions.shape, training.pure_noise_prob, generator)
         taught = torch.ones(target.shape[:-1], dtype=torch.bool)
         if own and training.lost:
-            taught = ~lost_tokens(context, clean, training.lost, config)
+            taught = ~diverged_tokens(context, clean, training.lost, config)
         with mixed_precision():
             losses = forward(context, actions, target, clean, taught, noise, tau, tuple(outcome), log)
         for optimizer in loop.optimizers:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldsim.precision import NATIVE
+from worldsim.device import NATIVE
 
 
 class Muon(torch.optim.Muon):

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldsim.errors import WorldsimError
+from worldsim.evals.core import Codec
 from worldsim.evals.permanence.scene import CONTEXT, Scene
-from worldsim.evals.simulator import Codec
 
 TRIED = 6  # frames of each rollout of the check
 
@@ -39,7 +39,7 @@ class Adapter(Protocol):
 
 
 class AdapterSimulator:
-    """An adapter as a `worldsim.evals.simulator.Simulator`: its states are those of the rows, one by one.
+    """An adapter as a `worldsim.evals.core.Simulator`: its states are those of the rows, one by one.
 
     Args:
         adapter: the model.

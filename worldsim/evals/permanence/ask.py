@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from worldsim.evals.core import Simulator, Tick, look, silent
 from worldsim.evals.permanence.scene import CONTEXT, SCORED, TWINS, Scene
-from worldsim.evals.simulator import Simulator, Tick, look, silent
 
 
 @runtime_checkable

@@ -14,10 +14,10 @@ import dataclasses
 
 import numpy as np
 
+from worldsim.evals.core import Codec
 from worldsim.evals.permanence.detector import Detection, detect, expected_areas
 from worldsim.evals.permanence.judge import Trial, judge, judge_seen
 from worldsim.evals.permanence.scene import SCORED, Branch, Scene
-from worldsim.evals.simulator import Codec
 
 LAG = 4  # frames over which a velocity is measured
 

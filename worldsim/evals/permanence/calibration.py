@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worldsim.evals.core import Codec, Simulator
 from worldsim.evals.permanence import stats
 from worldsim.evals.permanence.ask import first_steps
 from worldsim.evals.permanence.detector import REACH, detect, expected_areas
@@ -20,7 +21,6 @@ from worldsim.evals.permanence.scene import Scene, Stage, Thing
 from worldsim.evals.permanence.stats import Estimate
 from worldsim.evals.permanence.tiers import SPLITS
 from worldsim.evals.section import Table
-from worldsim.evals.simulator import Codec, Simulator
 
 LEAST_RECALL, MOST_FALSE = 0.98, 0.01
 WHOLE = 0.9  # share of a thing that is visible, for it to count as missed if it is not found

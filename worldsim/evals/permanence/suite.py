@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from worldsim.evals.core import Codec, Tick, silent
 from worldsim.evals.permanence.ask import Answer
 from worldsim.evals.permanence.baselines import baselines
 from worldsim.evals.permanence.expectation import expectation
@@ -18,7 +19,6 @@ from worldsim.evals.permanence.scene import REVEALED, Scene, Stage
 from worldsim.evals.permanence.summary import Trials
 from worldsim.evals.permanence.tiers import Tier
 from worldsim.evals.section import Strip
-from worldsim.evals.simulator import Codec, Tick, silent
 
 Ask = Callable[[Sequence[Scene]], list[Answer]]
 SHOWN = (0, 1, 4, REVEALED - 1)  # frames after the gate, on a film strip

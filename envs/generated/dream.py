@@ -1,0 +1,268 @@
+"""What both generated environments are made of: a world opened at its starts, and where rows of it are.
+
+    dream = Dream("doom-maze")
+    play = dream.begin([np.random.default_rng(7)], [None])       # one row, at a start drawn from the generator
+    play = dream.step(play, np.array([1]))                       # play.state.frame: uint8 [1, H, W, 3]
+
+A dream holds nothing of a play, and a play is a value, as the states of a session are. Knows what a start, an end and
+an info are, but nothing of spaces, windows or autoreset.
+
+N rows, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldsim.data.recording import Recording
+from worldsim.data.windows import Windows
+from worldsim.errors import WorldsimError
+from worldsim.runtime.base import Device, load_runtime
+from worldsim.runtime.bundle import open_world, shipped_worlds
+from worldsim.runtime.session import Session, State
+from worldsim.spec import WorldSpec
+
+SPLITS = ("held-out", "train", "all")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Play:
+    """Where N episodes are, and what the last step of each gave. A value: nothing of it is ever changed.
+
+    Attributes:
+        state: of the session.
+        start: int64 `[N]`, which start each began at.
+        reward: float64 `[N]` of the last step, 0 after a reset.
+        total: float64 `[N]`, rewards since the reset.
+        doubt: float64 `[N]`, uncertainty of all frames since the last real one, summed up.
+        cont: float64 `[N]`, probability that play goes on, 1 after a reset.
+        ended: bool `[N]`, whether it did not, drawn with that probability.
+        ood: float64 `[N]`, how unlike what the world learned from the frame is; None where nobody asked.
+    """
+
+    state: State
+    start: np.ndarray
+    reward: np.ndarray
+    total: np.ndarray
+    doubt: np.ndarray
+    cont: np.ndarray
+    ended: np.ndarray
+    ood: np.ndarray | None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Play:
+        return self
+
+    def info(self) -> dict[str, np.ndarray]:
+        """What Gymnasium's info says of each row, `[N]`."""
+        seen = {
+            "start": self.start,
+            "steps_since_real": self.state.index,
+            "uncertainty": self.state.uncertainty.astype(np.float64),
+            "doubt": self.doubt,
+            "continue": self.cont,
+            "return": self.total,
+        }
+        if self.ood is not None:
+            seen["ood"] = self.ood
+        return {name: values.copy() for name, values in seen.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clone:
+    """What `clone_state` gives and `restore_state` takes: all that decides what comes next. A value, cheap to keep.
+
+    Attributes:
+        digest: names the world.
+        temperature: of its noise.
+        play: of N rows.
+        chance: their random generators, as they were.
+    """
+
+    digest: str
+    temperature: float
+    play: Play
+    chance: tuple[np.random.Generator, ...]
+
+
+class Dream:
+    """A world, ready to be played any number of times at once; pickled as how it was opened, never copied.
+
+    Args:
+        world: a shipped world's name, or the folder of a bundle.
+        runtime: "onnx", "torch" or "batch", see `worldsim.runtime.base.load_runtime`.
+        device: "auto", "cpu" or "cuda".
+        recording: begin anywhere in these episodes, instead of at the world's own starts.
+        split: of the recording: "held-out", "train" or "all".
+        max_episode_steps: an episode is truncated after so many; None for never.
+        temperature: of the noise that a frame starts from, as a multiple of the world's own, 0 or more.
+        most_doubt: an episode is truncated once its doubt is larger; None for never.
+        ood: say of each frame how unlike what the world learned from it is; each is encoded again for that.
+        most_ood: the same, and an episode is truncated once that is larger; None for never.
+
+    Attributes:
+        world: the spec; without `state_names`, for nobody knows a generated world's exact state.
+        origin: source and licence of the frames it learned from.
+        starts: how many there are.
+
+    Raises:
+        WorldsimError: if the world, the device or the recording is not there or not whole, or the two don't fit.
+    """
+
+    def __init__(
+        self,
+        world: str | Path,
+        runtime: str = "onnx",
+        device: Device = "auto",
+        recording: str | Path | None = None,
+        split: str = "held-out",
+        max_episode_steps: int | None = None,
+        temperature: float = 1.0,
+        most_doubt: float | None = None,
+        ood: bool = False,
+        most_ood: float | None = None,
+    ):
+        if split not in SPLITS:
+            raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise WorldsimError(f"max_episode_steps {max_episode_steps}: give 1 or more, or None for no end")
+        for name, most in (("most_doubt", most_doubt), ("most_ood", most_ood)):
+            if most is not None and not most > 0:
+                raise WorldsimError(f"{name} {most}: give a number above 0, or None for no end")
+        bundle = open_world(world)
+        self.world, self.origin = dataclasses.replace(bundle.spec, state_names=()), bundle.origin
+        self._opened = (
+            world if str(world) in shipped_worlds() else Path(world).absolute(),
+            runtime,
+            device,
+            None if recording is None else Path(recording).absolute(),
+            split,
+            max_episode_steps,
+            temperature,
+            most_doubt,
+            ood,
+            most_ood,
+        )
+        self._digest = bundle.digest
+        self._most, self._most_doubt = max_episode_steps or sys.maxsize, most_doubt or math.inf
+        self._ood, self._most_ood = ood or most_ood is not None, most_ood or math.inf
+        self._session = Session(load_runtime(bundle, runtime, device), temperature)
+        self.starts = len(bundle.starts)
+        self._recording: Recording | None = None
+        if recording is not None:
+            self._recording = Recording(recording)
+            theirs = self._recording.spec
+            if any(getattr(theirs, name) != getattr(self.world, name) for name in ("height", "width", "actions")):
+                raise WorldsimError(
+                    f"recording {recording} is {_size(theirs)}; world {self.world.name!r} is {_size(self.world)}. "
+                    "Give one that was recorded like the world's own."
+                )
+            self._windows = Windows(self._recording.episodes(split), bundle.starts.frames.shape[1])
+            self.starts = len(self._windows.starts)
+
+    def begin(self, chance: Sequence[np.random.Generator], starts: Sequence[int | None]) -> Play:
+        """Begin a row for each generator, which is asked for its seed and, where `starts` says None, its start.
+
+        Raises:
+            WorldsimError: for a start that there is not.
+        """
+        for start in starts:
+            if not (start is None or isinstance(start, (int, np.integer))):
+                raise WorldsimError(f"start {start!r}: give an integer, 0 to {self.starts - 1}")
+        drawn = [(int(rng.integers(2**63)), int(rng.integers(self.starts))) for rng in chance]
+        seeds = [seed for seed, _ in drawn]
+        chosen = [own if start is None else int(start) for start, (_, own) in zip(starts, drawn, strict=True)]
+        blank = np.zeros(len(drawn))
+        state, running = self._begin(chosen, seeds), np.zeros(len(drawn), bool)
+        ood = blank if self._ood else None
+        return Play(state, np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)), running, ood)
+
+    def step(self, play: Play, actions: np.ndarray) -> Play:
+        """Generate the next frame of every row, all in one step of the network.
+
+        Raises:
+            WorldsimError: unless `actions` are integers `[N]` that the world has.
+        """
+        state, seen = self._session.step(play.state, actions)
+        reward = seen.reward.astype(np.float64)
+        doubt, cont = play.doubt + state.uncertainty, seen.cont.astype(np.float64)
+        ood = self._session.ood(state).astype(np.float64) if self._ood else None
+        return Play(state, play.start, reward, play.total + reward, doubt, cont, seen.ended, ood)
+
+    def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
+        """`terminated` and `truncated`, two of bool `[N]`."""
+        truncated = (play.state.index >= self._most) | (play.doubt > self._most_doubt)
+        return play.ended.copy(), truncated if play.ood is None else truncated | (play.ood > self._most_ood)
+
+    def put(self, play: Play, rows: np.ndarray, other: Play) -> Play:
+        """A play in which the rows that the mask `rows`, bool `[N]`, names are those of another one."""
+        states, others = self._session.split(play.state), self._session.split(other.state)
+        for row, state in zip(np.flatnonzero(rows), others, strict=True):
+            states[row] = state
+        merged = {}
+        for name in ("start", "reward", "total", "doubt", "cont", "ended", *(("ood",) if self._ood else ())):
+            merged[name] = getattr(play, name).copy()
+            merged[name][rows] = getattr(other, name)
+        return Play(self._session.stack(states), **{"ood": None, **merged})
+
+    def clone(self, play: Play, chance: Sequence[np.random.Generator]) -> Clone:
+        """A play and its generators, kept."""
+        return Clone(self._digest, self._session.temperature, play, tuple(copy.deepcopy(rng) for rng in chance))
+
+    def restore(self, clone: Clone, rows: int) -> tuple[Play, list[np.random.Generator]]:
+        """What was kept.
+
+        Raises:
+            WorldsimError: for anything but a clone of so many rows of this world at this temperature.
+        """
+        if not isinstance(clone, Clone):
+            raise WorldsimError(f"{type(clone).__name__} is not a state: give restore_state() what clone_state() gave")
+        if clone.digest != self._digest:
+            raise WorldsimError(
+                f"this state is of another world than {self.world.name!r}, or of other weights "
+                f"({clone.digest[:12]}, not {self._digest[:12]}). Restore it where it was cloned."
+            )
+        if clone.temperature != self._session.temperature:
+            raise WorldsimError(
+                f"this state was cloned at temperature {clone.temperature:g}, and would go on otherwise at "
+                f"{self._session.temperature:g}. Restore it in an environment of temperature={clone.temperature:g}."
+            )
+        if len(clone.play.state) != rows:
+            raise WorldsimError(f"this state has {len(clone.play.state)} rows, the environment {rows}")
+        ood = self._session.ood(clone.play.state).astype(np.float64) if self._ood else None
+        return dataclasses.replace(clone.play, ood=ood), [copy.deepcopy(rng) for rng in clone.chance]
+
+    def _begin(self, starts: list[int], seeds: list[int]) -> State:
+        if self._recording is None:
+            return self._session.start(starts, seeds)
+        for start in starts:
+            if not 0 <= start < self.starts:
+                raise WorldsimError(f"{self._recording.path} has no start {start}; it has 0 to {self.starts - 1}")
+        spans = [(first, first + self._windows.length) for first in self._windows.starts[starts]]
+        frames = np.stack([np.asarray(self._recording.frames[a:b]) for a, b in spans])
+        actions = np.stack([np.asarray(self._recording.actions[a : b - 1]) for a, b in spans])
+        return self._session.reset(frames, actions, seeds)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Dream:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (self._opened, self._digest)
+
+
+def _open_again(opened: tuple[Any, ...], digest: str) -> Dream:
+    dream = Dream(*opened)
+    if dream._digest != digest:
+        raise WorldsimError(f"world {opened[0]} is not the one that was pickled: it was exported again since")
+    return dream
+
+
+def _size(spec: WorldSpec) -> str:
+    return f"{spec.width}x{spec.height} with actions {', '.join(action.name for action in spec.actions)}"

@@ -1,0 +1,1 @@
+"""A room of toys, to play in and to test memory with."""

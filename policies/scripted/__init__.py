@@ -1,0 +1,1 @@
+"""Scripted policies, one file a world."""

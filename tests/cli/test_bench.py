@@ -1,0 +1,83 @@
+"""The figures of speed: what is timed, and that they fit each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldsim.cli.bench import real_speed
+from worldsim.cli.main import main
+from worldsim.errors import WorldsimError
+from worldsim.evals.instruments import speed
+from worldsim.runtime.base import load_runtime
+from worldsim.runtime.bundle import Bundle, open_world
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_world: Path) -> Bundle:
+    return open_world(tiny_world)
+
+
+def test_times_are_of_every_call_but_the_first(bundle: Bundle):
+    ticks: list[int] = []
+    runtimes = {"onnx": load_runtime(bundle), "torch eager": load_runtime(bundle, "torch")}
+    times = speed.step_times(runtimes, 3, 5, ticks.append)
+    assert set(times) == set(runtimes) and sum(ticks) == 8
+    for taken in times.values():
+        assert len(taken.seconds) == 5 and min(taken.seconds) > 0
+        assert taken.fps == pytest.approx(15 / sum(taken.seconds))
+        assert min(taken.seconds) * 999 < taken.milliseconds(0.5) <= taken.milliseconds(0.95)
+
+
+def test_operations_are_counted(bundle: Bundle):
+    width, tokens = 32, 7
+    assert speed.operations(bundle) > 2 * 2 * tokens * 12 * width * width  # of the trunk alone
+
+
+def test_peak_is_that_of_a_machine():
+    assert 1e8 < speed.matmul_peak(128, 3) < 1e14
+
+
+def test_fresh_process_starts(bundle: Bundle):
+    (seconds,) = speed.start_up(bundle, 1)
+    assert seconds > 0.1
+
+
+def test_world_that_does_not_start_is_one_error(bundle: Bundle, tmp_path: Path):
+    class Elsewhere:
+        path = tmp_path
+
+    with pytest.raises(WorldsimError, match="does not start"):
+        speed.start_up(Elsewhere(), 1)  # type: ignore[arg-type]
+
+
+def test_section_holds_the_targets(bundle: Bundle):
+    step = {b: {"onnx": speed.Times(b, [0.02, 0.03]), "torch eager": speed.Times(b, [0.05, 0.05])} for b in (1, 4)}
+    step[4]["batch"] = speed.Times(4, [0.01, 0.01])
+    decoder = {1: speed.Times(1, [0.01, 0.01])}
+    section = speed.speed(bundle, step, decoder, [2.0, 3.0, 4.0], 1e11, None)
+    figures = {figure.key: figure.value for figure in section.figures}
+    assert figures["bench.fps_batch_1"] == pytest.approx(40) and figures["bench.fps_batch_4"] == pytest.approx(160)
+    assert figures["bench.p95_ms_batch_1"] == pytest.approx(29.5)
+    assert figures["bench.over_torch_batch_1"] == pytest.approx(2)
+    assert figures["bench.rows"] == pytest.approx(10) and "bench.over_batch_batch_4" not in figures
+    assert figures["bench.start_up_s"] == 3.0
+    assert figures["bench.of_peak"] == pytest.approx(40 * speed.operations(bundle) / 1e11)
+    assert 0 < figures["bench.size_mb"] < 25
+    assert "not installed" in section.notes[0]
+
+
+def test_real_speed_of_a_game(bundle: Bundle):
+    pytest.importorskip("ale_py")
+    from worldsim_envs.atari.freeway import freeway_spec
+
+    fps = real_speed(freeway_spec(), 20)
+    assert fps is not None and np.isfinite(fps) and fps > 0
+    assert real_speed(bundle.spec) is None
+
+
+def test_no_such_world_is_one_error(capsys: pytest.CaptureFixture[str]):
+    assert main(["bench", "nowhere"]) == 2
+    assert "no world 'nowhere'" in capsys.readouterr().err

@@ -1,0 +1,152 @@
+"""The generated world as an environment: the contract of all worlds, and what only a generated one promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from tiny import STARTS
+
+from worldsim.errors import WorldsimError
+from worldsim.runtime.base import load_runtime
+from worldsim.runtime.bundle import Bundle, open_world
+from worldsim_envs import GENERATED, IDS
+from worldsim_envs.generated.env import GeneratedEnv
+from worldsim_envs.testing import WorldContract
+
+
+class TestGenerated(WorldContract):
+    """A tiny world, by `gymnasium.make`."""
+
+    gym_id = "worldsim/Tiny-v0"
+
+    @pytest.fixture(autouse=True)
+    def registered(self, tiny_world: Path):
+        gym.register(self.gym_id, entry_point=GENERATED, kwargs={"world": str(tiny_world)})
+        yield
+        del gym.registry[self.gym_id]
+
+    def play(self, env: Any, seed: int) -> list[Any]:
+        """Beyond an end of the world, too: untrained networks believe in one at any time."""
+        observation, info = env.reset(seed=seed)
+        history: list[Any] = [(observation, 0.0, False, False, info)]
+        for action in np.random.default_rng(0).integers(env.action_space.n, size=self.steps):
+            history.append(env.step(action))
+        return history
+
+    def test_a_start_can_be_asked_for(self, env, tiny_world):
+        frames = Bundle(tiny_world).starts.frames[:, -1]
+        for start in range(STARTS):
+            observation, info = env.reset(seed=1, options={"start": start})
+            np.testing.assert_array_equal(observation, frames[start])
+            assert info == {
+                "start": start,
+                "steps_since_real": 0,
+                "uncertainty": 0,
+                "doubt": 0,
+                "continue": 1.0,
+                "return": 0.0,
+            }
+        for start in (-1, STARTS):
+            with pytest.raises(WorldsimError, match=f"no start {start}; it has 0 to {STARTS - 1}"):
+                env.reset(options={"start": start})
+        for start in ("first", 0.5):
+            with pytest.raises(WorldsimError, match=f"start {start!r}: give an integer, 0 to {STARTS - 1}"):
+                env.reset(options={"start": start})
+
+    def test_starts_are_drawn_from_the_seed(self, env):
+        drawn = [env.reset(seed=seed)[1]["start"] for seed in range(20)]
+        assert drawn == [env.reset(seed=seed)[1]["start"] for seed in range(20)]
+        assert len(set(drawn)) > 2
+
+    def test_noise_hangs_on_the_seed_whichever_way_a_start_was_chosen(self, env):
+        _, info = env.reset(seed=9)
+        drawn = env.step(1)[0]
+        env.reset(seed=9, options={"start": info["start"]})
+        np.testing.assert_array_equal(env.step(1)[0], drawn)
+        env.reset(seed=10, options={"start": info["start"]})
+        assert (env.step(1)[0] != drawn).any()
+
+    def test_temperature_is_an_option(self):
+        def last(**options: Any) -> np.ndarray:
+            env = gym.make(self.gym_id, disable_env_checker=True, **options).unwrapped
+            return self.play(env, 9)[-1][0]
+
+        np.testing.assert_array_equal(last(temperature=1.0), last())
+        np.testing.assert_array_equal(last(temperature=1.5), last(temperature=1.5))
+        assert (last(temperature=1.5) != last()).any()
+        with pytest.raises(WorldsimError, match="temperature -1: give a number, 0 or more"):
+            last(temperature=-1)
+
+    def test_info_counts_and_ends_are_as_frequent_as_it_says(self, env):
+        ends, likely = [], []
+        for seed in range(40):
+            env.reset(seed=seed)
+            for count in range(1, 6):
+                _, reward, terminated, truncated, info = env.step(count % 3)
+                assert info["steps_since_real"] == count and not truncated
+                assert np.isfinite(reward)
+                ends.append(terminated)
+                likely.append(1 - info["continue"])
+        assert 0.05 < np.mean(likely) < 0.95
+        assert abs(np.mean(ends) - np.mean(likely)) < 4 * 0.5 / np.sqrt(len(ends))
+
+    def test_doubt_sums_up_and_can_end_an_episode(self, env):
+        env.reset(seed=3)
+        infos = [env.step(1)[-1] for _ in range(4)]
+        said = np.cumsum([info["uncertainty"] for info in infos])
+        assert (said > 0).all()
+        np.testing.assert_allclose([info["doubt"] for info in infos], said)
+        short = gym.make(self.gym_id, disable_env_checker=True, most_doubt=float(said[1:3].mean())).unwrapped
+        short.reset(seed=3)
+        assert [short.step(1)[3] for _ in range(4)] == [False, False, True, True]
+        with pytest.raises(WorldsimError, match="most_doubt 0: give a number above 0"):
+            gym.make(self.gym_id, disable_env_checker=True, most_doubt=0)
+
+    def test_ood_is_how_much_a_frame_changes_when_encoded_again_and_can_end_an_episode(self, env, tiny_world):
+        watched = GeneratedEnv(tiny_world, ood=True)
+        assert "ood" not in env.reset(seed=3)[1] and watched.reset(seed=3)[1]["ood"] == 0
+        runtime, said = load_runtime(open_world(tiny_world)), []
+        for _ in range(4):
+            kept = watched.clone_state()
+            frame, *_, info = watched.step(np.int64(1))
+            again = runtime.encode(frame[None, None])[0, 0]
+            latents = watched.clone_state().play.state.latents[0]
+            assert info["ood"] == pytest.approx(np.sqrt(((again - latents) ** 2).mean()), rel=1e-5) and info["ood"] > 0
+            said.append(info["ood"])
+        assert watched.restore_state(kept)[1]["ood"] == pytest.approx(said[2])
+        env.restore_state(kept)
+        assert "ood" not in env.step(np.int64(1))[-1]
+        most = float(np.sort(said)[2:].mean())
+        strict = GeneratedEnv(tiny_world, most_ood=most)
+        strict.reset(seed=3)
+        assert [strict.step(np.int64(1))[3] for _ in said] == [own > most for own in said]
+        with pytest.raises(WorldsimError, match="most_ood -1: give a number above 0"):
+            GeneratedEnv(tiny_world, most_ood=-1)
+
+    def test_step_before_reset_is_refused(self, tiny_world):
+        with pytest.raises(gym.error.ResetNeeded):
+            GeneratedEnv(tiny_world).step(np.int64(0))
+
+    def test_torch_is_the_reference(self, env, tiny_world):
+        reference = GeneratedEnv(tiny_world, runtime="torch", device="cpu")
+        for both in (env, reference):
+            both.reset(seed=4)
+        for action in (0, 1, 2, 1):
+            a, b = env.step(action), reference.step(np.int64(action))
+            assert np.abs(a[0].astype(int) - b[0]).max() <= 3
+            assert a[1] == pytest.approx(b[1], abs=1e-2)
+
+
+def test_a_generated_world_has_the_spaces_of_the_real_one():
+    for name, (entry, options) in IDS.items():
+        if entry == GENERATED:
+            assert name.replace("-v0", "Real-v0") in IDS and options["world"]
+
+
+def test_a_world_that_is_not_there_is_one_error():
+    with pytest.raises(WorldsimError, match="no world 'atlantis'"):
+        GeneratedEnv("atlantis")

@@ -1,0 +1,153 @@
+"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.runtime.export does the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import tyro
+
+from worldsim.data.recording import Recording
+from worldsim.errors import WorldsimError, require
+
+if TYPE_CHECKING:
+    from worldsim.data.windows import Windows
+    from worldsim.models.world_model import WorldModel
+
+CANDIDATES = 8  # windows looked at for each start
+MOST_SHOWN = 1000  # frames of a start
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Export a trained world: worldsim export runs/doom-maze --recording recordings/doom-maze --out worlds/doom-maze
+
+    Attributes:
+        run: folder of the training, with autoencoder.safetensors and dynamics.safetensors.
+        recording: what it was trained on; the starts are from its held-out episodes.
+        out: folder of the world; an older world there is replaced.
+        starts: how many places to begin at.
+        seed: of the choice of starts.
+        schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
+        temperature: of the noise that frames start from: above 1, what seldom happens comes more often; the recipe's if
+            not given. `worldsim eval` says whether things happen as often as they should.
+        ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
+            King and Zeng 2001); the recipe's if not given.
+        still: see `WorldModelConfig`; the run's own if not given.
+        shown: frames of each start; the recipe's, or what the world needs, if 0. More are a past for it to remember.
+    """
+
+    run: tyro.conf.Positional[Path]
+    recording: Path
+    out: Path
+    starts: int = 12
+    seed: int = 0
+    schedule: tuple[float, ...] = ()
+    temperature: float | None = None
+    ends: float | None = None
+    still: float | None = None
+    shown: int = 0
+
+
+def export(config: ExportConfig) -> None:
+    """Write the world and print how far its graphs are from torch.
+
+    Raises:
+        WorldsimError: for a run that is missing or cut, a recording of another world, or an `out` not to be written.
+    """
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, "train")
+    from worldsim.data.windows import Windows
+    from worldsim.models.retention import context
+    from worldsim.models.sampler import SCHEDULE
+    from worldsim.runtime.export import export_bundle
+    from worldsim.train.checkpoint import load_autoencoder, load_world_model
+    from worldsim.train.recipes import RECIPES
+
+    if not 1 <= config.starts <= 99 or config.seed < 0:
+        raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
+    if not 0 <= config.shown <= MOST_SHOWN:
+        raise WorldsimError(f"--shown must be from 0 to {MOST_SHOWN}")
+    autoencoder, world = load_autoencoder(config.run / "autoencoder.safetensors")
+    dynamics, spec = load_world_model(config.run / "dynamics.safetensors")
+    recording = Recording(config.recording)
+    for name, other in (("autoencoder", world), ("recording", recording.spec)):
+        if other != spec:
+            raise WorldsimError(
+                f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
+                f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
+            )
+    recipe = RECIPES.get(spec.name)
+    if config.still is not None:
+        if not config.still >= 0:
+            raise WorldsimError(f"--still {config.still}: give 0 or more")
+        dynamics.config = dataclasses.replace(dynamics.config, still=config.still)
+    more_ends(dynamics, config.ends if config.ends is not None else 0.0 if recipe is None else recipe.ends)
+    shown = config.shown or (recipe.shown if recipe is not None else 0)
+    spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
+    windows = Windows(spans, max(shown, context(dynamics.config.window, dynamics.config.memory)))
+    choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
+    frames, actions = choose(recording, windows, config.starts, config.seed)
+    origin = {**recording.origin, "frames": len(recording)}
+    schedule = config.schedule or (SCHEDULE if recipe is None else recipe.dynamics_training.schedule)
+    temperature = (
+        config.temperature if config.temperature is not None else 1.0 if recipe is None else recipe.temperature
+    )
+    print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
+    print(export_bundle(config.out, autoencoder, dynamics, spec, frames, actions, origin, schedule, temperature))
+    print(f"Play it: python play.py --world {config.out}")
+
+
+def more_ends(dynamics: WorldModel, logit: float) -> None:
+    """Let the dynamics say that play is over with so much more of a logit.
+
+    Raises:
+        WorldsimError: if it is not a number.
+    """
+    from worldsim.models.flow import REWARD_BINS
+
+    if not math.isfinite(logit):
+        raise WorldsimError(f"--ends {logit}: give a number; 0 is what the network says")
+    dynamics.outcome_out.bias.data[len(REWARD_BINS)] -= logit  # the logit that play goes on
+
+
+def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of several windows drawn for each start, the one whose last frame shows most, and whose frames show most that is
+    different: play should not begin at a wall, nor with a past in which nothing was seen. The best come first.
+
+    Returns:
+        frames uint8 `[count, T, H, W, 3]` and actions int64 `[count, T-1]`.
+    """
+    from worldsim.data.windows import draw_rng
+
+    chosen = []
+    for start in range(count):
+        drawn = draw_rng(seed, start).choice(windows.starts, CANDIDATES)[:, None] + np.arange(windows.length)
+        chosen.append(max(((_shows(recording.frames[row[0] : row[-1] + 1]), row) for row in drawn), key=lambda c: c[0]))
+    return _read(recording, [row for _, row in sorted(chosen, key=lambda c: -c[0])])
+
+
+def _shows(frames: np.ndarray) -> float:
+    """How much frames `[T, H, W, 3]` show: edges in the last, times how much every pixel changes."""
+    edges = np.abs(cv2.Laplacian(frames[-1], cv2.CV_32F)).mean()
+    return float(edges * frames.std(axis=0).mean())
+
+
+def beginnings(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first frames of up to `count` held-out episodes, for a game that grows harder the longer it is played.
+
+    Returns:
+        what `choose_starts` does.
+    """
+    first = np.intersect1d(windows.starts, [start for start, _ in recording.episodes("held-out")])
+    drawn = np.random.default_rng(seed).permutation(first)[:count]
+    return _read(recording, list(drawn[:, None] + np.arange(windows.length)))
+
+
+def _read(recording: Recording, chosen: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    frames = np.stack([recording.frames[row[0] : row[-1] + 1] for row in chosen])
+    return frames, np.stack([recording.actions[row[0] : row[-1]] for row in chosen]).astype(np.int64)

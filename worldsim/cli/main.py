@@ -1,0 +1,115 @@
+"""The command line: assembles the subcommands, and turns a user's error into one line and exit code 2. Nothing else.
+
+Each subcommand is imported only when it is asked for, so that playing needs nothing that training does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Sequence
+
+from worldsim.errors import WorldsimError
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One subcommand: `function(config)` in `module`, where `config` is that module's dataclass of its flags."""
+
+    module: str
+    function: str
+    config: str
+    help: str
+
+
+COMMANDS = {
+    "record": Command(
+        "worldsim.cli.record", "record", "RecordConfig", "play a real world headless and write what was seen"
+    ),
+    "record permanence": Command(
+        "worldsim.cli.record_permanence", "record_permanence", "RecordConfig", "record probes to learn from"
+    ),
+    "play": Command("worldsim.cli.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
+    "inspect": Command("worldsim.cli.inspect", "inspect", "InspectConfig", "show what is in a recording"),
+    "minari export": Command(
+        "worldsim.cli.minari", "export_dataset", "ExportConfig", "make a Minari dataset of a recording"
+    ),
+    "minari import": Command(
+        "worldsim.cli.minari", "import_dataset", "ImportConfig", "make a recording of a Minari dataset"
+    ),
+    "train": Command("worldsim.cli.train", "train", "TrainConfig", "learn a world from a recording"),
+    "train agent": Command(
+        "worldsim.cli.train_agent", "train_agent", "TrainAgentConfig", "let an agent learn in a world, imagined or real"
+    ),
+    "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
+    "eval": Command("worldsim.cli.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
+    "eval agent": Command(
+        "worldsim.cli.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"
+    ),
+    "eval permanence": Command(
+        "worldsim.cli.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"
+    ),
+    "eval permanence export": Command(
+        "worldsim.cli.permanence", "export", "ExportConfig", "write down what a model is asked, to answer it elsewhere"
+    ),
+    "eval permanence score": Command(
+        "worldsim.cli.permanence", "score", "ScoreConfig", "judge the frames that were brought back"
+    ),
+    "eval permanence compare": Command(
+        "worldsim.cli.leaderboard", "compare", "CompareConfig", "two models on the same trials, in pairs"
+    ),
+    "eval permanence leaderboard": Command(
+        "worldsim.cli.leaderboard", "leaderboard", "LeaderboardConfig", "check a folder of results, and rank them"
+    ),
+    "eval permanence calibrate": Command(
+        "worldsim.cli.permanence", "calibrate", "CalibrateConfig", "the detector over its threshold, on its own seeds"
+    ),
+    "bench": Command("worldsim.cli.bench", "bench", "BenchConfig", "measure how fast a world is"),
+    "card": Command("worldsim.cli.card", "card", "CardConfig", "write a world's card from what was measured"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `worldsim ARGUMENTS`.
+
+    Returns:
+        0, or 2 if the user's input was at fault (one line on stderr says what and the way out).
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: worldsim COMMAND ...\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:29}{command.help}")
+        print("\nworldsim COMMAND --help lists its options.")
+        return 0 if arguments else 2
+    name, rest = split_command(arguments)
+    if name not in COMMANDS:
+        print(f"worldsim: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command = COMMANDS[name]
+    try:
+        import tyro
+
+        module = importlib.import_module(command.module)
+        config = tyro.cli(getattr(module, command.config), args=rest, prog=f"worldsim {name}")
+        getattr(module, command.function)(config)
+    except WorldsimError as error:
+        print(f"worldsim: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("worldsim: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command that arguments begin with, the longest that there is, and the arguments after it."""
+    for words in range(min(3, len(arguments)), 1, -1):
+        if " ".join(arguments[:words]) in COMMANDS:
+            return " ".join(arguments[:words]), list(arguments[words:])
+    return arguments[0], list(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""`worldsim record`: play a real world headless on all cores and write what was seen. Knows no model.
+
+Episode i is played with seed `seed + i` by whichever process is free, and the episodes are written in order; so neither
+the number of processes nor an interruption changes a single frame, and a kill loses only the episodes in flight.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures.process
+import contextlib
+import dataclasses
+import functools
+import importlib.metadata
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tyro
+
+from worldsim.data.recording import Episode, Recording, RecordingWriter
+from worldsim.errors import WorldsimError
+from worldsim.progress import ProgressBar
+from worldsim.spec import WorldSpec
+
+LONGEST_EPISODE = 2000  # frames, for environments that never end
+SIDE, LONGEST = 8, 1024  # a frame's sides are multiples of the one, up to the other
+PATIENCE = 5.0  # seconds for a game to end when its recorder was killed
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordConfig:
+    """Record a real world: worldsim record doom-maze --frames 100000 --out recordings/doom-maze
+
+    Attributes:
+        world: a real world's name (atari-freeway, doom-maze, doom-take-cover, toybox, rooms), or a Gymnasium id with
+            RGB rendering and discrete actions.
+        out: folder of the recording; an existing one of the same world and seed is continued.
+        frames: how many frames at least; the last episode is not cut.
+        seed: episode i is played with seed + i.
+        size: frame size as WIDTHxHEIGHT; the world's own if not given.
+        workers: processes; 0 for one a core.
+        episode_frames: end episodes after so many frames; 0 for the world's own length.
+    """
+
+    world: tyro.conf.Positional[str]
+    out: Path
+    frames: int = 100_000
+    seed: int = 0
+    size: str = ""
+    workers: int = 0
+    episode_frames: int = 0
+
+
+def record(config: RecordConfig) -> None:
+    """Record until there are `config.frames` frames, and print what was recorded.
+
+    Raises:
+        WorldsimError: for a world that can't be made or recorded, a size that isn't one, another recording at `out`, a
+            full disk, or a process that was killed.
+    """
+    if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
+        raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
+    size = parse_size(config.size)
+    for side in size.values():
+        if side % SIDE or not SIDE <= side <= LONGEST:
+            nearest = "x".join(str(min(max(SIDE * round(n / SIDE), SIDE), LONGEST)) for n in size.values())
+            raise WorldsimError(
+                f"--size {config.size}: nothing could learn from it. Give multiples of {SIDE} up to {LONGEST}, "
+                f"as in {nearest}"
+            )
+    make = functools.partial(Performer, config.world, size, config.episode_frames)
+    write_recording(make, config.out, config.frames, config.seed, config.workers)
+
+
+def write_recording(make: Callable[[], Performs], out: Path, frames: int, seed: int, workers: int) -> None:
+    """Have performers, one a process, play episodes until there are `frames` frames, and print what was recorded.
+
+    Args:
+        make: a performer; can be sent to another process.
+        workers: processes; 0 for one a core.
+
+    Raises:
+        WorldsimError: as for `record`.
+    """
+    with contextlib.closing(make()) as performer:
+        world, origin, behind = performer.world, performer.origin(), performer.behind
+    writer = RecordingWriter(out, world, seed, origin, behind)
+    if writer.frames < frames:
+        workers = workers or os.cpu_count() or 1
+        with (
+            ProgressBar(f"recording {world.name}", frames, writer.frames) as bar,
+            _pool(workers, make) as pool,
+        ):
+            try:
+                flight: collections.deque[concurrent.futures.Future[Episode]] = collections.deque()
+                while writer.frames < frames:
+                    while len(flight) <= workers:
+                        flight.append(pool.submit(_play, seed + writer.episodes + len(flight)))
+                    writer.append(flight.popleft().result())
+                    bar.update(writer.frames)
+            except concurrent.futures.process.BrokenProcessPool as error:
+                raise WorldsimError(
+                    f"a recording process was killed (out of memory?); the {writer.episodes} whole episodes in "
+                    f"{out} are safe. Run the same command again, with fewer --workers if need be."
+                ) from error
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    shares = "".join(f", {share:.1%} {what}" for what, share in state_shares(Recording(out)).items())
+    print(f"{out}: {writer.frames} frames in {writer.episodes} episodes{shares}")
+
+
+def state_shares(recording: Recording) -> dict[str, float]:
+    """The shares of frames with too little of a state, as its world defined them: `{"close to a wall": 0.11}`."""
+    names, shares = recording.spec.state_names, {}
+    for what, (name, limit) in recording.origin.get("shares", {}).items():
+        values = recording.state[: len(recording)]
+        shares[what] = float((values[:, names.index(name)] < limit).mean())
+    return shares
+
+
+def parse_size(size: str) -> dict[str, int]:
+    """`"128x96"` -> `{"width": 128, "height": 96}`; `""` -> `{}`.
+
+    Raises:
+        WorldsimError: for anything else.
+    """
+    if not size:
+        return {}
+    width, _, height = size.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise WorldsimError(f"--size {size!r} is not WIDTHxHEIGHT, as in 128x96")
+    return {"width": int(width), "height": int(height)}
+
+
+class Performs(Protocol):
+    """Plays whole episodes of a real world.
+
+    Attributes:
+        world: that it plays. behind: whether its episodes tell what is behind the frames.
+    """
+
+    world: WorldSpec
+    behind: bool
+
+    def origin(self) -> dict[str, Any]:
+        """Source and licence of the frames, and what recorded them."""
+
+    def close(self) -> None:
+        """End the world, and the processes it may have."""
+
+    def play(self, seed: int) -> Episode:
+        """One episode; the same seed gives the same episode."""
+
+
+class Performer:
+    """A real world and its explorer, playing whole episodes."""
+
+    def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
+        from worldsim_envs.registry import REAL, make_real
+
+        self._env = make_real(world, **options)
+        self.world: WorldSpec = self._env.world
+        self.behind = self._env.tells_behind
+        own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
+        self._longest = episode_frames or own
+
+    def origin(self) -> dict[str, Any]:
+        """Source and licence of the frames, and what recorded them."""
+        return origin_of(self._env)
+
+    def close(self) -> None:
+        """End the world, and the processes it may have."""
+        self._env.close()
+
+    def play(self, seed: int) -> Episode:
+        """One episode; the same seed gives the same episode."""
+        from worldsim_policies.scripted.explorers import make_explorer
+
+        explorer = make_explorer(self.world.name, np.random.default_rng([seed, 1]), len(self.world.actions))
+        observation, info = self._env.reset(seed=seed)
+        return play_on(self._env, observation, info, explorer, self._longest)
+
+
+def play_on(
+    env: Any,
+    observation: np.ndarray,
+    info: dict[str, Any],
+    choose: Callable[[np.ndarray, dict[str, Any]], int],
+    longest: int,
+) -> Episode:
+    """Play an environment from what is seen now to its end, or to `longest` frames."""
+    nothing = np.zeros(0, np.float32)
+    frames, states = [observation], [info.get("state", nothing)]
+    behind = [env.behind()] if env.tells_behind else []
+    actions, rewards, ends = [], [], []
+    done = False
+    while not done and len(frames) < longest:
+        action = choose(observation, info)
+        observation, reward, terminated, truncated, info = env.step(np.int64(action))
+        actions.append(action)
+        rewards.append(reward)
+        ends.append(terminated)
+        frames.append(observation)
+        states.append(info.get("state", nothing))
+        if env.tells_behind:
+            behind.append(env.behind())
+        done = terminated or truncated
+    return Episode(
+        np.stack(frames),
+        np.array([*actions, -1], np.int16),
+        np.array([*rewards, 0], np.float32),
+        np.array([*ends, False]),
+        np.stack(states).astype(np.float32),
+        np.stack(behind) if behind else None,
+    )
+
+
+def origin_of(env: Any) -> dict[str, Any]:
+    """Source and licence of a real world's frames, and what records them."""
+    return {**env.origin, "recorder": f"worldsim-engine {_version('worldsim-engine')}"}
+
+
+def _pool(workers: int, make: Callable[[], Performs]) -> concurrent.futures.ProcessPoolExecutor:
+    return concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(make,),
+    )
+
+
+_performer: Performs | None = None  # a worker's own
+
+
+def _start_worker(make: Callable[[], Performs]) -> None:
+    global _performer
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C reaches the recorder alone, which lets the workers finish their episodes
+    _performer = make()
+    threading.Thread(target=_die_with_recorder, args=(_performer,), daemon=True).start()
+
+
+def _die_with_recorder(performer: Performs) -> None:
+    """A killed recorder takes its workers with it, and a worker its game, which may be a process of its own."""
+    recorder = multiprocessing.parent_process()
+    assert recorder is not None
+    recorder.join()
+    timer = threading.Timer(PATIENCE, os._exit, [1])
+    timer.start()
+    try:
+        performer.close()
+    finally:
+        os._exit(1)
+
+
+def _play(seed: int) -> Episode:
+    assert _performer is not None
+    return _performer.play(seed)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "(source tree)"

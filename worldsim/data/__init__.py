@@ -1,0 +1,1 @@
+"""Recorded play: files, windows, latents, video."""

@@ -1,0 +1,1 @@
+"""One instrument a file: what is measured of a world."""

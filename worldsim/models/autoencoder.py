@@ -1,0 +1,125 @@
+"""Autoencoder: frames <-> standardised continuous latents, one frame at a time. Knows nothing of time or actions.
+
+B images, C latent channels, H x W pixels, h x w latents (H / factor, W / factor).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from worldsim.errors import WorldsimError
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of the autoencoder.
+
+    Attributes:
+        channels: latent channels C.
+        widths: convolution widths, the first at a quarter of the resolution, each further one at half of that before:
+            two make factor 8, three 16.
+        blocks: residual blocks at each resolution.
+        behind: whether latents hold two pictures, one above the other: what is seen, and what would be seen with
+            nothing in the way, as far as the dynamics know. Of a frame alone the second is taken to be as the first.
+    """
+
+    channels: int = 16
+    widths: tuple[int, ...] = (80, 160)
+    blocks: int = 2
+    behind: bool = False
+
+    @property
+    def factor(self) -> int:
+        """Pixels along one side of a latent cell."""
+        return 4 * 2 ** (len(self.widths) - 1)
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """(C, h, w) of a frame.
+
+        Raises:
+            WorldsimError: if the frame does not divide into whole cells.
+        """
+        if height % self.factor or width % self.factor:
+            raise WorldsimError(
+                f"frames of {width}x{height} do not divide by {self.factor}: record at a multiple of it"
+            )
+        return self.channels * (2 if self.behind else 1), height // self.factor, width // self.factor
+
+
+class ResidualBlock(nn.Sequential):
+    """x + conv(silu(conv(silu(x)))), with the last convolution starting at zero."""
+
+    def __init__(self, width: int):
+        last = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        super().__init__(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, width, h, w]` -> the same shape."""
+        return x + super().forward(x)
+
+
+class Encoder(nn.Sequential):
+    """`[B, 3, H, W]` in [-1, 1] -> `[B, C, h, w]`, not yet standardised."""
+
+    def __init__(self, config: AutoencoderConfig):
+        widths = config.widths
+        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1)]
+        for i, width in enumerate(widths):
+            if i:
+                layers.append(nn.Conv2d(widths[i - 1], width, 4, stride=2, padding=1))
+            layers += [ResidualBlock(width) for _ in range(config.blocks)]
+        super().__init__(*layers, nn.SiLU(), nn.Conv2d(widths[-1], config.channels, 1))
+
+
+class Decoder(nn.Sequential):
+    """`[B, C, h, w]` standardised -> `[B, 3, H, W]` around [-1, 1] (not clipped)."""
+
+    def __init__(self, config: AutoencoderConfig):
+        widths = config.widths[::-1]
+        layers: list[nn.Module] = [nn.Conv2d(config.channels, widths[0], 3, padding=1)]
+        for i, width in enumerate(widths):
+            layers += [ResidualBlock(width) for _ in range(config.blocks)]
+            if i + 1 < len(widths):
+                layers += [nn.Conv2d(width, 4 * widths[i + 1], 1), nn.PixelShuffle(2)]
+        super().__init__(*layers, nn.SiLU(), nn.Conv2d(widths[-1], 48, 3, padding=1), nn.PixelShuffle(4))
+
+
+class Autoencoder(nn.Module):
+    """Convolutional autoencoder whose latents have mean 0 and variance 1 a channel.
+
+    The statistics are those of a batch normalisation without weights: of the batch in training, of the data set after.
+    Standardised latents give noise on them a meaning (latent diffusion, Rombach et al. 2022, section 4.3.2 in the
+    appendix).
+    """
+
+    def __init__(self, config: AutoencoderConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.standardise = nn.BatchNorm2d(config.channels, affine=False, momentum=0.01)
+        self.decoder = Decoder(config)
+
+    def encode(self, pixels: Tensor, behind: Tensor | None = None) -> Tensor:
+        """`[B, 3, H, W]` in [-1, 1], and what is behind it if that is known -> latents `[B, C, h, w]`."""
+        seen: Tensor = self.standardise(self.encoder(pixels).float())
+        if not self.config.behind:
+            return seen
+        return torch.cat([seen, seen if behind is None else self.standardise(self.encoder(behind).float())], dim=1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents `[B, C, h, w]` -> what is seen, `[B, 3, H, W]` around [-1, 1]."""
+        return self.decoder(latents[:, : self.config.channels])
+
+
+def to_pixels(frames: Tensor) -> Tensor:
+    """uint8 `[..., H, W, 3]` -> float `[..., 3, H, W]` in [-1, 1]: the one place where frames enter a model."""
+    return frames.movedim(-1, -3).float() / 127.5 - 1
+
+
+def to_frames(pixels: Tensor) -> Tensor:
+    """float `[..., 3, H, W]` -> uint8 `[..., H, W, 3]`: the one place where they leave it."""
+    return ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)

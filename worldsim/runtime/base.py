@@ -1,0 +1,132 @@
+"""Runtimes: what runs a world's networks. Numpy in, numpy out; here the protocol. Imports no torch.
+
+    runtime = load_runtime(open_world("doom-maze"))          # or kind="torch", the reference
+    out = runtime.step(cache, length, latents, actions, noise)
+
+Knows nothing of rollouts: what to keep from step to step is the session's business.
+
+B batch, T frames, W window, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, S frames
+in the log, Q x U what each of them left there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from worldsim.errors import WorldsimError, require
+from worldsim.models.retention import Retention
+from worldsim.runtime.bundle import Bundle, Starts
+from worldsim.spec import WorldSpec
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class StepOutput(NamedTuple):
+    """What one step gives.
+
+    Attributes:
+        entry: float16 `[B, L, M, F]`, cache entry of the frame that was on screen and of the action taken there.
+        latents: float32 `[B, C, h, w]` of the new frame.
+        frame: uint8 `[B, H, W, 3]`, the new frame.
+        reward: float32 `[B]`, expected.
+        cont: float32 `[B]`, probability that play goes on.
+        uncertainty: float32 `[B]`, how far the sampler's passes are apart, in standard deviations of a latent.
+        left: float16 `[B, Q, U]`, what the frame that was on screen leaves in the log; None without memory.
+    """
+
+    entry: np.ndarray
+    latents: np.ndarray
+    frame: np.ndarray
+    reward: np.ndarray
+    cont: np.ndarray
+    uncertainty: np.ndarray
+    left: np.ndarray | None = None
+
+
+class Runtime(Protocol):
+    """Runs the four networks of one world.
+
+    Attributes:
+        spec: the world.
+        window: W, how many past frames a step can see.
+        latent_shape: (C, h, w). pictures: in a latent frame; the second one is what is behind the first.
+        entry_shape: (L, M, F).
+        reach: which older frames are retained; () without memory.
+        log_shape: (Q, U), what each of them leaves in the log; None without memory.
+        draws: arrays of noise a frame.
+        digest: names these weights; a snapshot of one world does not fit another.
+        starts: where play can begin; None if the runtime was made in memory, without a bundle.
+    """
+
+    spec: WorldSpec
+    window: int
+    latent_shape: tuple[int, int, int]
+    pictures: int
+    entry_shape: tuple[int, int, int]
+    reach: Retention
+    log_shape: tuple[int, int] | None
+    draws: int
+    digest: str
+    starts: Starts | None
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Frames uint8 `[B, T, H, W, 3]` -> latents float32 `[B, T, C, h, w]`."""
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Latents float32 `[B, T, C, h, w]` -> frames uint8 `[B, T, H, W, 3]`."""
+
+    def prefill(self, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Latents float32 `[B, T, C, h, w]` and the actions taken on seeing them, int64 `[B, T]` -> cache entries
+        float16 `[B, T, L, M, F]`."""
+
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Latents and those of the frames that followed, two of float32 `[B, T, C, h, w]`, and the actions between
+        them, int64 `[B, T]` -> what the frames leave in the log, float16 `[B, T, Q, U]`. Only with memory."""
+
+    def step(
+        self,
+        cache: np.ndarray,
+        length: np.ndarray,
+        latents: np.ndarray,
+        actions: np.ndarray,
+        noise: np.ndarray,
+        *memory: np.ndarray,
+    ) -> StepOutput:
+        """Generate the next frame.
+
+        Args:
+            cache: float16 `[B, W, L, M, F]`, entries of the frames before the one on screen, oldest first.
+            length: int64 `[B]`, how many of the newest entries are real.
+            latents: float32 `[B, C, h, w]` of the frame on screen.
+            actions: int64 `[B]`, taken on seeing it.
+            noise: float32 `[B, draws, C, h, w]`, standard normal.
+            memory: with memory, the log float16 `[B, S, Q, U]`, S at least 1, and how many frames before the one on
+                screen each of it is, int64 `[B, S]`, 0 for nothing.
+        """
+
+
+def load_runtime(bundle: Bundle, kind: str = "onnx", device: Device = "auto") -> Runtime:
+    """Make a world ready to run.
+
+    Args:
+        bundle: the world.
+        kind: "onnx"; "torch" for the reference; or "batch", torch in bfloat16 and compiled, where there are a processor
+            and a compiler for that: for many rows at once, after a minute of preparation for each number of rows.
+        device: "auto" takes the GPU where there is one.
+
+    Raises:
+        WorldsimError: for another kind, a device that is not there, torch missing, or a graph that does not load.
+    """
+    if kind == "onnx":
+        from worldsim.runtime.onnx import OnnxRuntime
+
+        return OnnxRuntime(bundle, device)
+    if kind not in ("torch", "batch"):
+        raise WorldsimError(f"no runtime {kind!r}; there are onnx, torch and batch")
+    for module in ("torch", "einops"):
+        require(module, "train")
+    from worldsim.runtime.torch import TorchRuntime
+
+    return TorchRuntime.of_bundle(bundle, device, mixed=kind == "batch")

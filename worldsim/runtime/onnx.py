@@ -1,0 +1,136 @@
+"""OnnxRuntime: the exported graphs in ONNX Runtime, on the CPU or a CUDA GPU. Imports no torch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from worldsim.errors import WorldsimError
+from worldsim.runtime.base import Device, StepOutput
+from worldsim.runtime.bundle import Bundle, Starts
+
+MOST_THREADS = 4  # a step is small: more threads wait for each other
+
+
+class OnnxRuntime:
+    """The exported graphs in ONNX Runtime; attributes and methods are those of `Runtime`.
+
+    Each graph is loaded when it is first needed, and is handed the weights of the one weights file.
+
+    Args:
+        bundle: the world.
+        device: "auto", "cpu" or "cuda".
+        threads: of one step; 0 for one a core, at most `MOST_THREADS`.
+
+    Raises:
+        WorldsimError: if the device is not there, or a graph does not load.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device = "auto", threads: int = 0):
+        self.spec, self.digest = bundle.spec, bundle.digest
+        self.starts: Starts | None = bundle.starts
+        self.window, self.draws = bundle.window, bundle.draws
+        self.latent_shape, self.entry_shape = bundle.latent_shape, bundle.entry_shape
+        self.pictures = bundle.pictures
+        self.reach, self.log_shape = bundle.reach, bundle.log_shape
+        self.threads = threads or min(MOST_THREADS, _cores())
+        self._bundle, self._providers = bundle, _providers(device)
+        self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {"step": self._load("step")}
+
+    @property
+    def device(self) -> str:
+        """Where the step runs: "cpu" or "cuda"."""
+        return "cuda" if self._sessions["step"].get_providers()[0].startswith("CUDA") else "cpu"
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Frames -> latents, see `Runtime`."""
+        (latents,) = self._run("encoder", frames.reshape(-1, *frames.shape[2:]))
+        return latents.reshape(*frames.shape[:2], *self.latent_shape)
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Latents -> frames, see `Runtime`."""
+        (frames,) = self._run("decoder", latents.reshape(-1, *latents.shape[2:]))
+        return frames.reshape(*latents.shape[:2], *frames.shape[1:])
+
+    def prefill(self, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Known frames -> cache entries, see `Runtime`."""
+        return self._run("prefill", latents, actions)[0]
+
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """What known frames leave in the log, see `Runtime`."""
+        return self._run("remember", before, after, actions)[0]
+
+    def step(
+        self,
+        cache: np.ndarray,
+        length: np.ndarray,
+        latents: np.ndarray,
+        actions: np.ndarray,
+        noise: np.ndarray,
+        *memory: np.ndarray,
+    ) -> StepOutput:
+        """The next frame, see `Runtime`."""
+        return StepOutput(*self._run("step", cache, length, latents, actions, noise, *memory))
+
+    def _run(self, graph: str, *inputs: np.ndarray) -> list[Any]:
+        if graph not in self._sessions:
+            self._sessions[graph] = self._load(graph)
+        session = self._sessions[graph]
+        return session.run(None, dict(zip((i.name for i in session.get_inputs()), inputs, strict=True)))
+
+    def _load(self, graph: str) -> onnxruntime.InferenceSession:
+        path = self._bundle.path / f"{graph}.onnx"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3  # errors only
+        # Threads that wait by spinning take the cores from whoever else plays: a step cost 40% more CPU with it, beside
+        # other work also more time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        names = self._bundle.graph_weights[graph]
+        options.add_external_initializers(names, [self._weights[name] for name in names])
+        try:
+            session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=self._providers)
+        except Exception as error:  # ONNX Runtime's own errors share no base class but this
+            raise WorldsimError(
+                f"ONNX Runtime {onnxruntime.__version__} does not load {path} ({error}). "
+                "Export the world again, or pip install -U onnxruntime."
+            ) from error
+        if self._providers[0].startswith("CUDA") and not session.get_providers()[0].startswith("CUDA"):
+            raise WorldsimError(
+                "ONNX Runtime finds no CUDA libraries for the GPU. Install CUDA 12 and cuDNN 9, or give --device cpu."
+            )
+        return session
+
+
+def _providers(device: Device) -> Sequence[str]:
+    if device not in ("auto", "cpu", "cuda"):
+        raise WorldsimError(f"no device {device!r}; there are auto, cpu and cuda")
+    # onnxruntime-gpu lists CUDA even on machines without a GPU, and then warns: ask the driver.
+    usable = device != "cpu" and "CUDAExecutionProvider" in onnxruntime.get_available_providers() and gpu_count() > 0
+    if device == "cuda" and not usable:
+        raise WorldsimError("no CUDA GPU here, or no onnxruntime-gpu for it. Give --device cpu, or auto.")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if usable else ["CPUExecutionProvider"]
+
+
+def gpu_count() -> int:
+    """How many CUDA devices the driver sees; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

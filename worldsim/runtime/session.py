@@ -1,0 +1,332 @@
+"""Session: play a generated world. A state goes in, a new state comes out; nothing is kept in between.
+
+    session = Session(load_runtime(open_world("doom-maze")))
+    state = session.start([0], seeds=[7])
+    state, seen = session.step(state, np.array([1]))         # seen.frame: uint8 [1, H, W, 3]
+
+Keeping an old state is rewind, stepping it with another action is a branch, `snapshot` of it is a save file. States
+share the cache entries of frames they have both seen. Knows nothing of windows, gymnasium or torch.
+
+B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, Q x U what a
+frame left in the log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from worldsim.errors import WorldsimError
+from worldsim.models.retention import retained
+from worldsim.rng import SEEDS, frame_chance, frame_noise
+from worldsim.runtime.base import Runtime
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class State:
+    """Where B worlds are. A value: its arrays are read-only.
+
+    Attributes:
+        entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
+        length: int64 `[B]`, how many of the newest entries are real for each row.
+        log: what is retained of older frames, oldest first, each float16 `[B, Q, U]`; empty without memory.
+        logged: int64 `[len(log), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
+        number: int64 `[B]`, frames seen before the one on screen.
+        latents: float32 `[B, C, h, w]` of the frame on screen.
+        frame: uint8 `[B, H, W, 3]`, on screen.
+        index: int64 `[B]`, frames generated since the last real one.
+        seed: uint64 `[B]`, what the random numbers hang on.
+        uncertainty: float32 `[B]`, how undecided the world was about the frame on screen: by how much the sampler's
+            passes differ, in standard deviations of a latent; 0 for a real frame.
+    """
+
+    entries: tuple[np.ndarray, ...]
+    length: np.ndarray
+    log: tuple[np.ndarray, ...]
+    logged: np.ndarray
+    number: np.ndarray
+    latents: np.ndarray
+    frame: np.ndarray
+    index: np.ndarray
+    seed: np.ndarray
+    uncertainty: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (*self.entries, *self.log, self.logged, *(getattr(self, name) for name in ROWS)):
+            array.flags.writeable = False
+
+    def __setstate__(self, fields: dict[str, Any]) -> None:
+        """Copies and pickles come back as writable arrays: make them read-only again."""
+        self.__dict__.update(fields)
+        self.__post_init__()
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.length)
+
+
+RAREST = 0.02  # chance of an end that is drawn; what is less is the error of a network, which adds up in long play
+ROWS = (
+    "length",
+    "number",
+    "latents",
+    "frame",
+    "index",
+    "seed",
+    "uncertainty",
+)  # fields of a state with one row for each world
+
+
+class Frame(NamedTuple):
+    """What is seen of a step.
+
+    Attributes:
+        frame: uint8 `[B, H, W, 3]`, read-only.
+        reward: float32 `[B]`, expected.
+        cont: float32 `[B]`, probability that play goes on.
+        ended: bool `[B]`, whether it ends here, drawn with that probability.
+    """
+
+    frame: np.ndarray
+    reward: np.ndarray
+    cont: np.ndarray
+    ended: np.ndarray
+
+
+class Session:
+    """The rollout of a generated world; holds no state of its own, so one session serves any number of players.
+
+    Args:
+        runtime: of the world.
+        temperature: of all frames to come: of the noise that each starts from, as a multiple of the world's own: less
+            than 1 makes chance tamer, more makes it wilder. Not part of a state.
+
+    Raises:
+        WorldsimError: if it is below 0, or not finite.
+    """
+
+    def __init__(self, runtime: Runtime, temperature: float = 1.0):
+        if not (isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature >= 0):
+            raise WorldsimError(f"temperature {temperature}: give a number, 0 or more; 1 is the world as it is")
+        self.runtime, self.spec, self.window = runtime, runtime.spec, runtime.window
+        self.temperature = float(temperature)
+
+    def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: Sequence[int] | np.ndarray) -> State:
+        """Begin after any frames of the world's size.
+
+        Args:
+            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.models.retention.context` says how many a world needs, and
+                one with memory remembers more.
+            actions: integers `[B, T-1]`, those taken between them.
+            seeds: integers `[B]`, 0 or more.
+
+        Raises:
+            WorldsimError: for frames of another size, numbers that do not fit each other, or an unknown action.
+        """
+        frames = np.asarray(frames)
+        size = (self.spec.height, self.spec.width, 3)
+        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[2:] != size or 0 in frames.shape[:2]:
+            raise WorldsimError(
+                f"frames {frames.dtype} {list(frames.shape)} do not fit world {self.spec.name!r}: "
+                f"give uint8 RGB [B, T, {size[0]}, {size[1]}, 3]"
+            )
+        actions = self._actions(actions, (frames.shape[0], frames.shape[1] - 1))
+        return self._begin(self.runtime.encode(frames), actions, frames[:, -1], seeds)
+
+    def start(self, starts: Sequence[int], seeds: Sequence[int] | np.ndarray) -> State:
+        """Begin at starts that the world came with, one a row.
+
+        Raises:
+            WorldsimError: for a start the world has not, or if it came without.
+        """
+        known = self.runtime.starts
+        if known is None:
+            raise WorldsimError(f"world {self.spec.name!r} came without starts: reset it from frames")
+        for start in starts:
+            if not 0 <= start < len(known):
+                raise WorldsimError(f"world {self.spec.name!r} has no start {start}; it has 0 to {len(known) - 1}")
+        rows = list(starts)
+        return self._begin(known.latents[rows].astype(np.float32), known.actions[rows], known.frames[rows, -1], seeds)
+
+    def step(self, state: State, actions: np.ndarray) -> tuple[State, Frame]:
+        """Generate the next frame.
+
+        Args:
+            state: not changed.
+            actions: integers `[B]`, taken on seeing `state.frame`.
+
+        Raises:
+            WorldsimError: for an action the world has not.
+        """
+        actions = self._actions(actions, (len(state),))
+        shape, draws = self.runtime.latent_shape, self.runtime.draws
+        noise = [
+            frame_noise(int(s), int(i) + 1, draws, shape, self.temperature)
+            for s, i in zip(state.seed, state.index, strict=True)
+        ]
+        inputs = self._cache(state), state.length, state.latents, actions, np.stack(noise), *self._memory(state)
+        made = self.runtime.step(*inputs)
+        log, logged = self._remember(state, made.left)
+        new = State(
+            entries=(*state.entries, made.entry)[-self.window :],
+            length=np.minimum(state.length + 1, self.window),
+            log=log,
+            logged=logged,
+            number=state.number + 1,
+            latents=made.latents,
+            frame=made.frame,
+            index=state.index + 1,
+            seed=state.seed,
+            uncertainty=made.uncertainty,
+        )
+        chance = [frame_chance(int(s), int(i)) for s, i in zip(new.seed, new.index, strict=True)]
+        ended = (np.array(chance) >= made.cont) & (made.cont <= 1 - RAREST)
+        return new, Frame(made.frame, made.reward, made.cont, ended)
+
+    def ood(self, state: State) -> np.ndarray:
+        """How unlike the frames that the world learned from those on screen are, float32 `[B]`: by how much a frame's
+        latents differ from those of the picture they become, in standard deviations of a latent. Encoder and decoder
+        undo each other on what they were trained on, and nowhere else. 0 for a real frame."""
+        seen = self.runtime.latent_shape[0] // self.runtime.pictures
+        again = self.runtime.encode(state.frame[:, None])[:, 0]
+        apart: np.ndarray = np.sqrt(np.square(again - state.latents)[:, :seen].mean((1, 2, 3)))
+        return np.where(state.index > 0, apart, 0).astype(np.float32)
+
+    def stack(self, states: Sequence[State]) -> State:
+        """Several states as the rows of one; they may have been played for different times."""
+        shape = self.runtime.log_shape or ()
+        most = max(len(s.log) for s in states)
+        logged = [np.pad(s.logged, ((most - len(s.log), 0), (0, 0)), constant_values=-1) for s in states]
+        return State(
+            entries=_aligned([s.entries for s in states], [len(s) for s in states], self.runtime.entry_shape),
+            log=_aligned([s.log for s in states], [len(s) for s in states], shape),
+            logged=np.concatenate(logged, axis=1),
+            **{name: np.concatenate([getattr(s, name) for s in states]) for name in ROWS},
+        )
+
+    def split(self, state: State) -> list[State]:
+        """The rows of a state as states of one row."""
+        rows = []
+        for i in range(len(state)):
+            row = slice(i, i + 1)
+            newest = state.entries[len(state.entries) - int(state.length[i]) :]
+            own = np.flatnonzero(state.logged[:, i] >= 0)
+            rows.append(
+                State(
+                    entries=tuple(entry[row] for entry in newest),
+                    log=tuple(state.log[j][row] for j in own),
+                    logged=state.logged[own, row],
+                    **{name: getattr(state, name)[row] for name in ROWS},
+                )
+            )
+        return rows
+
+    def snapshot(self, state: State) -> bytes:
+        """A state as the bytes of a safetensors file; `restore` gives it back bit for bit."""
+        tensors = {name: getattr(state, name) for name in (*ROWS, "logged")}
+        for name, shape in (("entries", self.runtime.entry_shape), ("log", self.runtime.log_shape or ())):
+            parts = getattr(state, name)
+            tensors[name] = np.array(parts, np.float16).reshape(len(parts), len(state), *shape)
+        tensors["world"] = np.frombuffer(bytes.fromhex(self.runtime.digest), np.uint8)
+        return safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+
+    def restore(self, data: bytes) -> State:
+        """The state of a snapshot.
+
+        Raises:
+            WorldsimError: if it is not a whole snapshot, or one of another world.
+        """
+        try:
+            tensors = safetensors.numpy.load(data)
+            world, entries, log = bytes(tensors.pop("world")).hex(), tensors.pop("entries"), tensors.pop("log")
+            state = State(tuple(entries), log=tuple(log), **tensors)
+        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise WorldsimError(f"not a whole snapshot of a world ({error}). Restore another one.") from error
+        if world != self.runtime.digest:
+            raise WorldsimError(
+                f"this snapshot is of another world than {self.spec.name!r}, or of other weights "
+                f"({world[:12]}, not {self.runtime.digest[:12]}). Open the world it was taken in."
+            )
+        return state
+
+    def _begin(
+        self, latents: np.ndarray, actions: np.ndarray, frame: np.ndarray, seeds: Sequence[int] | np.ndarray
+    ) -> State:
+        batch, length = latents.shape[:2]
+        if len(seeds) != batch or not all(0 <= int(seed) < SEEDS for seed in seeds):
+            raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 to 2**64 - 1")
+        entries: tuple[np.ndarray, ...] = ()
+        if length > 1:
+            seen = self.runtime.entry_shape[0] * self.window  # frames that the newest entries can see
+            made = self.runtime.prefill(latents[:, :-1][:, -seen:], actions[:, -seen:])[:, -self.window :]
+            entries = tuple(np.ascontiguousarray(made[:, t]) for t in range(made.shape[1]))
+        log: tuple[np.ndarray, ...] = ()
+        logged, reach = np.arange(0), self.runtime.reach
+        if length > 1 and reach:
+            left = self.runtime.remember(latents[:, :-1], latents[:, 1:], actions)
+            logged = np.flatnonzero(retained(np.arange(length - 1), length - 1 - np.arange(length - 1), reach))
+            log = tuple(np.ascontiguousarray(left[:, t]) for t in logged)
+        return State(
+            entries=entries,
+            length=np.full(batch, len(entries), np.int64),
+            log=log,
+            logged=logged[:, None].repeat(batch, axis=1),
+            number=np.full(batch, length - 1, np.int64),
+            latents=np.ascontiguousarray(latents[:, -1]),
+            frame=frame.copy(),
+            index=np.zeros(batch, np.int64),
+            seed=np.array([int(seed) for seed in seeds], np.uint64),
+            uncertainty=np.zeros(batch, np.float32),
+        )
+
+    def _actions(self, actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        actions = np.asarray(actions)
+        if actions.shape != shape or not (np.issubdtype(actions.dtype, np.integer) or actions.size == 0):
+            raise WorldsimError(f"actions {actions.dtype} {list(actions.shape)}: give integers {list(shape)}")
+        unknown = actions[(actions < 0) | (actions >= len(self.spec.actions))]
+        if unknown.size:
+            names = ", ".join(f"{i} {action.name}" for i, action in enumerate(self.spec.actions))
+            raise WorldsimError(f"world {self.spec.name!r} has no action {int(unknown[0])}; it has {names}")
+        return actions.astype(np.int64)
+
+    def _cache(self, state: State) -> np.ndarray:
+        """Entries as the runtime takes them, `[B, W, L, M, F]`: nothing where there is none yet."""
+        blank = [self._blank(len(state))] * (self.window - len(state.entries))
+        return np.stack([*blank, *state.entries], axis=1)
+
+    def _blank(self, batch: int) -> np.ndarray:
+        return np.zeros((batch, *self.runtime.entry_shape), np.float16)
+
+    def _memory(self, state: State) -> tuple[np.ndarray, ...]:
+        """The log as the runtime takes it, `[B, S, Q, U]`, and ages `[B, S]`; nothing without memory."""
+        if self.runtime.log_shape is None:
+            return ()
+        if not state.log:
+            blank = np.zeros((len(state), 1, *self.runtime.log_shape), np.float16)
+            return blank, np.zeros((len(state), 1), np.int64)
+        age = state.number - state.logged
+        kept = (state.logged >= 0) & retained(state.logged, age, self.runtime.reach)
+        return np.stack(state.log, axis=1), np.ascontiguousarray(np.where(kept, age, 0).T)
+
+    def _remember(self, state: State, left: np.ndarray | None) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """The log of the next state, and the numbers of its frames, without what no row remembers any more."""
+        if left is None:
+            return state.log, state.logged
+        log, logged = (*state.log, left), np.concatenate([state.logged, state.number[None]])
+        kept = (logged >= 0) & retained(logged, state.number + 1 - logged, self.runtime.reach)
+        some = np.flatnonzero(kept.any(axis=1))
+        return tuple(log[i] for i in some), logged[some]
+
+
+def _aligned(parts: list[tuple[np.ndarray, ...]], rows: list[int], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Tuples of float16 `[rows, *shape]`, the newest last, side by side; nothing where one is shorter."""
+    most = max(map(len, parts))
+    blanks = [np.zeros((n, *shape), np.float16) for n in rows]
+    padded = [[blank] * (most - len(part)) + list(part) for part, blank in zip(parts, blanks, strict=True)]
+    return tuple(np.concatenate(side) for side in zip(*padded, strict=True))

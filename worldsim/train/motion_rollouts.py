@@ -1,0 +1,86 @@
+"""Runs of inertia's own that go on from one training step to the next. Knows no loss.
+
+A lead of some dozen frames does not tell where a run is after two hundred: what was made in the first of them, and is
+copied ever since, is there to be learned from only if the run goes on. The gradient is cut where a step begins
+(truncated backpropagation through time, Williams and Peng 1990).
+
+B runs, T frames, C x h x w latents of all pictures.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.data.latents import LatentDataset
+from worldsim.data.windows import draw_rng
+from worldsim.errors import WorldsimError
+
+ANEW = 0.04  # of the runs begin anew in each step, or none would be young
+
+
+class MotionRollouts:
+    """B runs, each from the first frames of an episode towards its end. A training that is resumed begins them anew.
+
+    Args:
+        clips: of what is recorded. cells: C of one picture. episodes: (start, end) of those to begin in.
+        count: B. known: frames that a run begins with; of two pictures only the first is known, as to whoever begins to
+            play. back: frames kept besides the newest. length: frames that each step goes on.
+        noise: standard deviation of the noise on what half of the runs begin with.
+
+    Raises:
+        WorldsimError: if no episode is as long as what a run begins with and one step.
+    """
+
+    def __init__(
+        self,
+        clips: LatentDataset,
+        cells: int,
+        episodes: list[tuple[int, int]],
+        count: int,
+        known: int,
+        back: int,
+        length: int,
+        noise: float,
+        seed: int,
+    ):
+        self._clips, self._cells, self._seed, self._noise = clips, cells, seed, noise
+        self._known, self._back, self._length = known, back, length
+        self._episodes = [(begin, end) for begin, end in episodes if end - begin >= known + length]
+        if not self._episodes:
+            longest = max((end - begin for begin, end in episodes), default=0)
+            raise WorldsimError(
+                f"no episode is as long as a run of {known + length} frames (the longest has {longest})"
+            )
+        self._next, self._end = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self._own = torch.zeros(count, back + 1, *clips.latents.shape[1:])
+
+    def go_on(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What comes next.
+
+        Returns:
+            latents `[B, T, C, h, w]`, the newest `back + 1` of each run and `length` as recorded; all of them as
+            recorded; actions `[B, T]`; and how many cells to the right the view was `[B, T]`.
+        """
+        rng = draw_rng(self._seed, step)
+        over = (self._next + self._length > self._end) | (rng.random(len(self._next)) < ANEW)
+        for row in np.flatnonzero(over):
+            begin, self._end[row] = self._episodes[rng.integers(len(self._episodes))]
+            self._next[row] = begin + self._known
+            first = torch.from_numpy(self._clips.latents[begin : begin + self._known].astype(np.float32))
+            first[:, -self._cells :] = first[:, : self._cells]
+            if rng.random() < 0.5:
+                first += self._noise * torch.from_numpy(rng.standard_normal(first.shape, np.float32))
+            before = first[:1].expand(max(self._back + 1 - self._known, 0), *first.shape[1:])
+            self._own[row] = torch.cat([before, first])[-self._back - 1 :]
+        index = self._next[:, None] + np.arange(-self._back - 1, self._length)
+        index = np.maximum(index, self._clips.begins[self._next][:, None])
+        true = torch.from_numpy(self._clips.latents[index].astype(np.float32))
+        shown = torch.cat([self._own, true[:, self._back + 1 :]], dim=1)
+        return shown, true, torch.from_numpy(self._clips.actions[index]), self._clips.places[index][..., 0]
+
+    def keep(self, made: Tensor) -> None:
+        """How they went on: `[B, T, C, h, w]`."""
+        self._own = made[:, -self._back - 1 :].detach().clone()
+        self._next += self._length
