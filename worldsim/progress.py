@@ -31,7 +31,7 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, total: int, done: int = 0):
-        self._title, self._total, self._before = title, total, done
+        self._title, self._total, self._done = title, total, done
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -47,7 +47,7 @@ class ProgressBar:
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()
-        self._begun = self._logged = time.monotonic()
+        self._logged = time.monotonic()
         return self
 
     def __exit__(
@@ -61,11 +61,15 @@ class ProgressBar:
         self._bar.update(self._task, completed=min(done, self._total), description=title)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._logged >= LOG_EVERY:
-            self._logged = now
-            speed = (done - self._before) / (now - self._begun)
+            speed = (done - self._done) / (now - self._logged)  # of late: the first steps may wait for a compiler
+            self._logged, self._done = now, done
             left = (self._total - done) / max(speed, 1e-9)
             line = f"{title}: {done:,} of {self._total:,}, {_figure(speed)}/s, {left / 60:.0f} min left"
             self._console.print(line, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar, at once."""
+        self._console.print(f"{self._title}: {line}", highlight=False, soft_wrap=True)
 
 
 def _figure(speed: float) -> str:

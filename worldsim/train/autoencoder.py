@@ -6,30 +6,33 @@ The loss follows Delta-IRIS (Micheli et al. 2024, appendix A). Knows nothing of 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
 from worldsim.data.windows import FrameTable
 from worldsim.device import mixed_precision
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, to_frames, to_pixels
+from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
-from worldsim.train.trainer import Loop, step_generator, with_peaks
+from worldsim.train.draws import Draws
+from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderTraining:
-    """Settings of a autoencoder training.
+    """Settings of an autoencoder training.
 
     Attributes:
-        steps: optimizer steps. batch: frames a step. rate: peak learning rate.
+        steps: optimizer steps. batch: frames a step. lr: peak learning rate.
         frames: frames held in memory.
-        moving: extra weight of pixels that differ from the frame before or from the median frame.
+        motion_weight: extra weight of pixels that differ from the frame before or from the median frame.
         noise: largest standard deviation of the noise on the latents while the decoder learns.
         mask: largest share of the input hidden, in half of the images, in patches of one latent cell (MAE, He et al.
             2022).
@@ -37,38 +40,61 @@ class AutoencoderTraining:
 
     steps: int = 6000
     batch: int = 32
-    rate: float = 1e-3
+    lr: float = 1e-3
     frames: int = 60_000
-    moving: float = 6.0
+    motion_weight: float = 6.0
     noise: float = 0.2
     mask: float = 0.0
     seed: int = 0
 
 
 def moving_weight(frames: np.ndarray, before: np.ndarray, median: np.ndarray, extra: float) -> np.ndarray:
-    """Weight of every pixel, mean 1: float32 `[B, 1, H, W]` for uint8 frames `[B, H, W, 3]`.
-
-    Where everything moves, all pixels weigh the same.
-    """
+    """Weight of every pixel, 1 or 1 + `extra`: float32 `[B, 1, H, W]` for uint8 frames `[B, H, W, 3]`."""
     differs = np.zeros(frames.shape[:3], bool)
     for other in (before, np.broadcast_to(median, frames.shape)):
         differs |= (cv2.absdiff(frames, np.ascontiguousarray(other)) > 12).any(-1)
     weight = 1.0 + extra * cv2.dilate(differs.astype(np.uint8).transpose(1, 2, 0), np.ones((3, 3))).reshape(
         *differs.shape[1:], -1
     ).transpose(2, 0, 1).astype(np.float32)
-    return (weight / weight.mean())[:, None]
+    return weight[:, None]
 
 
-def hide(pixels: Tensor, cell: int, most: float, generator: torch.Generator) -> Tensor:
+def hide(pixels: Tensor, cell: int, most: float, draws: Draws) -> Tensor:
     """Hide random patches of `cell` pixels in half of the images, a share of up to `most` of them."""
-    b, _, h, w = pixels.shape
-    share = most * torch.rand(b, 1, 1, 1, generator=generator) * (torch.rand(b, 1, 1, 1, generator=generator) < 0.5)
-    keep = (torch.rand(b, 1, h // cell, w // cell, generator=generator) >= share).float()
+    h, w = pixels.shape[-2:]
+    share = most * draws.rand(1, 1, 1) * (draws.rand(1, 1, 1) < 0.5)
+    keep = (draws.rand(1, h // cell, w // cell) >= share).float()
     return pixels * F.interpolate(keep, scale_factor=cell)
 
 
+class ReconstructionLoss(nn.Module):
+    """The loss of one batch of frames, as a module, so that it can be compiled and sharded as a whole."""
+
+    def __init__(self, autoencoder: Autoencoder):
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, shown: Tensor, pixels: Tensor, weight: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Loss of `pixels` `[B, 3, H, W]`, each weighted `[B, 1, H, W]`, rebuilt from what is `shown` of them, with
+        `noise` on the latents `[B, C, h, w]`."""
+        rebuilt = self.autoencoder.decode(self.autoencoder.encode(shown) + noise)
+        error = (rebuilt.float() - pixels).abs()
+        worst = error.flatten(1).amax(1).mean()
+        loss = (weight * error.square()).mean() + 0.1 * (weight * error).mean() + 0.01 * worst
+        return {"loss": loss, "error": error.mean()}
+
+
+def adamw(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """The optimizer."""
+    return [torch.optim.AdamW(autoencoder.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01)]
+
+
 def train_autoencoder(
-    recording: Recording, out: Path, config: AutoencoderConfig, training: AutoencoderTraining
+    recording: Recording,
+    out: Path,
+    config: AutoencoderConfig,
+    training: AutoencoderTraining,
+    options: RunOptions = ON_CPU,
 ) -> Autoencoder:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/autoencoder.safetensors`.
 
@@ -76,62 +102,64 @@ def train_autoencoder(
         WorldsimError: if the recording's frames do not fit the autoencoder, or it has too few episodes.
     """
     spec = recording.spec
-    config.latent_shape(spec.height, spec.width)
+    latent_shape = config.latent_shape(spec.height, spec.width)
     torch.manual_seed(training.seed)
     autoencoder = Autoencoder(config)
-    optimizer = with_peaks(
-        torch.optim.AdamW(autoencoder.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
-    )
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"]
-    loop = Loop(out, "autoencoder", autoencoder, [optimizer], settings, training.steps)
+    trainer = Trainer(
+        out,
+        "autoencoder",
+        autoencoder,
+        ReconstructionLoss(autoencoder),
+        functools.partial(adamw, lr=training.lr),
+        settings,
+        steps=training.steps,
+        batch=training.batch,
+        seed=training.seed,
+        options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
+        averaged=False,
+    )
     table = FrameTable(recording, "train", training.frames, training.seed)
     held_out = FrameTable(recording, "held-out", 512, training.seed)
 
-    def train_step(step: int) -> dict[str, Tensor]:
-        generator = step_generator(training.seed, step)
-        frames, before = table.draw(training.batch, training.seed, step)
-        weight = torch.from_numpy(moving_weight(frames, before, table.median, training.moving))
-        pixels = to_pixels(torch.from_numpy(frames))
+    def train_step(draws: Draws) -> dict[str, Tensor]:
+        frames, before = (draws.own(x) for x in table.draw(draws.batch, draws.seed, draws.step))
+        weight = moving_weight(frames, before, table.median, training.motion_weight)
+        weight = weight / np.float32(distributed.means([float(weight.mean())])[0])
+        pixels = to_pixels(trainer.policy.put(torch.from_numpy(frames)))
+        shown = hide(pixels, config.factor, training.mask, draws) if training.mask else pixels
+        noise = training.noise * draws.rand(1, 1, 1) * draws.randn(*latent_shape)
         autoencoder.train()
-        with mixed_precision():
-            latents = autoencoder.encode(
-                hide(pixels, config.factor, training.mask, generator) if training.mask else pixels
-            )
-            level = training.noise * torch.rand(len(latents), 1, 1, 1, generator=generator)
-            rebuilt = autoencoder.decode(latents + level * torch.randn(latents.shape, generator=generator))
-        error = (rebuilt.float() - pixels).abs()
-        worst = error.flatten(1).amax(1).mean()
-        loss = (weight * error.square()).mean() + 0.1 * (weight * error).mean() + 0.01 * worst
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), 1.0)
-        optimizer.step()
-        return {"loss": loss.detach(), "error": error.mean().detach()}
+        return trainer.update(shown, pixels, torch.from_numpy(weight), noise)
 
-    def watch(step: int) -> dict[str, float]:
+    def preview(step: int, learned: nn.Module) -> dict[str, float]:
+        assert isinstance(learned, Autoencoder)
         frames, before = held_out.draw(64, training.seed, step)
-        rebuilt = reconstruct(autoencoder, frames)
-        save_model(out / "autoencoder.safetensors", autoencoder, spec)
+        rebuilt = reconstruct(learned, frames)
+        save_model(out / "autoencoder.safetensors", learned, spec)
         rows = np.concatenate([np.concatenate(list(side[:8]), axis=1) for side in (frames, rebuilt)])
         cv2.imwrite(
             str(out / "autoencoder.png"), cv2.resize(rows[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
         )
         squared = (frames.astype(np.float32) - rebuilt) ** 2
-        heavy = moving_weight(frames, before, held_out.median, 1.0)[:, 0]
-        moving = squared[heavy > heavy.min()]
+        weight = moving_weight(frames, before, held_out.median, 1.0)[:, 0]
+        moving = squared[weight > weight.min()]
         return {"psnr": psnr(squared.mean()), "psnr_moving": psnr(moving.mean() if moving.size else squared.mean())}
 
-    loop.run(train_step, watch)
-    return autoencoder.eval().requires_grad_(False)
+    learned = trainer.run(train_step, preview)
+    assert isinstance(learned, Autoencoder)
+    return learned.requires_grad_(False)
 
 
 @torch.no_grad()
 def reconstruct(autoencoder: Autoencoder, frames: np.ndarray) -> np.ndarray:
     """Encode and decode uint8 frames `[B, H, W, 3]`."""
+    device = next(autoencoder.parameters()).device
     autoencoder.eval()
-    with mixed_precision():
-        return to_frames(autoencoder.decode(autoencoder.encode(to_pixels(torch.from_numpy(frames))))).numpy()
+    with mixed_precision(device):
+        pixels = to_pixels(torch.from_numpy(frames).to(device))
+        return to_frames(autoencoder.decode(autoencoder.encode(pixels))).cpu().numpy()
 
 
 def psnr(mean_squared_error: float) -> float:

@@ -1,12 +1,14 @@
 """Weights and training state on disk: one safetensors file each, with its JSON in the header. No pickle.
 
-A file is written beside and renamed, so a killed trainer leaves the last whole one.
+A file is written beside and renamed, so a killed trainer leaves the last whole one. The header has a checksum of the
+tensors.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
 from worldsim.models.config import WorldModelConfig, as_tuples
 from worldsim.models.world_model import WorldModel
 from worldsim.spec import WorldSpec
+from worldsim.train.distributed import sharded_as
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -34,7 +37,8 @@ def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, {"worldsim": json.dumps(header)})
+        tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
+        save_file(tensors, partial, {"worldsim": json.dumps(header), "sha256": digest(tensors)})
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
@@ -55,12 +59,24 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WorldsimError(f"no file {path}; train first: worldsim train --help")
     try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["worldsim"])
+            names, metadata = file.keys(), file.metadata()
+            tensors, header = {name: file.get_tensor(name) for name in names}, json.loads(metadata["worldsim"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise WorldsimError(
             f"{path} is cut or not a worldsim checkpoint ({error}); remove it and train again"
         ) from error
+    if metadata.get("sha256") not in (None, digest(tensors)):  # none in files written before there were checksums
+        raise WorldsimError(f"{path} was changed after it was written; remove it and train again")
+    return tensors, header
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 of tensors, by name."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        whole.update(name.encode())
+        whole.update(tensors[name].cpu().flatten().view(torch.uint8).numpy())
+    return whole.hexdigest()
 
 
 def save_model(path: Path, model: nn.Module, spec: WorldSpec, weights: dict[str, Tensor] | None = None) -> None:
@@ -83,23 +99,47 @@ def _load(path: Path, model_type: type, configure: Callable[[dict[str, Any]], An
     weights, header = read(path)
     if header.get("kind") != model_type.__name__:
         raise WorldsimError(f"{path} holds {header.get('kind')}, not {model_type.__name__}")
-    model = model_type(configure(header["config"]))
-    model.load_state_dict(weights)
+    try:
+        model = model_type(configure(header["config"]))
+    except TypeError as error:
+        raise WorldsimError(f"{path} was written by another version of worldsim ({error}); train again") from error
+    load_weights(path, model, weights)
     return model.eval().requires_grad_(False), WorldSpec.from_json(header["spec"])
 
 
-def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of an optimizer as flat tensors."""
+def load_weights(path: Path, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Put whole weights, read from `path`, into a model that may be sharded.
+
+    Raises:
+        WorldsimError: if they are of another model.
+    """
+    ours = model.state_dict()
+    shapes, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (ours, weights))
+    if differing := sorted(k for k in {*shapes, *theirs} if shapes.get(k) != theirs.get(k)):
+        raise WorldsimError(
+            f"{path} is of another layout than this worldsim's {type(model).__name__} ({len(differing)} weights "
+            f"differ, {differing[0]} the first); train again, or use the version that wrote it"
+        )
+    model.load_state_dict({key: sharded_as(weight, ours[key]) for key, weight in weights.items()})
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer as flat tensors, `<parameter number>.<name>`."""
     state = optimizer.state_dict()["state"]
-    return {f"{name}.{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()}
+    return {f"{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()}
 
 
-def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+def restore_optimizer(path: Path, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took, read from `path`, sharded as the parameters are.
+
+    Raises:
+        WorldsimError: if it is of another optimizer.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        owner, _, rest = key.partition(".")
-        if owner == name:
-            index, _, field = rest.partition(".")
-            state.setdefault(int(index), {})[field] = tensor
+        number, _, name = key.partition(".")
+        if int(number) >= len(parameters) or (tensor.ndim and tensor.shape != parameters[int(number)].shape):
+            raise WorldsimError(f"{path} is of another layout than this worldsim's optimizers; give another --out")
+        state.setdefault(int(number), {})[name] = sharded_as(tensor, parameters[int(number)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -11,11 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worldsim.device import NATIVE
+from worldsim.device import product_dtype
+from worldsim.train.distributed import sharded_as, whole
 
 
 class Muon(torch.optim.Muon):
-    """torch's (Jordan et al. 2024), Nesterov and "match_rms_adamw" only, all matrices of one shape at once."""
+    """torch's (Jordan et al. 2024), Nesterov and "match_rms_adamw" only, all matrices of one shape at once.
+
+    Matrices that FSDP2 has sharded are gathered for the orthogonalisation, which every process makes for all of them.
+    """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -33,9 +37,11 @@ class Muon(torch.optim.Muon):
                 moments = [self.state[p]["momentum_buffer"] for p in params]
                 torch._foreach_lerp_(moments, grads, 1 - group["momentum"])
                 nesterov = torch._foreach_lerp(grads, moments, group["momentum"])
-                updates = orthogonal(torch.stack(nesterov), group["ns_coefficients"], group["ns_steps"], group["eps"])
+                stacked = torch.stack([whole(x) for x in nesterov])
+                made = orthogonal(stacked, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                updates = [sharded_as(x, p) for x, p in zip(made.unbind(), params, strict=True)]
                 torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(params, updates.unbind(), alpha=-0.2 * max(rows, columns) ** 0.5 * group["lr"])
+                torch._foreach_add_(params, updates, alpha=-0.2 * max(rows, columns) ** 0.5 * group["lr"])
 
 
 def orthogonal(x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
@@ -45,7 +51,7 @@ def orthogonal(x: Tensor, coefficients: tuple[float, float, float], steps: int, 
     """
     a, b, c = coefficients
     tall = x.shape[1] > x.shape[2]
-    y = (x.mT if tall else x).to(NATIVE)
+    y = (x.mT if tall else x).to(product_dtype(x.device))
     y = y / y.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = y @ y.mT
