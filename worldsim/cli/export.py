@@ -1,4 +1,5 @@
-"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.runtime.export does the rest."""
+"""`worldsim export`: a training run becomes a playable world. Chooses the starts; `worldsim.runtime.export` does the
+rest."""
 
 from __future__ import annotations
 
@@ -32,13 +33,15 @@ class ExportConfig:
         out: folder of the world; an older world there is replaced.
         starts: how many places to begin at.
         seed: of the choice of starts.
-        schedule: signal levels that the sampler visits, rising from 0 and below 1; the recipe's if not given.
-        temperature: of the noise that frames start from: above 1, what seldom happens comes more often; the recipe's if
-            not given. `worldsim eval` says whether things happen as often as they should.
+        schedule: signal levels that the sampler visits, rising from 0 and below 1; those of the run's training if not
+            given.
+        temperature: of the noise that frames start from: above 1, what seldom happens comes more often; that of the
+            run's recipe if not given. `worldsim eval` says whether things happen as often as they should.
         ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
-            King and Zeng 2001); the recipe's if not given.
+            King and Zeng 2001); that of the run's recipe if not given.
         still: see `WorldModelConfig`; the run's own if not given.
-        shown: frames of each start; the recipe's, or what the world needs, if 0. More are a past for it to remember.
+        shown: frames of each start; those of the run's recipe, or what the world needs, if 0. More are a past for it to
+            remember.
     """
 
     run: tyro.conf.Positional[Path]
@@ -63,10 +66,9 @@ def export(config: ExportConfig) -> None:
         require(module, "train")
     from worldsim.data.windows import Windows
     from worldsim.models.retention import context
-    from worldsim.models.sampler import SCHEDULE
     from worldsim.runtime.export import export_bundle
     from worldsim.train.checkpoint import load_autoencoder, load_world_model
-    from worldsim.train.recipes import RECIPES
+    from worldsim.train.run import RunRecord
 
     if not 1 <= config.starts <= 99 or config.seed < 0:
         raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
@@ -81,22 +83,20 @@ def export(config: ExportConfig) -> None:
                 f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
-    recipe = RECIPES.get(spec.name)
+    trained = RunRecord.read(config.run)
     if config.still is not None:
         if not config.still >= 0:
             raise WorldsimError(f"--still {config.still}: give 0 or more")
         dynamics.config = dataclasses.replace(dynamics.config, still=config.still)
-    more_ends(dynamics, config.ends if config.ends is not None else 0.0 if recipe is None else recipe.ends)
-    shown = config.shown or (recipe.shown if recipe is not None else 0)
+    more_ends(dynamics, trained.ends if config.ends is None else config.ends)
+    shown = config.shown or trained.shown
     spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
     windows = Windows(spans, max(shown, context(dynamics.config.window, dynamics.config.memory)))
-    choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
+    choose = beginnings if trained.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
-    schedule = config.schedule or (SCHEDULE if recipe is None else recipe.dynamics_training.schedule)
-    temperature = (
-        config.temperature if config.temperature is not None else 1.0 if recipe is None else recipe.temperature
-    )
+    schedule = config.schedule or trained.schedule
+    temperature = trained.temperature if config.temperature is None else config.temperature
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
     print(export_bundle(config.out, autoencoder, dynamics, spec, frames, actions, origin, schedule, temperature))
     print(f"Play it: python play.py --world {config.out}")

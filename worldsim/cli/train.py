@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,23 @@ from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
+    from worldsim.models.autoencoder import Autoencoder
     from worldsim.models.world_model import WorldModel
+    from worldsim.train.dynamics import DynamicsTraining
+    from worldsim.train.recipes import Recipe
+    from worldsim.train.trainer import RunOptions
+
+DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
+
+
+AUTOENCODER, DYNAMICS = "autoencoder", "dynamics"
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Train a world: worldsim train doom-maze, or worldsim train autoencoder|dynamics --recording R --out O
+
+    On many GPUs or machines: torchrun --nproc-per-node 8 -m worldsim.cli.main train doom-maze
 
     Attributes:
         what: a shipped world's name or rooms (the whole recipe: record, autoencoder, dynamics), or autoencoder, or
@@ -26,13 +38,17 @@ class TrainConfig:
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
         recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
-        weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder, sizes
-            and dynamics are taken over: to make it better, or to teach it other play.
-        steps: optimizer steps; the recipe's if 0.
-        batch: frames or clips a step; the recipe's if 0.
-        rate: peak learning rate; the recipe's if 0.
-        seed: of the weights, the draws and the noise.
-        compile: compile the dynamics; needs a C++ compiler and takes some minutes once.
+        weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder,
+            sizes and dynamics are taken over: to make it better, or to teach it other play.
+        steps: optimizer steps of each training; the recipe's if 0.
+        minutes: train for so long instead of so many steps, over all trainings; without the time to record and encode.
+        batch: frames or clips a step, in all processes together; the recipe's if 0.
+        lr: peak learning rate of one training; the recipe's if 0.
+        seed: of the weights, the draws and the noise; the recipe's if not given.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        accumulate: parts of each process's share of a batch that are computed one after the other, to need less memory.
+        fsdp: shard weights and optimizer state over the processes instead of copying them.
+        compile: compile the dynamics; needs a C++ compiler, or Triton on a GPU, and takes some minutes once.
     """
 
     what: Annotated[str, tyro.conf.Positional]
@@ -41,9 +57,13 @@ class TrainConfig:
     recipe: str = ""
     weights: str = ""
     steps: int = 0
+    minutes: float = 0.0
     batch: int = 0
-    rate: float = 0.0
-    seed: int = 0
+    lr: float = 0.0
+    seed: int | None = None
+    device: str = "auto"
+    accumulate: int = 1
+    fsdp: bool = False
     compile: bool = True
 
 
@@ -51,76 +71,188 @@ def train(config: TrainConfig) -> None:
     """Train, going on from the last checkpoint.
 
     Raises:
-        WorldsimError: for an unknown name, a missing or unfitting recording, or a checkpoint of other settings.
+        WorldsimError: for an unknown name or device, flags that don't go together, a missing or unfitting recording, or
+            a checkpoint of other settings.
     """
     for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
-    from worldsim.device import keep_memory
+    from worldsim.device import choose_device, has_compiler, keep_memory
+    from worldsim.train import distributed
+    from worldsim.train.trainer import RunOptions
+
+    keep_memory()
+    with distributed.processes(choose_device(config.device)) as device:
+        check_flags(config)
+        options = RunOptions(device, config.minutes, config.accumulate, config.fsdp, config.compile)
+        if options.compile and distributed.is_main() and not has_compiler(device):
+            print(f"No compiler for {device.type} was found: training without torch.compile, more slowly.")
+        folders = train_all(config, options)
+        if distributed.is_main() and folders:
+            place = "--out worlds/NAME"
+            print(f"done; next: worldsim export {folders[-1]} --recording {recording_path(config)} {place}")
+
+
+def check_flags(config: TrainConfig) -> None:
+    """Refuse what can't be done, before anything is."""
+    from worldsim.train.recipes import RECIPES
+
+    what = config.what
+    if what not in (*RECIPES, AUTOENCODER, DYNAMICS):
+        raise WorldsimError(
+            f"nothing to train is called {what!r}; there are {', '.join(RECIPES)}, {AUTOENCODER}, {DYNAMICS}"
+        )
+    if config.recipe and config.recipe not in RECIPES:
+        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
+    if config.recipe and what in RECIPES and config.recipe != what:
+        raise WorldsimError(f"{what} has its own recipe; worldsim train dynamics takes another with --recipe")
+    if config.weights and what == AUTOENCODER:
+        raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")
+    if what not in RECIPES and config.recording is None:
+        raise WorldsimError(f"which recording? worldsim train {what} --recording recordings/NAME --out runs/NAME")
+    if config.lr and what in RECIPES and not config.weights:
+        raise WorldsimError(
+            "--lr is of one training, and a recipe has several; worldsim train autoencoder or dynamics takes it"
+        )
+    if config.steps and config.minutes:
+        raise WorldsimError("--steps and --minutes both say how long; give one of them")
+    for flag in ("steps", "minutes", "batch", "lr"):
+        if not 0 <= getattr(config, flag) < math.inf:
+            raise WorldsimError(f"--{flag} {getattr(config, flag)}: give a number above 0, or 0 for the recipe's")
+    if config.seed is not None and config.seed < 0:
+        raise WorldsimError(f"--seed {config.seed}: give 0 or more")
+    if config.accumulate < 1:
+        raise WorldsimError(f"--accumulate {config.accumulate}: give 1 or more")
+
+
+def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
+    """What `worldsim train` was asked for; returns the folders that can be exported, the last training's last."""
+    from worldsim.train import distributed
     from worldsim.train.autoencoder import train_autoencoder
     from worldsim.train.checkpoint import load_autoencoder
     from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.recipes import RECIPES, learn, practise
+    from worldsim.train.pipeline import train_world
+    from worldsim.train.recipes import RECIPES
 
-    keep_memory()
-    whole = config.what in RECIPES
-    if not whole and config.what not in ("autoencoder", "dynamics"):
+    path, whole = recording_path(config), config.what in RECIPES
+    if whole:
+        with distributed.main_first():
+            record_play(config.what, path)
+    recording = Recording(path)
+    if whole and recording.spec.name != config.what:
         raise WorldsimError(
-            f"nothing to train is called {config.what!r}; there are {', '.join(RECIPES)}, autoencoder, dynamics"
+            f"{path} is a recording of {recording.spec.name!r}, not of {config.what!r}; give another --recording"
         )
-    if config.weights and config.what == "autoencoder":
-        raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")
-    if not whole and config.recording is None:
-        raise WorldsimError(
-            f"which recording? worldsim train {config.what} --recording recordings/NAME --out runs/NAME"
-        )
-    name = config.what if whole else ""
-    path = config.recording or Path("recordings") / name
-    if whole and not (path / "zarr.json").exists():
+    name = config.recipe or (recording.spec.name if recording.spec.name in RECIPES else DEFAULT_RECIPE)
+    recipe = with_flags(RECIPES[name], config)
+    out = config.out or Path("runs") / recording.spec.name
+    if distributed.is_main():
+        print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
+    if config.what == AUTOENCODER:
+        train_autoencoder(recording, out, recipe.autoencoder, recipe.autoencoder_training, options)
+        if distributed.is_main():
+            print(f"done; next: worldsim train dynamics --recording {path} --out {out}")
+        return []
+    if distributed.is_main():
+        describe(recipe, recipe.dynamics_training, name, out)
+    if whole and not config.weights:
+        trained = train_world(recipe, recording, out, options)
+        folders = [out]
+        if recipe.practice:
+            folders += finetune_world(recipe, name, recording, trained, out / "practice", options)
+    else:
+        start = None
+        if config.weights:
+            with distributed.main_first():
+                start = take_over(config.weights, recording, out)
+        autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
+        check_same_world(world, recording)
+        size = start.config if start else recipe.dynamics.config(recording, autoencoder.config)
+        train_dynamics(recording, autoencoder, out, size, recipe.dynamics_training, start, options=options)
+        folders = [out]
+    return folders
+
+
+def recording_path(config: TrainConfig) -> Path:
+    """Where the recording is, or will be."""
+    return config.recording or Path("recordings") / config.what
+
+
+def record_play(name: str, path: Path) -> None:
+    """Record what a shipped world's recipe asks for, if that is not there."""
+    if not (path / "zarr.json").exists():
         from worldsim.cli.record import RecordConfig, record
+        from worldsim.train.recipes import RECIPES
 
         record(RecordConfig(name, path, RECIPES[name].frames))
-    recording = Recording(path)
-    recipe_name = config.recipe or recording.spec.name
-    recipe = RECIPES.get(recipe_name, RECIPES["doom-maze"] if not config.recipe else None)
-    if recipe is None:
-        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
-    if whole and recording.spec.name != name:
-        raise WorldsimError(
-            f"{path} is a recording of {recording.spec.name!r}, not of {name!r}; give another --recording"
-        )
-    out = config.out or Path("runs") / recording.spec.name
-    chosen = {key: value for key in ("steps", "batch", "rate", "seed") if (value := getattr(config, key))}
-    print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
-    start = take_over(config.weights, recording, out) if config.weights else None
-    if whole and start is None:
-        learned = learn(recipe, recording, out)
-        if recipe.practice:
-            probes = path.with_name(f"{path.name}-practice")
-            if not (probes / "zarr.json").exists():
-                from worldsim.cli import record_permanence as probing
 
-                frame_size = f"{recording.spec.width}x{recording.spec.height}"
-                practice = recipe.practice
-                asked = probing.RecordConfig(
+
+def finetune_world(
+    recipe: Recipe,
+    name: str,
+    recording: Recording,
+    trained: tuple[Autoencoder, WorldModel],
+    out: Path,
+    options: RunOptions,
+) -> list[Path]:
+    """Record the probes that a recipe goes on with, if they are not there, and train on them; returns the folders of
+    those trainings."""
+    from worldsim.train import distributed
+    from worldsim.train.pipeline import finetune, finetune_folders
+
+    practice, spec = recipe.practice, recording.spec
+    assert practice is not None
+    probes = recording.path.with_name(f"{recording.path.name}-practice")
+    with distributed.main_first():
+        if not (probes / "zarr.json").exists():
+            from worldsim.cli import record_permanence as probing
+
+            probing.record_permanence(
+                probing.RecordConfig(
                     probes,
-                    name,
+                    spec.name,
                     frames=practice.frames,
                     longest=practice.longest,
                     play=practice.play,
-                    size=frame_size,
+                    size=f"{spec.width}x{spec.height}",
                 )
-                probing.record_permanence(asked)
-            print(f"Ready to export: {practise(recipe.practice, Recording(probes), learned, out / 'practice')}")
-    elif config.what == "autoencoder":
-        train_autoencoder(
-            recording, out, recipe.autoencoder, dataclasses.replace(recipe.autoencoder_training, **chosen)
-        )
-    else:
-        autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
-        check_same_world(world, recording)
-        training = dataclasses.replace(recipe.dynamics_training, compile=config.compile and _has_compiler(), **chosen)
-        size = start.config if start else recipe.dynamics.config(recording, autoencoder.config)
-        train_dynamics(recording, autoencoder, out, size, training, start)
+            )
+    folders = finetune_folders(recipe, out)
+    if distributed.is_main():
+        for folder, training in zip(folders, practice.trainings, strict=True):
+            describe(recipe, training, name, folder)
+    finetune(recipe, Recording(probes), trained, out, options)
+    return folders
+
+
+def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
+    """A recipe with what the flags say of every training in it."""
+    flags = {key: value for key in ("steps", "batch", "lr") if (value := getattr(config, key))}
+    if config.seed is not None:
+        flags["seed"] = config.seed
+
+    def dynamics(training: DynamicsTraining) -> DynamicsTraining:
+        motion = training.inertia
+        if motion is not None:
+            motion = dataclasses.replace(motion, **{key: value for key, value in flags.items() if key != "lr"})
+        return dataclasses.replace(training, **flags, inertia=motion)
+
+    practice = recipe.practice
+    if practice is not None:
+        practice = dataclasses.replace(practice, trainings=tuple(dynamics(t) for t in practice.trainings))
+    return dataclasses.replace(
+        recipe,
+        autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **flags),
+        dynamics_training=dynamics(recipe.dynamics_training),
+        practice=practice,
+    )
+
+
+def describe(recipe: Recipe, training: DynamicsTraining, name: str, folder: Path) -> None:
+    """Write down how what is trained is to be played, for `worldsim export`."""
+    from worldsim.train.run import RunRecord
+
+    play = recipe.temperature, recipe.ends, recipe.beginnings, recipe.shown
+    RunRecord(name, training.schedule, *play).write(folder)
 
 
 def take_over(world: str, recording: Recording, out: Path) -> WorldModel:
@@ -157,11 +289,3 @@ def check_same_world(world: WorldSpec, recording: Recording) -> None:
             f"the autoencoder is of {world.name!r} at {world.width}x{world.height}; {recording.path} is of "
             f"{recording.spec.name!r} at {recording.spec.width}x{recording.spec.height}"
         )
-
-
-def _has_compiler() -> bool:
-    from worldsim.device import has_compiler
-
-    if not has_compiler():
-        print("No C++ compiler was found: training without torch.compile, more slowly.")
-    return has_compiler()

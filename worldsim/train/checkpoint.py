@@ -75,7 +75,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(name.encode())
-        whole.update(tensors[name].cpu().flatten().view(torch.uint8).numpy())
+        whole.update(tensors[name].cpu().flatten().view(torch.uint8).numpy().data)
     return whole.hexdigest()
 
 

@@ -35,42 +35,64 @@ class PeerLostError(WorldsimError):
 
 @contextlib.contextmanager
 def processes(device: torch.device, timeout: datetime.timedelta = TIMEOUT) -> Iterator[torch.device]:
-    """Be one of the processes that torchrun started, if it did; yields this process's device.
+    """Be one of the processes that torchrun started, if it did; yields this process's device. What is wrong in several
+    of them is raised in one; the others end with exit code 2.
 
     Raises:
         PeerLostError: if another process ends, or does not answer for `timeout`.
-        WorldsimError: if there are more processes than GPUs.
+        WorldsimError: if there are more processes than devices.
     """
-    global _store
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    if device.type == "mps":
-        raise WorldsimError("an MPS device trains in one process; start without torchrun, or give --device cpu")
+    try:
+        with _group(_own_device(device), timeout) as device:
+            yield device
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        minutes = timeout.total_seconds() / 60
+        lost = PeerLostError(
+            f"a process of this training ended, or did not answer for {minutes:.0f} minutes. Run the same command "
+            "again: it goes on from the last checkpoint."
+        )
+        _say_once(lost)
+        raise lost from error
+    except WorldsimError as error:
+        _say_once(error)
+        raise
+
+
+@contextlib.contextmanager
+def _group(device: torch.device, timeout: datetime.timedelta) -> Iterator[torch.device]:
+    global _store
+    _store, rank, size = next(rendezvous("env://", timeout=timeout))
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=_store, rank=rank, world_size=size, timeout=timeout)
+    yield device
+    dist.destroy_process_group()  # only if all went well: it would wait for a process that is gone
+    _store = None
+
+
+def _own_device(device: torch.device) -> torch.device:
+    if device.type == "cpu":
+        return device
+    local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count() if device.type == "cuda" else 1
+    if local >= count:
+        raise WorldsimError(
+            f"a process for each of {count} {device.type} devices: give torchrun --nproc-per-node {count}"
+        )
     if device.type == "cuda":
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        if local >= torch.cuda.device_count():
-            raise WorldsimError(
-                f"{local + 1} processes, but {torch.cuda.device_count()} GPUs; give torchrun --nproc-per-node "
-                f"{torch.cuda.device_count()}"
-            )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    try:
-        _store, rank, size = next(rendezvous("env://", timeout=timeout))
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=_store, rank=rank, world_size=size, timeout=timeout)
-        yield device
-        dist.destroy_process_group()
-    except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise PeerLostError(
-                f"a process of this training ended, or did not answer for {timeout.total_seconds() / 60:.0f} minutes. "
-                "Run the same command again: it goes on from the last checkpoint."
-            ) from error
-        raise
-    finally:
-        _store = None
+    return device
+
+
+def _say_once(error: WorldsimError) -> None:
+    """End this process quietly if another one has said the same."""
+    with contextlib.suppress(RuntimeError):  # whoever kept the list is gone
+        if _store is not None and _store.add(f"worldsim said {error}", 1) > 1:
+            raise SystemExit(2)
 
 
 def rank() -> int:
@@ -137,13 +159,6 @@ def main_first() -> Iterator[None]:
         _store.set(turn, "failed")
         raise
     _store.set(turn, "done")
-
-
-def first_to_say(message: str) -> bool:
-    """Whether no other process has said `message` before, so that what is wrong for all is printed once."""
-    with contextlib.suppress(RuntimeError):  # whoever kept the list is gone
-        return _store is None or _store.add(f"worldsim said {message}", 1) == 1
-    return True
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -289,13 +289,13 @@ class Trainer:
     def _over_processes(self) -> nn.Module:
         """The loss, compiled, with gradients that are averaged over the processes."""
         if self.options.compile and self.policy.compiles:
-            self._loss.forward = torch.compile(self._loss.forward)  # type: ignore[method-assign]
+            self._loss.forward = torch.compile(self._loss.forward)
         if distributed.world_size() == 1:
             return self._loss
         device = self.options.device
         if not self.options.fsdp:
             ids = None if device.type == "cpu" else [device]
-            return DistributedDataParallel(self._loss, device_ids=ids, broadcast_buffers=False)
+            return DistributedDataParallel(self._loss, device_ids=ids)
         mesh = init_device_mesh(device.type, (distributed.world_size(),))
         fully_shard(self._loss, mesh=mesh)
         if self.average:

@@ -1,0 +1,58 @@
+"""The trainings that make a world, one after the other, by its recipe. Knows no losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldsim.data.recording import Recording
+from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.world_model import WorldModel
+from worldsim.train import distributed
+from worldsim.train.autoencoder import train_autoencoder
+from worldsim.train.checkpoint import save_model
+from worldsim.train.dynamics import train_dynamics
+from worldsim.train.recipes import Practice, Recipe
+from worldsim.train.trainer import RunOptions
+
+AUTOENCODER_SHARE = 0.2  # of the time, where that is given; the others share the rest by their numbers of steps
+
+
+def train_world(recipe: Recipe, recording: Recording, out: Path, options: RunOptions) -> tuple[Autoencoder, WorldModel]:
+    """Autoencoder, then dynamics; continues from the last checkpoints in `out`."""
+    autoencoder = train_autoencoder(
+        recording, out, recipe.autoencoder, recipe.autoencoder_training, options.share(AUTOENCODER_SHARE)
+    )
+    config = recipe.dynamics.config(recording, recipe.autoencoder)
+    part = options.share(_dynamics_shares(recipe)[0])
+    return autoencoder, train_dynamics(recording, autoencoder, out, config, recipe.dynamics_training, options=part)
+
+
+def finetune(
+    recipe: Recipe, probes: Recording, trained: tuple[Autoencoder, WorldModel], out: Path, options: RunOptions
+) -> None:
+    """Train on recorded `probes`, beginning with what `train_world` gave, in the `finetune_folders` of `out`; continues
+    from the last checkpoints."""
+    assert recipe.practice is not None
+    autoencoder, dynamics = trained
+    shares = _dynamics_shares(recipe)[1:]
+    stages = zip(finetune_folders(recipe, out), recipe.practice.trainings, shares, strict=True)
+    for folder, training, share in stages:
+        if distributed.is_main():
+            save_model(folder / "autoencoder.safetensors", autoencoder, probes.spec)
+        part = options.share(share)
+        dynamics = train_dynamics(
+            probes, autoencoder, folder, dynamics.config, training, dynamics, cache=out, options=part
+        )
+
+
+def finetune_folders(recipe: Recipe, out: Path) -> list[Path]:
+    """The folder of each further training: `out` for the first, `out/2` for the second, ..."""
+    trainings = recipe.practice.trainings if recipe.practice else ()
+    return [out if number == 1 else out / str(number) for number in range(1, len(trainings) + 1)]
+
+
+def _dynamics_shares(recipe: Recipe) -> list[float]:
+    """The share of the time for each training of the dynamics."""
+    practice: Practice | None = recipe.practice
+    steps = [t.steps for t in (recipe.dynamics_training, *(practice.trainings if practice else ()))]
+    return [(1 - AUTOENCODER_SHARE) * n / sum(steps) for n in steps]

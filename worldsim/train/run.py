@@ -1,0 +1,58 @@
+"""What a run was trained for, beside its weights: `run.json`. `worldsim export` reads there how the world is played."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from worldsim.errors import WorldsimError
+from worldsim.models.sampler import SCHEDULE
+
+FILE = "run.json"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """How what was trained is to be played.
+
+    Attributes:
+        recipe: name of the recipe.
+        schedule: signal levels that the sampler visited in training.
+        temperature, ends, beginnings, shown: see `worldsim.train.recipes.Recipe`.
+    """
+
+    recipe: str = ""
+    schedule: tuple[float, ...] = SCHEDULE
+    temperature: float = 1.0
+    ends: float = 0.0
+    beginnings: bool = False
+    shown: int = 0
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of the run."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+        (folder / FILE).write_text(text + "\n", "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """What `write` wrote; the defaults where nothing was written.
+
+        Raises:
+            WorldsimError: if the file is cut, or of another format.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return cls()
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            if content.pop("format") != FORMAT:
+                raise ValueError("another format")
+            record = cls(**content)
+            return dataclasses.replace(record, schedule=tuple(float(level) for level in record.schedule))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WorldsimError(
+                f"{path} is cut, or of another version ({error}); train again into this folder"
+            ) from error
