@@ -1,4 +1,5 @@
-"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.runtime.export does the rest."""
+"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.runtime.export does the
+rest."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ class ExportConfig:
             not given. `worldsim eval` says whether things happen as often as they should.
         ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
             King and Zeng 2001); the recipe's if not given.
-        still: see `WorldModelConfig`; the run's own if not given.
+        static_threshold: see `WorldModelConfig`; the run's own if not given.
         shown: frames of each start; the recipe's, or what the world needs, if 0. More are a past for it to remember.
     """
 
@@ -49,7 +50,7 @@ class ExportConfig:
     schedule: tuple[float, ...] = ()
     temperature: float | None = None
     ends: float | None = None
-    still: float | None = None
+    static_threshold: float | None = None
     shown: int = 0
 
 
@@ -82,14 +83,15 @@ def export(config: ExportConfig) -> None:
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
     recipe = RECIPES.get(spec.name)
-    if config.still is not None:
-        if not config.still >= 0:
-            raise WorldsimError(f"--still {config.still}: give 0 or more")
-        dynamics.config = dataclasses.replace(dynamics.config, still=config.still)
+    if config.static_threshold is not None:
+        if not config.static_threshold >= 0:
+            raise WorldsimError(f"--static-threshold {config.static_threshold}: give 0 or more")
+        dynamics.config = dataclasses.replace(dynamics.config, static_threshold=config.static_threshold)
     more_ends(dynamics, config.ends if config.ends is not None else 0.0 if recipe is None else recipe.ends)
     shown = config.shown or (recipe.shown if recipe is not None else 0)
+    memory = dynamics.config.memory
     spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
-    windows = Windows(spans, max(shown, context(dynamics.config.window, dynamics.config.memory)))
+    windows = Windows(spans, max(shown, context(dynamics.config.dit.window, memory.retention if memory else ())))
     choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
@@ -112,7 +114,7 @@ def more_ends(dynamics: WorldModel, logit: float) -> None:
 
     if not math.isfinite(logit):
         raise WorldsimError(f"--ends {logit}: give a number; 0 is what the network says")
-    dynamics.outcome_out.bias.data[len(REWARD_BINS)] -= logit  # the logit that play goes on
+    dynamics.denoiser.outcome_out.bias.data[len(REWARD_BINS)] -= logit  # the logit that play goes on
 
 
 def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,12 +25,12 @@ class TrainConfig:
             dynamics.
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
-        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
-        weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder, sizes
+        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name. weights: a
+        generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder, sizes
             and dynamics are taken over: to make it better, or to teach it other play.
         steps: optimizer steps; the recipe's if 0.
         batch: frames or clips a step; the recipe's if 0.
-        rate: peak learning rate; the recipe's if 0.
+        lr: peak learning rate; the recipe's if 0.
         seed: of the weights, the draws and the noise.
         compile: compile the dynamics; needs a C++ compiler and takes some minutes once.
     """
@@ -42,7 +42,7 @@ class TrainConfig:
     weights: str = ""
     steps: int = 0
     batch: int = 0
-    rate: float = 0.0
+    lr: float = 0.0
     seed: int = 0
     compile: bool = True
 
@@ -59,7 +59,7 @@ def train(config: TrainConfig) -> None:
     from worldsim.train.autoencoder import train_autoencoder
     from worldsim.train.checkpoint import load_autoencoder
     from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.recipes import RECIPES, learn, practise
+    from worldsim.train.recipes import RECIPES, finetune, fit, learn
 
     keep_memory()
     whole = config.what in RECIPES
@@ -89,28 +89,28 @@ def train(config: TrainConfig) -> None:
             f"{path} is a recording of {recording.spec.name!r}, not of {name!r}; give another --recording"
         )
     out = config.out or Path("runs") / recording.spec.name
-    chosen = {key: value for key in ("steps", "batch", "rate", "seed") if (value := getattr(config, key))}
+    chosen = {key: value for key in ("steps", "batch", "lr", "seed") if (value := getattr(config, key))}
     print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
     start = take_over(config.weights, recording, out) if config.weights else None
     if whole and start is None:
         learned = learn(recipe, recording, out)
-        if recipe.practice:
-            probes = path.with_name(f"{path.name}-practice")
+        if recipe.finetune:
+            probes = path.with_name(f"{path.name}-finetune")
             if not (probes / "zarr.json").exists():
                 from worldsim.cli import record_permanence as probing
 
                 frame_size = f"{recording.spec.width}x{recording.spec.height}"
-                practice = recipe.practice
+                finetuning = recipe.finetune
                 asked = probing.RecordConfig(
                     probes,
                     name,
-                    frames=practice.frames,
-                    longest=practice.longest,
-                    play=practice.play,
+                    frames=finetuning.frames,
+                    longest=finetuning.longest,
+                    play=finetuning.play,
                     size=frame_size,
                 )
                 probing.record_permanence(asked)
-            print(f"Ready to export: {practise(recipe.practice, Recording(probes), learned, out / 'practice')}")
+            print(f"Ready to export: {finetune(recipe.finetune, Recording(probes), learned, out / 'finetune')}")
     elif config.what == "autoencoder":
         train_autoencoder(
             recording, out, recipe.autoencoder, dataclasses.replace(recipe.autoencoder_training, **chosen)
@@ -119,7 +119,7 @@ def train(config: TrainConfig) -> None:
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
         check_same_world(world, recording)
         training = dataclasses.replace(recipe.dynamics_training, compile=config.compile and _has_compiler(), **chosen)
-        size = start.config if start else recipe.dynamics.config(recording, autoencoder.config)
+        size = start.config if start else fit(recipe, recording, autoencoder)
         train_dynamics(recording, autoencoder, out, size, training, start)
 
 
@@ -144,7 +144,7 @@ def take_over(world: str, recording: Recording, out: Path) -> WorldModel:
             raise WorldsimError(f"{path} is another autoencoder than that of {world}; give another --out")
     else:
         save_model(path, step.autoencoder, bundle.spec)
-    return step.dynamics
+    return step.world_model
 
 
 def check_same_world(world: WorldSpec, recording: Recording) -> None:

@@ -27,7 +27,7 @@ class AutoencoderTraining:
     """Settings of a autoencoder training.
 
     Attributes:
-        steps: optimizer steps. batch: frames a step. rate: peak learning rate.
+        steps: optimizer steps. batch: frames a step. lr: peak learning rate.
         frames: frames held in memory.
         moving: extra weight of pixels that differ from the frame before or from the median frame.
         noise: largest standard deviation of the noise on the latents while the decoder learns.
@@ -37,7 +37,7 @@ class AutoencoderTraining:
 
     steps: int = 6000
     batch: int = 32
-    rate: float = 1e-3
+    lr: float = 1e-3
     frames: int = 60_000
     moving: float = 6.0
     noise: float = 0.2
@@ -80,7 +80,7 @@ def train_autoencoder(
     torch.manual_seed(training.seed)
     autoencoder = Autoencoder(config)
     optimizer = with_peaks(
-        torch.optim.AdamW(autoencoder.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
+        torch.optim.AdamW(autoencoder.parameters(), lr=training.lr, betas=(0.9, 0.95), weight_decay=0.01)
     )
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"]

@@ -6,7 +6,6 @@ B batch, T frames, N tokens a frame, D token width, C x h x w latents.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldsim.data.latents import LatentDataset, Log
+from worldsim.data.latents import LatentDataset, PastFrames
 from worldsim.data.recording import Recording
 from worldsim.data.windows import Windows
 from worldsim.device import mixed_precision
@@ -40,50 +39,49 @@ class DynamicsTraining:
 
     Attributes:
         steps: optimizer steps. batch: clips a step. length: frames of a clip, one more than it has targets.
-        rate: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
+        lr: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
         pure_noise_prob: share of targets denoised from pure noise.
         context_noise: largest share of noise in the context, drawn for each frame.
-        moving: extra weight of cells that change more than most of their frame, up to this factor.
-        worst: weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
+        motion_weight: extra weight of cells that change more than most of their frame, up to this factor. worst_weight:
+        weight of the worst token of each frame, which the mean forgets where it is small (as the worst pixel in
             Delta-IRIS).
         huber: error of a latent cell beyond which it counts by its size and no longer by its square, so that what can
             come in two ways is decided and not averaged (see `pseudo_huber`); 0 for never.
         self_rollout_start: share of the training after which three of four steps read a past of the model's own making.
-        self_rollout_max: most frames that are generated in a row before the clip begins, as far as episodes are long enough.
-        lost: error of a generated latent cell from which on its token teaches nothing (see `diverged_tokens`); 0 for never.
-        schedule: signal levels that the sampler visits, there and in play.
-        eventful: share of clips drawn by what happens in their last frames, the others at random.
-        events: what that is, each of them as often as the others: "change", how much the latents change; "reward",
+        self_rollout_max: most frames that are generated in a row before the clip begins, as far as episodes are long
+        enough. divergence_threshold: error of a generated latent cell from which on its token teaches nothing (see
+        `diverged_tokens`); 0 for never. schedule: signal levels that the sampler visits, there and in play.
+        event_share: share of clips drawn by what happens in their last frames, the others at random. events: what that
+        is, each of them as often as the others: "change", how much the latents change; "reward",
             another reward than usual; "action", each action as often as every other, where something changes after it;
-            "behind", a thing that moves in the second picture, by itself or because it is carried.
+            "hidden", a thing that moves in the hidden layer, by itself or because it is carried.
         null_action: share of clips whose actions are hidden.
-        unknown: share of clips in which what is behind the picture is not known until the clip's second half, where
-            there are two pictures.
-        state: weight of naming the exact state, where the recording has one.
-        inertia: settings of the training of inertia, which comes first; without, it stays as it is, where there is any.
-        learns: parts of the dynamics that learn, such as "cell_layers"; the others stay as they are. All if none is
+        hidden_unknown: share of clips whose hidden layer, where there is one, is not known until the clip's second
+        half. state: weight of naming the exact state, where the recording has one.
+        motion: settings of the training of the motion prior, which comes first; None leaves it as it is.
+        learns: parts of the world model that learn, such as "refiner"; the others stay as they are. All if none is
             named.
     """
 
     steps: int = 20_000
     batch: int = 16
     length: int = 25
-    rate: float = 1e-3
+    lr: float = 1e-3
     pure_noise_prob: float = 0.4
     context_noise: float = 0.1
-    moving: float = 4.0
-    worst: float = 0.0
+    motion_weight: float = 4.0
+    worst_weight: float = 0.0
     huber: float = 0.0
     self_rollout_start: float = 0.6
     self_rollout_max: int = 48
-    lost: float = 0.0
+    divergence_threshold: float = 0.0
     schedule: tuple[float, ...] = SCHEDULE
-    eventful: float = 0.0
-    events: tuple[Literal["change", "reward", "action", "behind"], ...] = ("change",)
+    event_share: float = 0.0
+    events: tuple[Literal["change", "reward", "action", "hidden"], ...] = ("change",)
     null_action: float = 0.1
-    unknown: float = 0.3
+    hidden_unknown: float = 0.3
     state: float = 0.1
-    inertia: MotionTraining | None = None
+    motion: MotionTraining | None = None
     learns: tuple[str, ...] = ()
     seed: int = 0
     compile: bool = True
@@ -92,7 +90,11 @@ class DynamicsTraining:
 def optimizers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else that learns."""
     learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    hidden = [p for n, p in learning if n.startswith(("trunk.", "head.")) and n.endswith(".weight") and p.ndim == 2]
+    hidden = [
+        p
+        for n, p in learning
+        if n.startswith(("encoder.blocks.", "denoiser.blocks.")) and n.endswith(".weight") and p.ndim == 2
+    ]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in learning if id(p) not in chosen]
     muon = [with_peaks(Muon(hidden, lr=rate, weight_decay=0.01))] if hidden else []
@@ -112,35 +114,36 @@ class ClipLoss(nn.Module):
         actions: Tensor,
         target: Tensor,
         before: Tensor,
-        taught: Tensor,
+        loss_mask: Tensor,
         noise: Tensor,
         tau: Tensor,
         outcome: tuple[Tensor, ...],
-        log: Log | None,
+        past: PastFrames | None,
     ) -> dict[str, Tensor]:
         """Losses of `target` `[B, T, N, D]`, noised by `noise` to `tau` `[B, T]`, after `context` `[B, T, N, D]`.
 
-        `taught` `[B, T, N]` says which tokens count; `before` are the true tokens that `target` follows; `outcome` is
-        reward and cont `[B, T]`, and state `[B, T, S]`; `log` is what was before the clip, if there is memory.
+        `loss_mask` `[B, T, N]` says which tokens count; `before` are the true tokens that `target` follows; `outcome`
+        is reward and cont `[B, T]`, and state `[B, T, S]`; `past` are the frames before the clip, if there is memory.
         """
         reward, cont, state = outcome
-        features, _ = self.model.look(context, actions, log=log and log.entries(self.model), age=log and log.age)
+        features, _ = self.model.encode_context(context, actions, past and past.history(self.model))
         noisy = add_noise(target, noise, tau[..., None].expand(target.shape[:-1]))
-        output = self.model.denoise(features.flatten(0, 1), context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
+        features = features.map(lambda part: part.flatten(0, 1))
+        output = self.model.denoise(features, context.flatten(0, 1), noisy.flatten(0, 1), tau.flatten())
         error = self._by_cell(output.clean - target.flatten(0, 1))  # [B T, N, cells]
         change = self._by_cell((target - before).flatten(0, 1))
-        most = self.training_config.moving
+        most = self.training_config.motion_weight
         weight = 1 + (change / (change.mean((1, 2), keepdim=True) + 1e-3)).clamp(max=most)
-        taught = taught.flatten(0, 1)[..., None]
+        loss_mask = loss_mask.flatten(0, 1)[..., None]
         next_frame = (error.mean((1, 2)) * (tau.flatten() == 0)).sum() / (tau == 0).sum().clamp(min=1)
         count = pseudo_huber(error, self.training_config.huber)
         losses = {
-            "latent": (count * weight * taught).mean() / weight.mean(),
-            "worst": (error * taught).mean(-1).amax(-1).mean(),
+            "latent": (count * weight * loss_mask).mean() / weight.mean(),
+            "worst": (error * loss_mask).mean(-1).amax(-1).mean(),
             "reward": reward_loss(output.reward, reward.flatten()).mean(),
             "cont": F.binary_cross_entropy_with_logits(output.cont, cont.flatten()),
         }
-        total = losses["latent"] + self.training_config.worst * losses["worst"]
+        total = losses["latent"] + self.training_config.worst_weight * losses["worst"]
         total = total + 0.1 * losses["reward"] + 0.1 * losses["cont"]
         if state.shape[-1]:
             losses["state"] = (output.state - state.flatten(0, 1)).square().mean()
@@ -148,8 +151,8 @@ class ClipLoss(nn.Module):
         return {"loss": total, "next_frame": next_frame, **losses}
 
     def _by_cell(self, difference: Tensor) -> Tensor:
-        """Mean square of each latent cell of each picture, of tokens `[..., token_width]` -> `[..., cells]`."""
-        return difference.unflatten(-1, self.model.config.cells).square().mean(-2).flatten(-2)
+        """Mean square of each latent cell of each layer, of tokens `[..., token_width]` -> `[..., cells]`."""
+        return difference.unflatten(-1, self.model.config.token_layout).square().mean(-2).flatten(-2)
 
 
 def train_dynamics(
@@ -186,22 +189,22 @@ def train_dynamics(
         for part in training.learns:
             parts[part].requires_grad_(True)
     clips = LatentDataset(recording, autoencoder, cache or out)
-    if config.pan:
-        clips.find_places(model.panorama)
-    if config.inertia:
-        if training.inertia:
-            train_motion(model.inertia, recording, clips, out, config.memory[0][0], training.inertia)
-        model.inertia.requires_grad_(False)
+    if config.view:
+        clips.find_poses(model.pose)
+    if config.motion and config.memory:
+        if training.motion:
+            train_motion(model.motion, recording, clips, out, config.memory.retention[0][0], training.motion)
+        model.motion.requires_grad_(False)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"], settings["compile"]
-    loop = Loop(out, "dynamics", model, optimizers(model, training.rate), settings, training.steps)
+    loop = Loop(out, "dynamics", model, optimizers(model, training.lr), settings, training.steps)
     change = None
-    if training.eventful:
+    if training.event_share:
         draws: dict[str, Callable[[], np.ndarray]] = {
             "change": clips.change,
             "reward": clips.unusual_rewards,
             "action": clips.rare_actions,
-            "behind": functools.partial(clips.moved_behind, config.pictures),
+            "hidden": clips.moved_hidden,
         }
         change = np.zeros(len(recording), np.float32)
         for kind in training.events:
@@ -209,14 +212,14 @@ def train_dynamics(
             if not happens.any():
                 raise WorldsimError(
                     f'{recording.path}: nothing happens in it that clips could be drawn by ("{kind}"); train without '
-                    '"eventful"'
+                    "event_share"
                 )
             change += happens / happens.mean()
     episodes = recording.episodes("train")
     longest = max((end - begin for begin, end in episodes), default=0)
     most_lead = max(0, min(training.self_rollout_max, longest - training.length))
     windows = {room: Windows(episodes, training.length + room, change, training.length) for room in (0, most_lead)}
-    watch = Preview(recording, autoencoder, clips, out, training.length, training.schedule)
+    preview = Preview(recording, autoencoder, clips, out, training.length, training.schedule)
     loss_module = ClipLoss(model, training)
     forward = torch.compile(loss_module) if training.compile else loss_module
     averaged = WorldModel(config).eval()  # keeps requires_grad, without which autocast casts the weights at every call
@@ -230,7 +233,7 @@ def train_dynamics(
 
         own = step >= training.self_rollout_start * training.steps and step % 4 > 0
         lead = int(torch.randint(most_lead + 1, (), generator=generator)) if own else 0
-        drawn = windows[most_lead if own else 0].draw(training.batch, training.seed, step, training.eventful)
+        drawn = windows[most_lead if own else 0].draw(training.batch, training.seed, step, training.event_share)
         index = drawn[:, -training.length - lead :]
         latents, actions, *outcome = clips[index]
         tokens = model.to_tokens(latents)
@@ -240,26 +243,26 @@ def train_dynamics(
         # A quarter of the clips stays clean.
         level = training.context_noise * random(b, t, 1) * (random(b, 1, 1) < 0.75)
         context = add_noise(clean, torch.randn(clean.shape, generator=generator), 1 - level)
-        log = clips.log(index[:, 0], config.memory).to_tokens(model) if config.memory else None
+        past = clips.past(index[:, 0], config.memory.retention).to_tokens(model) if config.memory else None
         first = int(torch.randint(training.length // 2, training.length, (), generator=generator))
-        if config.pictures == 2:  # whoever begins to play knows nothing of what is behind
-            unknown = random(b) < training.unknown
-            context[unknown, :first] = model.as_seen(context[unknown, :first])
-            log = log and log.as_seen(model, unknown)
+        if config.layers == 2:  # at the start of play nothing is known of the hidden layer
+            unknown = random(b) < training.hidden_unknown
+            context[unknown, :first] = model.without_hidden_layer(context[unknown, :first])
+            past = past and past.without_hidden_layer(model, unknown)
         if own:
-            context = self_rollout(averaged, training.schedule, context, actions, first, generator, log)
-        log = log and log.followed_by(model, context, actions, lead, most_lead)
+            context = self_rollout(averaged, training.schedule, context, actions, first, generator, past)
+        past = past and past.extended(model, context, actions, lead, most_lead)
         # Contiguous, for the compiled graph hangs on strides.
         context, actions, clean, target, *outcome = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, *outcome)
         )
         noise = torch.randn(target.shape, generator=generator)
         tau = draw_tau(actions.shape, training.pure_noise_prob, generator)
-        taught = torch.ones(target.shape[:-1], dtype=torch.bool)
-        if own and training.lost:
-            taught = ~diverged_tokens(context, clean, training.lost, config)
+        loss_mask = torch.ones(target.shape[:-1], dtype=torch.bool)
+        if own and training.divergence_threshold:
+            loss_mask = ~diverged_tokens(context, clean, training.divergence_threshold, config)
         with mixed_precision():
-            losses = forward(context, actions, target, clean, taught, noise, tau, tuple(outcome), log)
+            losses = forward(context, actions, target, clean, loss_mask, noise, tau, tuple(outcome), past)
         for optimizer in loop.optimizers:
             optimizer.zero_grad()
         losses["loss"].backward()
@@ -268,9 +271,9 @@ def train_dynamics(
             optimizer.step()
         return {k: v.detach() for k, v in losses.items()}
 
-    def look(step: int) -> dict[str, float]:
+    def preview_step(step: int) -> dict[str, float]:
         save_model(out / "dynamics.safetensors", averaged, spec)
-        return watch(averaged, step)
+        return preview(averaged, step)
 
-    loop.run(train_step, look)
+    loop.run(train_step, preview_step)
     return averaged.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Runs of inertia's own that go on from one training step to the next. Knows no loss.
+"""Rollouts of the motion prior that go on from one training step to the next. Knows no loss.
 
 A lead of some dozen frames does not tell where a run is after two hundred: what was made in the first of them, and is
 copied ever since, is there to be learned from only if the run goes on. The gradient is cut where a step begins
@@ -78,7 +78,7 @@ class MotionRollouts:
         index = np.maximum(index, self._clips.begins[self._next][:, None])
         true = torch.from_numpy(self._clips.latents[index].astype(np.float32))
         shown = torch.cat([self._own, true[:, self._back + 1 :]], dim=1)
-        return shown, true, torch.from_numpy(self._clips.actions[index]), self._clips.places[index][..., 0]
+        return shown, true, torch.from_numpy(self._clips.actions[index]), self._clips.poses[index][..., 0]
 
     def keep(self, made: Tensor) -> None:
         """How they went on: `[B, T, C, h, w]`."""

@@ -91,8 +91,9 @@ class Preview:
         ) % model.config.actions
         errors = []
         for chosen in (actions, torch.cat([actions[:, :-1], other[:, -1:]], dim=1)):
-            features, _ = model.look(tokens[:, :-1], chosen)
+            features, _ = model.encode_context(tokens[:, :-1], chosen)
             noise = torch.randn(tokens[:, -1].shape, generator=torch.Generator().manual_seed(1))
-            clean = model.denoise(features[:, -1], tokens[:, -2], noise, torch.zeros(len(tokens))).clean
+            last = features.map(lambda part: part[:, -1])
+            clean = model.denoise(last, tokens[:, -2], noise, torch.zeros(len(tokens))).clean
             errors.append(float((clean - tokens[:, -1]).square().mean()))
         return errors[0], errors[1], float((tokens[:, -2] - tokens[:, -1]).square().mean())
