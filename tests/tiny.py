@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,12 @@ import torch
 import worldsim
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
 from worldsim.models.config import WorldModelConfig
+from worldsim.models.copy_head import CopyConfig
+from worldsim.models.dit import DiTConfig
+from worldsim.models.memory import MemoryConfig
+from worldsim.models.motion import MotionConfig
 from worldsim.models.retention import Retention
+from worldsim.models.view_memory import ViewMemoryConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.export import Parity, export_bundle
 from worldsim.spec import Action, WorldSpec
@@ -37,47 +43,40 @@ def tiny_spec() -> WorldSpec:
     )
 
 
-def tiny_networks(
-    seed: int = 0,
-    memory: Retention = MEMORY,
+def tiny_config(
+    retention: Retention = MEMORY,
     copy_reach: int = 0,
-    pan: int = 0,
-    cell_width: int = 0,
-    around: int = 0,
-    behind: bool = False,
-    recall: tuple[int, ...] = (0, 1),
-    inertia: int = 0,
+    max_shift: int = 0,
+    refiner_width: int = 0,
+    ring_columns: int = 0,
+    hidden_layer: bool = False,
+    read_layers: tuple[int, ...] = (0, 1),
+    motion: int = 0,
+) -> WorldModelConfig:
+    """The smallest model with these parts; 0 and () leave one out."""
+    return WorldModelConfig(
+        dit=DiTConfig(width=32, heads=2, depth=2, temporal_layers=(0, 1), denoiser_depth=1, window=WINDOW),
+        copy=CopyConfig(copy_reach, hidden_layer, refiner_width) if copy_reach else None,
+        memory=MemoryConfig(retention, read_layers) if retention else None,
+        view=ViewMemoryConfig(max_shift, ring_columns) if max_shift else None,
+        motion=MotionConfig(motion) if motion else None,
+    )
+
+
+def tiny_networks(
+    config: WorldModelConfig | None = None, seed: int = 0, **parts: Any
 ) -> tuple[Autoencoder, WorldModel]:
-    """Untrained, but with no weight left at zero: every input matters."""
+    """Untrained, but with no weight left at zero: every input matters. `parts` as of `tiny_config`."""
+    config = config or tiny_config(**parts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = AutoencoderConfig(channels=4, widths=(16, 24), blocks=1, behind=behind)
-        autoencoder = Autoencoder(config)
+        sizes = AutoencoderConfig(channels=4, widths=(16, 24), blocks=1, hidden_layer=config.layers == 2)
+        autoencoder = Autoencoder(sizes)
         _fill(autoencoder)
         autoencoder.standardise(autoencoder.encoder(torch.randn(8, 3, HEIGHT, WIDTH)))  # gathers statistics
-        dynamics = WorldModel(
-            WorldModelConfig(
-                config.latent_shape(HEIGHT, WIDTH),
-                3,
-                width=32,
-                heads=2,
-                depth=2,
-                look_back=(0, 1),
-                head_depth=1,
-                copy_reach=copy_reach,
-                cell_width=cell_width,
-                window=WINDOW,
-                memory=memory,
-                memory_pack=(1, 1) if pan else (2, 1),
-                recall=recall,
-                pan=pan,
-                around=around,
-                inertia=inertia,
-                pictures=2 if behind else 1,
-            )
-        )
-        _fill(dynamics)
-    return autoencoder.eval(), dynamics.eval()
+        world_model = WorldModel(config.fit(sizes.latent_shape(HEIGHT, WIDTH), 3))
+        _fill(world_model)
+    return autoencoder.eval(), world_model.eval()
 
 
 def _fill(network: torch.nn.Module) -> None:

@@ -10,22 +10,20 @@ import numpy as np
 SEEDS = 2**64  # how many there are
 
 
-def frame_noise(seed: int, frame: int, draws: int, shape: tuple[int, ...], temperature: float = 1.0) -> np.ndarray:
-    """Normal noise for one frame, from Philox (Salmon et al. 2011) with key `seed` and counter (frame, draw).
+def frame_noise(seed: int, frame: int, shape: tuple[int, ...], temperature: float = 1.0) -> np.ndarray:
+    """Normal noise for one frame, from Philox (Salmon et al. 2011) with key `seed` and counter `frame`.
 
     Args:
         seed: 0 or more, below 2**64.
         frame: number of the frame that the noise becomes.
-        draws: how many arrays.
-        shape: of each of them.
+        shape: of the noise.
         temperature: standard deviation, 0 or more.
 
     Returns:
-        float32 `[draws, *shape]`.
+        float32 `shape`.
     """
-    bits = (np.random.Philox(key=_key(seed, 0), counter=[0, 0, draw, frame]) for draw in range(draws))
-    standard = np.stack([np.random.Generator(b).standard_normal(shape, dtype=np.float32) for b in bits])
-    return standard * np.float32(temperature)
+    bits = np.random.Philox(key=_key(seed, 0), counter=[0, 0, 0, frame])
+    return np.random.Generator(bits).standard_normal(shape, dtype=np.float32) * np.float32(temperature)
 
 
 def frame_chance(seed: int, frame: int) -> float:

@@ -1,8 +1,8 @@
-"""MotionPrior: what moves is followed, also where it turns back or is pushed; and what was so before goes on as it did."""
+"""The motion prior: what moves is followed, also where it turns back or is pushed; and what was so before goes on as it
+did."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +13,17 @@ from worldsim.data.latents import LatentDataset
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
-from worldsim.models.config import PAST, WorldModelConfig
-from worldsim.models.motion import AROUND, LAYERS, WIDE, MotionPrior, from_here
+from worldsim.models.config import PAST
+from worldsim.models.motion import AROUND, LAYERS, WIDE, MotionPrior, aligned
 from worldsim.spec import Action, WorldSpec
 from worldsim.train.checkpoint import read
-from worldsim.train.motion import MotionTraining, own_run, run_length, train_motion
+from worldsim.train.motion import MotionTraining, motion_rollout, run_length, train_motion
 from worldsim.train.motion_rollouts import MotionRollouts
 
 SPEC = WorldSpec("ball", 32, 64, 10, 1, (Action("rest"), Action("kick", ("kick",))), {"kick": ("Space",)})
 TOKENIZER = AutoencoderConfig(channels=4, widths=(16, 16), blocks=1)
 FRAMES, COLUMNS = 60, 8
 SEEN = AROUND[1] + LAYERS + 2  # columns each way, without the dilated layers
-CONFIG = WorldModelConfig(
-    (4, 4, COLUMNS),
-    actions=2,
-    width=32,
-    heads=2,
-    depth=2,
-    look_back=(1,),
-    copy_reach=1,
-    cell_width=8,
-    memory=((8, 1),),
-    recall=(),
-    pan=1,
-    inertia=24,
-)
-
-
 BACK = 12
 
 
@@ -90,7 +74,7 @@ def test_runs_become_longer() -> None:
 def test_it_follows_what_moves_and_what_is_pushed_and_leaves_what_stands(recording: Recording, tmp_path: Path) -> None:
     clips = LatentDataset(recording, Autoencoder(TOKENIZER), tmp_path)
     clips.latents = np.concatenate([balls(seed) for seed in range(10)])
-    training = MotionTraining(steps=500, batch=8, rate=5e-3, past=BACK, length=4, lead=6)
+    training = MotionTraining(steps=500, batch=8, lr=5e-3, past=BACK, length=4, lead=6)
     torch.manual_seed(0)
     inertia = MotionPrior(4, 24, actions=2)
     train_motion(inertia, recording, clips, tmp_path, BACK, training)
@@ -98,14 +82,14 @@ def test_it_follows_what_moves_and_what_is_pushed_and_leaves_what_stands(recordi
     latents = torch.from_numpy(np.stack([balls(seed) for seed in held_out]))[:, : BACK + 10]
     actions = torch.from_numpy(np.stack([kicks(seed) for seed in held_out]))
     with torch.no_grad():
-        made, _ = own_run(inertia, latents, actions, unmoved(latents), BACK, BACK)
-        no_kick, _ = own_run(inertia, latents, 0 * actions, unmoved(latents), BACK, BACK)
+        made, _ = motion_rollout(inertia, latents, actions, unmoved(latents), BACK, BACK)
+        no_kick, _ = motion_rollout(inertia, latents, 0 * actions, unmoved(latents), BACK, BACK)
     none, true = latents[:, BACK - 1 : BACK], latents[:, BACK:]
     error, unkicked, still = ((x - true).square().sum() for x in (made[:, BACK:], no_kick[:, BACK:], none))
     assert error < 0.2 * still < unkicked, (error, unkicked, still)
     few = latents[:, BACK - PAST - 1 :]  # too few frames to have seen both walls
     with torch.no_grad():
-        made, _ = own_run(inertia, few, actions[:, BACK - PAST - 1 :], unmoved(few), PAST + 1, BACK)
+        made, _ = motion_rollout(inertia, few, actions[:, BACK - PAST - 1 :], unmoved(few), PAST + 1, BACK)
     error = (made[:, PAST + 1 :] - true).square().sum()
     assert error < 0.1 * still, (error, still)
     torch.testing.assert_close(
@@ -142,20 +126,22 @@ def test_what_a_cell_is_mixed_of_counts(recording: Recording, tmp_path: Path) ->
     clips, undecided = LatentDataset(recording, Autoencoder(TOKENIZER), tmp_path), []
     clips.latents = np.concatenate([balls(seed) for seed in range(10)])
     for weight in (0.0, 1.0):
-        training = MotionTraining(steps=60, batch=8, rate=5e-3, past=BACK, length=2, lead=0, decided=weight)
+        training = MotionTraining(steps=60, batch=8, lr=5e-3, past=BACK, length=2, lead=0, variance_weight=weight)
         torch.manual_seed(0)
         inertia = MotionPrior(4, 24, actions=2)
         train_motion(inertia, recording, clips, tmp_path / str(weight), BACK, training)
         ball, actions = torch.from_numpy(balls(100))[None], torch.from_numpy(kicks(100))[None]
         with torch.no_grad():
-            undecided.append(own_run(inertia, ball[:, : BACK + 10], actions, unmoved(ball), BACK, BACK)[1].mean())
+            undecided.append(
+                motion_rollout(inertia, ball[:, : BACK + 10], actions, unmoved(ball), BACK, BACK)[1].mean()
+            )
     assert undecided[1] < 0.5 * undecided[0]
 
 
 def test_a_recording_in_which_nothing_moves_is_refused(recording: Recording, tmp_path: Path) -> None:
     clips = LatentDataset(recording, Autoencoder(TOKENIZER), tmp_path)
     clips.latents = np.zeros((10 * FRAMES, 4, 4, COLUMNS), np.float32)
-    with pytest.raises(WorldsimError, match="nothing moves in it; train without inertia"):
+    with pytest.raises(WorldsimError, match="nothing moves in it; train without motion"):
         train_motion(MotionPrior(4, 8, 2), recording, clips, tmp_path, BACK, MotionTraining(steps=1))
 
 
@@ -211,7 +197,7 @@ def test_a_thing_moves_over_what_it_never_was_over(gate: int, age: int, right: i
 
 @pytest.mark.parametrize(("gate", "right", "down"), [(1, -1, 0), (3, 1, 0), (5, 0, 1), (6, 0, -1)])
 def test_what_is_seen_is_taken_from_beside_or_from_behind(gate: int, right: int, down: int) -> None:
-    inertia, past = MotionPrior(4, 8, 2, pictures=2), torch.randn(2, PAST, 8, 3, COLUMNS)
+    inertia, past = MotionPrior(4, 8, 2, layers=2), torch.randn(2, PAST, 8, 3, COLUMNS)
     seen, actions = 4 + 22 + 4, torch.zeros(2).long()  # of the second picture change and gates, of the first change
     with torch.no_grad():
         inertia.out.bias[seen + gate] = 50.0
@@ -239,7 +225,8 @@ def test_what_is_some_cells_away_is_seen(part: str | None, least: int, most: int
 
 
 def test_nothing_is_added_to_what_stays_as_it_is() -> None:
-    inertia, past = MotionPrior(4, 8, 2, pictures=2), torch.randn(1, 1, 8, 3, COLUMNS).repeat(2, PAST, 1, 1, 1)
+    torch.manual_seed(0)
+    inertia, past = MotionPrior(4, 8, 2, layers=2), torch.randn(1, 1, 8, 3, COLUMNS).repeat(2, PAST, 1, 1, 1)
     actions, change, gates = torch.zeros(2).long(), torch.tensor(3.0), (4, 4 + 22 + 4)  # of the last picture, the first
     with torch.no_grad():
         inertia.out.bias[[0, 1, 2, 3, 26, 27, 28, 29]] = change
@@ -264,7 +251,7 @@ def test_it_is_undecided_where_unlike_places_are_mixed() -> None:
         with torch.no_grad():
             inertia.out.bias.zero_()
             inertia.out.bias[list(gates)] = 50.0
-            told[name] = inertia.told(past, torch.zeros(1).long(), unmoved(past))
+            told[name] = inertia.predict(past, torch.zeros(1).long(), unmoved(past))
     frame, spread = (x[0].amax(0) for x in told["two"])
     torch.testing.assert_close(told["one"][1], torch.zeros(1, 1, 3, COLUMNS))
     torch.testing.assert_close(frame[0], torch.tensor([0.0, 0, 0, 0.5, 1, 1, 1, 1]))
@@ -274,17 +261,17 @@ def test_it_is_undecided_where_unlike_places_are_mixed() -> None:
 def test_a_run_that_is_lost_does_not_grow_without_end() -> None:
     frames, actions = torch.randn(1, PAST + 3, 2, 3, COLUMNS), torch.zeros(1, PAST + 3).long()
     for largest, most in ((0.0, 3e4), (5.0, 5.0)):
-        inertia = MotionPrior(2, 8, 2, largest=largest)
+        inertia = MotionPrior(2, 8, 2, latent_clip=largest)
         with torch.no_grad():
             inertia.out.bias[:2] = 1e4
-            made, _ = own_run(inertia, frames, actions, unmoved(frames), PAST, PAST)
+            made, _ = motion_rollout(inertia, frames, actions, unmoved(frames), PAST, PAST)
         assert 0.4 * most < made[..., 1:-1].max() <= most
 
 
 def test_what_comes_into_view_is_as_recorded_in_a_run_of_its_own() -> None:
-    inertia, frames = MotionPrior(2, 8, 2, pictures=2), torch.randn(1, PAST + 3, 4, 3, COLUMNS)
+    inertia, frames = MotionPrior(2, 8, 2, layers=2), torch.randn(1, PAST + 3, 4, 3, COLUMNS)
     with torch.no_grad():
-        made, _ = own_run(inertia, frames, torch.zeros(1, PAST + 3).long(), unmoved(frames), PAST, PAST)
+        made, _ = motion_rollout(inertia, frames, torch.zeros(1, PAST + 3).long(), unmoved(frames), PAST, PAST)
     torch.testing.assert_close(made[:, :PAST], frames[:, :PAST])
     torch.testing.assert_close(made[..., [0, -1]], frames[..., [0, -1]])
     assert (made[:, PAST:, ..., 1:-1] - frames[:, PAST:, ..., 1:-1]).square().mean() > 0.5  # its own, of no training
@@ -296,7 +283,7 @@ def test_before_the_first_known_frame_of_a_run_it_was_as_in_that() -> None:
     with torch.no_grad():
         inertia.out.bias[2 + 12] = 50.0  # what stands
         made, told = (
-            own_run(inertia, x, torch.zeros(1, x.shape[1]).long(), unmoved(x), x.shape[1] - 1, BACK)[0][:, -1]
+            motion_rollout(inertia, x, torch.zeros(1, x.shape[1]).long(), unmoved(x), x.shape[1] - 1, BACK)[0][:, -1]
             for x in (frames, whole)
         )
     torch.testing.assert_close(made, told)
@@ -309,14 +296,14 @@ def test_what_was_so_before_goes_on_as_it_did_and_back_the_way_it_came() -> None
         inertia.sharp.fill_(8.0)
     frames = torch.randn(1, 6, 4, 4, COLUMNS)
     back_and_forth = frames[:, [0, 1, 2, 3, 4, 5, 0, 1]]  # two came after one when it came after nought
-    again, misfit, _, _ = inertia.past(*from_here(back_and_forth, unmoved(back_and_forth)))
+    again, misfit, _, _ = inertia.past(*aligned(back_and_forth, unmoved(back_and_forth)))
     torch.testing.assert_close(again, frames[:, 2], atol=1e-4, rtol=0)
     assert misfit.max() < -1.2
     there_and_back = frames[:, [0, 1, 2, 3, 4, 3]]
-    _, _, back, misfit = inertia.past(*from_here(there_and_back, unmoved(there_and_back)))
+    _, _, back, misfit = inertia.past(*aligned(there_and_back, unmoved(there_and_back)))
     torch.testing.assert_close(back, frames[:, 2], atol=1e-4, rtol=0)
     assert misfit.max() < -1.2
-    never = inertia.past(*from_here(frames, unmoved(frames)))
+    never = inertia.past(*aligned(frames, unmoved(frames)))
     assert min(never[1].min(), never[3].min()) > 0
 
 
@@ -325,7 +312,7 @@ def test_the_past_is_seen_from_where_the_view_is_now() -> None:
     places = torch.tensor([[0, 2, 3, 3, 2], [4, 4, 4, 5, 9]]).float()
     columns = torch.arange(COLUMNS)
     seen = room.gather(-1, (columns + places[:, :, None].long())[:, :, None, None].expand(-1, -1, 4, 3, -1))
-    frames, in_view = from_here(seen, places + 100)
+    frames, in_view = aligned(seen, places + 100)
     assert in_view[:, :, 0, 0].sum(-1).tolist() == [[6, 8, 7, 7, 8], [3, 3, 3, 4, 8]]
     here = torch.stack([r[..., x : x + COLUMNS] for r, x in zip(room, places[:, -1].long().tolist(), strict=True)])
     torch.testing.assert_close(frames, torch.where(in_view, here, seen[:, -1:]))
@@ -339,9 +326,3 @@ def test_the_last_frame_is_copied_from_where_it_is_seen_now() -> None:
     made = inertia(seen, torch.zeros(1).long(), torch.tensor([[0.0] * (PAST - 1) + [2]]))
     expected = torch.cat([room[:, -2, ..., 2:COLUMNS], room[:, -1, ..., COLUMNS:]], dim=-1)  # or what is there now
     torch.testing.assert_close(made, expected)
-
-
-def test_inertia_takes_what_it_is_told_by() -> None:
-    for wrong in ({"cell_width": 0}, {"memory": ((2, 1),)}):
-        with pytest.raises(WorldsimError, match="inertia 24 takes a pan, a cell_width and a memory"):
-            dataclasses.replace(CONFIG, **wrong)

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from worldsim.models.flow import advance
 from worldsim.models.sampler import multistep
-from worldsim.models.world_model import HeadOutput
+from worldsim.models.world_model import Prediction
 
 CHANCE = 0.02
 EVENT = torch.full((8,), 4 / math.sqrt(8))  # four standard deviations from nothing
 
 
-def denoise(noisy: Tensor, tau: Tensor) -> HeadOutput:
+def denoise(noisy: Tensor, tau: Tensor) -> Prediction:
     """What an untiring network would say: the mean of all clean latents that this may have been."""
     level = tau[0]
     likelier = ((noisy * EVENT).sum(-1) * level - 0.5 * level**2 * EVENT.square().sum()) / (1 - level) ** 2
     clean = torch.sigmoid(likelier + math.log(CHANCE / (1 - CHANCE)))[..., None] * EVENT
-    return HeadOutput(clean, *(torch.zeros(len(noisy)) for _ in HeadOutput._fields[1:]))
+    return Prediction(clean, *(torch.zeros(len(noisy)) for _ in Prediction._fields[1:]))
 
 
 def share(passes: int, temperature: float = 1.0, sampler=multistep) -> float:
@@ -30,7 +30,7 @@ def share(passes: int, temperature: float = 1.0, sampler=multistep) -> float:
     return float((output.clean.norm(dim=-1) > 2).float().mean())
 
 
-def euler(denoise, noise: Tensor, schedule: list[float]) -> tuple[HeadOutput, None]:
+def euler(denoise, noise: Tensor, schedule: list[float]) -> tuple[Prediction, None]:
     """The first-order sampler."""
     for tau, following in zip(schedule, [*schedule[1:], 1.0], strict=True):
         output = denoise(noise, torch.tensor([tau]))

@@ -37,8 +37,8 @@ def world(tiny_world: Path, tmp_path: Path) -> Path:
 def test_a_bundle_says_what_it_is(tiny_world):
     world = Bundle(tiny_world)
     assert world.spec == tiny_spec()
-    assert world.window == WINDOW and world.latent_shape == (4, HEIGHT // 8, WIDTH // 8)
-    assert world.entry_shape == (2, 7, 32)
+    assert world.sizes.window == WINDOW and world.sizes.latents == (4, HEIGHT // 8, WIDTH // 8)
+    assert world.sizes.entry == (2, 7, 32)
     assert world.origin["licence"] == "MIT"
     assert len(world.digest) == 64
     assert (tiny_world / "preview.png").exists()

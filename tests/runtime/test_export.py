@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 import safetensors.numpy
 import torch
 import toy
-from tiny import ORIGIN, WINDOW, tiny_clips, tiny_networks, tiny_spec
+from tiny import ORIGIN, WINDOW, tiny_clips, tiny_config, tiny_networks, tiny_spec
 
 import worldsim.runtime.export
 from worldsim.cli.export import beginnings, choose_starts
@@ -19,7 +20,8 @@ from worldsim.cli.main import main
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.data.windows import Windows
 from worldsim.errors import WorldsimError
-from worldsim.models.config import WorldModelConfig, as_tuples
+from worldsim.models.config import WorldModelConfig
+from worldsim.models.dit import DiTConfig
 from worldsim.models.flow import REWARD_BINS
 from worldsim.models.step import WorldStep, example_inputs
 from worldsim.models.world_model import WorldModel
@@ -36,7 +38,9 @@ def test_weights_are_stored_once_in_half_precision(tiny_world):
     assert stored.keys() == WorldStep(autoencoder, dynamics).state_dict().keys()
     for name, weight in stored.items():
         assert weight.dtype == (np.float16 if not name.startswith("autoencoder.standardise") else weight.dtype), name
-    np.testing.assert_allclose(stored["dynamics.token_in.weight"], dynamics.token_in.weight.detach(), atol=1e-3)
+    np.testing.assert_allclose(
+        stored["world_model.encoder.token_in.weight"], dynamics.encoder.token_in.weight.detach(), atol=1e-3
+    )
     np.testing.assert_array_equal(stored["autoencoder.standardise.running_var"], autoencoder.standardise.running_var)
     handed = {name for names in Bundle(tiny_world).graph_weights.values() for name in names}
     assert stored.keys() - handed == {"autoencoder.standardise.num_batches_tracked"}
@@ -54,14 +58,23 @@ def test_graphs_carry_no_weights_and_no_paths(tiny_world, graph):
 
 
 def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_path):
-    kind = {"copy_reach": 1, "pan": 1, "around": 20, "cell_width": 8, "behind": True, "recall": (), "inertia": 8}
+    kind = {
+        "copy_reach": 1,
+        "max_shift": 1,
+        "ring_columns": 20,
+        "refiner_width": 8,
+        "hidden_layer": True,
+        "read_layers": (),
+        "motion": 8,
+    }
     networks = tiny_networks(**kind)
     export_bundle(
         tmp_path / "world", *networks, tiny_spec(), *tiny_clips(2, WINDOW + 1), ORIGIN
     )  # raises if it differs
     world = Bundle(tmp_path / "world")
-    sizes = world.configs["autoencoder"] | world.configs["dynamics"]
-    assert kind.items() <= as_tuples(sizes).items() and world.pictures == 2
+    config = WorldModelConfig.from_json(world.configs["world_model"])
+    assert dataclasses.replace(config, latent_shape=(0, 0, 0), actions=0) == tiny_config(**kind)
+    assert world.sizes.layers == 2 and world.sizes.pose == 6
     step = world_step(world)
     latents = measure_parity(TorchRuntime(step, world.spec), OnnxRuntime(world, "cpu"), step, world.path)
     assert latents.differences["step: latents"] < 1e-4
@@ -79,7 +92,7 @@ def test_the_parity_report_measures_every_output(tiny_world):
     assert parity.differences["step: frames"] <= 1 and parity.differences["decoder: frames"] <= 1
     assert parity.decoder_speedup > 0 and parity.bytes == sum(p.stat().st_size for p in tiny_world.rglob("*.*"))
     with torch.no_grad():
-        step.dynamics.token_out.bias += 0.1
+        step.world_model.denoiser.token_out.bias += 0.1
     changed = measure_parity(runtime, OnnxRuntime(world, "cpu", threads=1), step, tiny_world)
     assert changed.differences["step: latents"] > 0.05
 
@@ -87,8 +100,8 @@ def test_the_parity_report_measures_every_output(tiny_world):
 def test_weights_gone_wrong_are_refused():
     autoencoder, dynamics = tiny_networks()
     with torch.no_grad():
-        dynamics.token_in.weight[0, 0] = 1e6
-    with pytest.raises(WorldsimError, match=r"dynamics\.token_in\.weight"):
+        dynamics.encoder.token_in.weight[0, 0] = 1e6
+    with pytest.raises(WorldsimError, match=r"world_model\.encoder\.token_in\.weight"):
         stored_weights(WorldStep(autoencoder, dynamics))
 
 
@@ -105,7 +118,8 @@ def run(tmp_path: Path) -> Path:
     """A finished training of the smallest networks, and its recording beside it."""
     spec, (autoencoder, _) = tiny_spec(), tiny_networks()
     shape = autoencoder.config.latent_shape(spec.height, spec.width)
-    config = WorldModelConfig(shape, 3, width=32, heads=2, depth=1, look_back=(0,), head_depth=1, window=WINDOW)
+    dit = DiTConfig(width=32, heads=2, depth=1, temporal_layers=(0,), denoiser_depth=1, window=WINDOW)
+    config = WorldModelConfig(dit).fit(shape, 3)
     save_model(tmp_path / "run/autoencoder.safetensors", autoencoder, spec)
     save_model(tmp_path / "run/dynamics.safetensors", WorldModel(config), spec)
     writer = RecordingWriter(tmp_path / "recording", spec, 0, ORIGIN)
@@ -120,14 +134,29 @@ def run(tmp_path: Path) -> Path:
 def test_export_from_the_command_line(run, capsys, monkeypatch):
     out, recording = run.parent / "world", run.parent / "recording"
     arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
-    arguments += ["--schedule", "0", "--temperature", "1.25", "--shown", "6", "--ends", "0.75", "--still", "0.01"]
+    arguments += [
+        "--schedule",
+        "0",
+        "--temperature",
+        "1.25",
+        "--shown",
+        "6",
+        "--ends",
+        "0.75",
+        "--static-threshold",
+        "0.01",
+    ]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
     world = Bundle(out)
     step, before = world_step(world), load_world_model(run / "dynamics.safetensors")[0]
-    assert step.temperature == 1.25 and step.dynamics.config.still == 0.01 and before.config.still == 0
-    moved = before.outcome_out.bias - step.dynamics.outcome_out.bias
+    assert (
+        step.temperature == 1.25
+        and step.world_model.config.static_threshold == 0.01
+        and before.config.static_threshold == 0
+    )
+    moved = before.denoiser.outcome_out.bias - step.world_model.denoiser.outcome_out.bias
     assert torch.allclose(moved[len(REWARD_BINS)], torch.tensor(0.75), atol=1e-3)  # of the logit that play goes on
     assert moved.abs().sum() - moved[len(REWARD_BINS)] < 0.01
     assert world.configs["schedule"] == [0.0] and world.origin == {**ORIGIN, "frames": 90}
@@ -163,7 +192,7 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "rise from 0" in error(recording, "--schedule", "0.5")
     assert "temperature -1" in error(recording, "--temperature", "-1")
     assert "--ends nan" in error(recording, "--ends", "nan")
-    assert "--still -1" in error(recording, "--still", "-1")
+    assert "--still -1" in error(recording, "--static-threshold", "-1")
     assert "no recording at" in error(run.parent / "nowhere")
     (run / "dynamics.safetensors").write_bytes((run / "dynamics.safetensors").read_bytes()[:1000])
     assert "dynamics.safetensors is cut" in error(recording)
@@ -209,7 +238,7 @@ def test_a_game_that_grows_harder_begins_at_the_beginning(tmp_path):
 
 
 def test_a_warmer_world_is_one_that_starts_from_more_noise():
-    networks = tiny_networks(memory=())
+    networks = tiny_networks(retention=())
     plain, warm = (WorldStep(*networks, (0.0, 0.3, 0.6), temperature).eval() for temperature in (1.0, 1.25))
     inputs = example_inputs(plain, 2, torch.Generator().manual_seed(0))
     more = [*inputs[:4], 1.25 * inputs[4]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tiny import tiny_clips, tiny_networks, tiny_spec
 
 from worldsim.device import NATIVE, has_compiler
 from worldsim.errors import WorldsimError
+from worldsim.models.history import History
 from worldsim.models.step import WorldStep, example_inputs
 from worldsim.rng import frame_noise
 from worldsim.runtime.base import Runtime, StepOutput, load_runtime
@@ -38,19 +41,19 @@ def onnx(tiny_world: Path) -> OnnxRuntime:
 
 
 @pytest.fixture(scope="module")
-def inputs(tiny_world: Path) -> tuple[np.ndarray, ...]:
+def inputs(tiny_world: Path) -> tuple[Any, ...]:
     """Of a step, five rows with caches of every length."""
     example = example_inputs(world_step(open_world(tiny_world)), 5, torch.Generator().manual_seed(3))
     arrays = [tensor.numpy() for tensor in example]
-    arrays[1] = np.array([0, 1, 2, 3, 3])
-    return tuple(arrays)
+    arrays[4] = np.array([0, 1, 2, 3, 3])
+    return History(*arrays[3:]), *arrays[:3]
 
 
 def assert_same(a: StepOutput, b: StepOutput) -> None:
-    for name in ("entry", "latents", "reward", "cont", "uncertainty", "left"):
+    for name in ("entry", "latents", "reward", "cont", "uncertainty", "memory"):
         x, y = getattr(a, name), getattr(b, name)
         assert x.shape == y.shape and x.dtype == y.dtype, name
-        close = HALF if name in ("entry", "left") else CLOSE
+        close = HALF if name in ("entry", "memory") else CLOSE
         np.testing.assert_allclose(x.astype(np.float32), y.astype(np.float32), **close, err_msg=name)
     assert a.frame.dtype == b.frame.dtype == np.uint8
     assert np.abs(a.frame.astype(int) - b.frame).max() <= LEVELS
@@ -67,13 +70,13 @@ def test_onnx_prefill_encoder_and_decoder_are_torch_s(reference, onnx, batch, le
     frames = rng.integers(0, 256, (batch, length, reference.spec.height, reference.spec.width, 3), np.uint8)
     actions = rng.integers(0, 3, (batch, length))
     latents = reference.encode(frames)
-    assert latents.shape == (batch, length, *reference.latent_shape) and latents.dtype == np.float32
+    assert latents.shape == (batch, length, *reference.sizes.latents) and latents.dtype == np.float32
     np.testing.assert_allclose(onnx.encode(frames), latents, **CLOSE)
     shown = reference.decode(latents)
     assert shown.shape == frames.shape and shown.dtype == np.uint8
     assert np.abs(onnx.decode(latents).astype(int) - shown).max() <= LEVELS
     entries = reference.prefill(latents, actions)
-    assert entries.shape == (batch, length, *reference.entry_shape) and entries.dtype == np.float16
+    assert entries.shape == (batch, length, *reference.sizes.entry) and entries.dtype == np.float16
     np.testing.assert_allclose(onnx.prefill(latents, actions).astype(np.float32), entries.astype(np.float32), **HALF)
 
 
@@ -82,8 +85,13 @@ def test_a_batch_of_five_is_five_singles(kind, reference, onnx, inputs):
     runtime: Runtime = {"torch": reference, "onnx": onnx}[kind]
     whole = runtime.step(*inputs)
     for i in range(5):
-        single = runtime.step(*(array[i : i + 1] for array in inputs))
-        assert_same(StepOutput(*(array[i : i + 1] for array in whole)), single)
+        history, *frame = inputs
+        single = runtime.step(History(*map(row(i), history)), *map(row(i), frame))
+        assert_same(StepOutput(*map(row(i), whole)), single)
+
+
+def row(i: int) -> Callable[[np.ndarray | None], np.ndarray | None]:
+    return lambda array: None if array is None else array[i : i + 1]
 
 
 @pytest.mark.slow
@@ -91,7 +99,7 @@ def test_many_rows_at_once_are_nearly_the_reference_s(tiny_world, reference, inp
     """The compiled step in bfloat16: the same shapes, nearly the same numbers, and the same again."""
     batch = load_runtime(open_world(tiny_world), "batch", "cpu")
     made, true = batch.step(*inputs), reference.step(*inputs)
-    for name in ("entry", "latents", "reward", "cont", "uncertainty", "left"):
+    for name in ("entry", "latents", "reward", "cont", "uncertainty", "memory"):
         x, y = getattr(made, name), getattr(true, name)
         assert x.shape == y.shape and x.dtype == y.dtype, name
         x, y = x.astype(np.float64), y.astype(np.float64)
@@ -105,12 +113,19 @@ def test_many_rows_at_once_are_nearly_the_reference_s(tiny_world, reference, inp
 
 
 @pytest.mark.slow
-def test_a_world_with_inertia_runs_compiled_as_its_log_grows():
-    parts = {"memory": ((4, 1), (8, 2)), "copy_reach": 1, "pan": 1, "cell_width": 8, "behind": True, "inertia": 8}
+def test_a_world_with_a_motion_prior_runs_compiled_as_its_memory_grows():
+    parts = {
+        "retention": ((4, 1), (8, 2)),
+        "copy_reach": 1,
+        "max_shift": 1,
+        "refiner_width": 8,
+        "hidden_layer": True,
+        "motion": 8,
+    }
     step = WorldStep(*tiny_networks(**parts))
     frames, actions = tiny_clips(2, 3)
     made = []
-    for mixed in (False, True):  # last: it leaves inertia out of the compiler's sight
+    for mixed in (False, True):  # last: it leaves the motion prior out of the compiler's sight
         session = Session(TorchRuntime(step, tiny_spec(), mixed=mixed))
         state = session.reset(frames, actions, [0, 1])
         for _ in range(4):
@@ -121,10 +136,17 @@ def test_a_world_with_inertia_runs_compiled_as_its_log_grows():
 
 def test_every_input_of_a_step_matters(onnx, inputs):
     before = onnx.step(*inputs)
-    for place, name in enumerate(("cache", "length", "latents", "actions", "noise")):
-        changed = list(inputs)
-        changed[place] = (inputs[place] + 1) % 3 if name in ("length", "actions") else inputs[place] + 1
-        assert np.abs(onnx.step(*changed).latents - before.latents)[1:].max() > 1e-3, name
+    history, latents, actions, noise = inputs
+    changed = {
+        "cache": (history._replace(cache=history.cache + 1), latents, actions, noise),
+        "length": (history._replace(length=(history.length + 1) % 3), latents, actions, noise),
+        "memory": (history._replace(memory=history.memory + 1), latents, actions, noise),
+        "latents": (history, latents + 1, actions, noise),
+        "actions": (history, latents, (actions + 1) % 3, noise),
+        "noise": (history, latents, actions, noise + 1),
+    }
+    for name, other in changed.items():
+        assert np.abs(onnx.step(*other).latents - before.latents)[1:].max() > 1e-3, name
 
 
 def test_playing_imports_no_torch(tiny_world):
@@ -166,14 +188,13 @@ def test_networks_of_another_world_are_refused():
         TorchRuntime(step, tiny_spec().from_json({**spec, "actions": spec["actions"][:2]}))
 
 
-def test_noise_hangs_on_seed_frame_and_draw_alone():
-    noise = frame_noise(3, 7, 2, (4, 5, 6))
-    assert noise.shape == (2, 4, 5, 6) and noise.dtype == np.float32
-    np.testing.assert_array_equal(frame_noise(3, 7, 1, (4, 5, 6))[0], noise[0])
-    others = [frame_noise(4, 7, 1, (4, 5, 6))[0], frame_noise(3, 8, 1, (4, 5, 6))[0], noise[1]]
-    assert all(np.abs(other - noise[0]).max() > 0.1 for other in others)
-    many = np.stack([frame_noise(0, i, 1, (1000,)) for i in range(20)])
+def test_noise_hangs_on_seed_and_frame_alone():
+    noise = frame_noise(3, 7, (4, 5, 6))
+    assert noise.shape == (4, 5, 6) and noise.dtype == np.float32
+    np.testing.assert_array_equal(frame_noise(3, 7, (4, 5, 6)), noise)
+    others = [frame_noise(4, 7, (4, 5, 6)), frame_noise(3, 8, (4, 5, 6))]
+    assert all(np.abs(other - noise).max() > 0.1 for other in others)
+    many = np.stack([frame_noise(0, i, (1000,)) for i in range(20)])
     assert abs(many.mean()) < 0.03 and abs(many.std() - 1) < 0.03
-    np.testing.assert_array_equal(frame_noise(3, 7, 2, (4, 5, 6), 1.0), noise)
-    np.testing.assert_array_equal(frame_noise(3, 7, 2, (4, 5, 6), 1.5), noise * np.float32(1.5))
-    assert frame_noise(3, 7, 2, (4, 5, 6), 1.15).dtype == np.float32
+    np.testing.assert_array_equal(frame_noise(3, 7, (4, 5, 6), 1.5), noise * np.float32(1.5))
+    assert frame_noise(3, 7, (4, 5, 6), 1.15).dtype == np.float32

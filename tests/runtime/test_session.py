@@ -27,7 +27,7 @@ ACTIONS = (1, 2, 0, 2, 1, 1, 0)  # more than twice the window
 def session(request: pytest.FixtureRequest, tiny_world: Path) -> Session:
     if request.param == "without memory":
         starts = open_world(tiny_world).starts
-        return Session(TorchRuntime(WorldStep(*tiny_networks(memory=())), tiny_spec(), starts=starts))
+        return Session(TorchRuntime(WorldStep(*tiny_networks(retention=())), tiny_spec(), starts=starts))
     return Session(load_runtime(open_world(tiny_world), request.param, "cpu"))
 
 
@@ -41,10 +41,10 @@ def play(session: Session, state: State, actions: tuple[int, ...] = ACTIONS) -> 
 
 
 def assert_equal(a: State, b: State) -> None:
-    for name in ("entries", "log"):
+    for name in ("entries", "memory", "poses"):
         for x, y in zip(getattr(a, name), getattr(b, name), strict=True):
             np.testing.assert_array_equal(x, y)
-    for name in (*ROWS, "logged"):
+    for name in (*ROWS, "remembered"):
         x, y = getattr(a, name), getattr(b, name)
         assert x.dtype == y.dtype
         np.testing.assert_array_equal(x, y, err_msg=name)
@@ -87,7 +87,7 @@ def test_a_start_is_a_reset_from_its_frames(session):
 
 
 def test_the_largest_seeds_are_seeds_too(session):
-    noise = [frame_noise(seed, 1, 1, (4,)) for seed in (0, 2**63, 2**63 + 1, 2**64 - 1)]
+    noise = [frame_noise(seed, 1, (4,)) for seed in (0, 2**63, 2**63 + 1, 2**64 - 1)]
     assert len(np.unique(noise, axis=0)) == 4
     assert len({frame_chance(seed, 1) for seed in (0, 2**63, 2**63 + 1, 2**64 - 1)}) == 4
     play(session, session.start([0], [2**64 - 1]))
@@ -143,7 +143,13 @@ def test_a_copy_of_a_state_is_equal_and_cannot_be_written_to_either(session, cop
     state, _ = play(session, session.start([0], [7]), ACTIONS[:2])
     other = copied(state)
     assert_equal(state, other)
-    for array in (*other.entries, *other.log, other.logged, *(getattr(other, name) for name in ROWS)):
+    for array in (
+        *other.entries,
+        *other.memory,
+        *other.poses,
+        other.remembered,
+        *(getattr(other, name) for name in ROWS),
+    ):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
 
@@ -171,10 +177,10 @@ def test_a_long_past_is_remembered_as_far_as_it_is_in_play(session):
     def next_latents(frames: np.ndarray) -> np.ndarray:
         return session.step(session.reset(frames, actions, [7]), np.array([1]))[0].latents
 
-    state, memory = session.reset(frames, actions, [7]), bool(session.runtime.reach)
-    assert state.logged[:, 0].tolist() == ([3, 6, 9, 12, 15, 16, 17, 18] if memory else [])
-    assert len(state.log) == len(state.logged)
-    for changed, matters in ((9, memory), (11, False)):  # only the log reaches so far back
+    state, memory = session.reset(frames, actions, [7]), bool(session.runtime.sizes.memory)
+    assert state.remembered[:, 0].tolist() == ([3, 6, 9, 12, 15, 16, 17, 18] if memory else [])
+    assert len(state.memory) == len(state.remembered)
+    for changed, matters in ((9, memory), (11, False)):  # only memory reaches so far back
         other = frames.copy()
         other[:, changed] = 255 - other[:, changed]
         assert np.array_equal(next_latents(other), next_latents(frames)) != matters
@@ -213,7 +219,7 @@ def test_restored_is_never_left(session, steps):
 
 
 def test_what_is_behind_a_picture_is_no_part_of_how_unlike_others_it_is():
-    networks = tiny_networks(memory=(), copy_reach=1, behind=True)
+    networks = tiny_networks(retention=(), copy_reach=1, hidden_layer=True)
     session = Session(TorchRuntime(WorldStep(*networks), tiny_spec()))
     frames, actions = tiny_clips(1, 4)
     state, _ = session.step(session.reset(frames, actions, [0]), np.array([1]))
@@ -233,9 +239,9 @@ def test_a_snapshot_without_memory(session):
 
 def test_snapshots_are_small(session):
     state, _ = play(session, session.start([0], [7]))
-    row = sum(array.nbytes for array in (*state.entries, *state.log, state.latents, state.frame))
+    row = sum(array.nbytes for array in (*state.entries, *state.memory, state.latents, state.frame))
     assert len(session.snapshot(state)) < row + 1024
-    assert len(state.log) <= capacity(session.runtime.reach)
+    assert len(state.memory) <= capacity(session.runtime.sizes.retention)
 
 
 def test_a_snapshot_of_another_world_or_cut_is_refused(session):

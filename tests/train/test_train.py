@@ -37,7 +37,7 @@ TOKENIZER = AutoencoderConfig(channels=4, widths=(16, 16), blocks=1)
 TOKENIZER_TRAINING = AutoencoderTraining(steps=6, batch=4, frames=256, mask=0.5)
 SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
 TRAINING = DynamicsTraining(
-    steps=8, batch=2, length=6, self_rollout_start=0.25, self_rollout_max=4, lost=0.5, huber=0.05, compile=False
+    steps=8, batch=2, length=6, self_rollout_start=0.25, self_rollout_max=4, divergence_threshold=0.5, huber=0.05, compile=False
 )
 
 
@@ -346,7 +346,8 @@ def test_training_goes_on_from_a_generated_world(
 
 
 def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """The whole of a small recipe: recorded play, autoencoder, dynamics, recorded probes, and the same dynamics again."""
+    """The whole of a small recipe: recorded play, autoencoder, dynamics, recorded probes, and the same dynamics
+    again."""
     monkeypatch.chdir(tmp_path)
     training = dataclasses.replace(TRAINING, steps=2)
     first = dataclasses.replace(training, eventful=0.5, events=("action",))

@@ -119,9 +119,9 @@ def _card(bundle: Bundle, reports: Mapping[str, Any], picture: bool) -> str:
         "## Size",
         "",
         *_table(("part", "weights"), [(name, f"{count / 1e6:.2f} M") for name, count in _parameters(bundle).items()]),
-        f"Latents {' x '.join(map(str, bundle.latent_shape))}; it sees {bundle.window} frames back"
-        + (f", and remembers {bundle.reach[-1][0]:,}" if bundle.reach else "")
-        + (". It was taught what is behind the picture as well" if bundle.pictures == 2 else "")
+        f"Latents {' x '.join(map(str, bundle.sizes.latents))}; it sees {bundle.sizes.window} frames back"
+        + (f", and remembers {bundle.sizes.retention[-1][0]:,}" if bundle.sizes.retention else "")
+        + (". It was taught what is behind the picture as well" if bundle.sizes.layers == 2 else "")
         + f". Weights `{bundle.digest[:12]}`.",
         "",
         "## Targets",

@@ -39,7 +39,7 @@ class ExportConfig:
             run's recipe if not given. `worldsim eval` says whether things happen as often as they should.
         ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
             King and Zeng 2001); that of the run's recipe if not given.
-        still: see `WorldModelConfig`; the run's own if not given.
+        static_threshold: see `WorldModelConfig`; the run's own if not given.
         shown: frames of each start; those of the run's recipe, or what the world needs, if 0. More are a past for it to
             remember.
     """
@@ -52,7 +52,7 @@ class ExportConfig:
     schedule: tuple[float, ...] = ()
     temperature: float | None = None
     ends: float | None = None
-    still: float | None = None
+    static_threshold: float | None = None
     shown: int = 0
 
 
@@ -84,14 +84,14 @@ def export(config: ExportConfig) -> None:
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
     trained = RunRecord.read(config.run)
-    if config.still is not None:
-        if not config.still >= 0:
-            raise WorldsimError(f"--still {config.still}: give 0 or more")
-        dynamics.config = dataclasses.replace(dynamics.config, still=config.still)
+    if config.static_threshold is not None:
+        if not config.static_threshold >= 0:
+            raise WorldsimError(f"--static-threshold {config.static_threshold}: give 0 or more")
+        dynamics.config = dataclasses.replace(dynamics.config, static_threshold=config.static_threshold)
     more_ends(dynamics, trained.ends if config.ends is None else config.ends)
-    shown = config.shown or trained.shown
+    shown, memory = config.shown or trained.shown, dynamics.config.memory
     spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
-    windows = Windows(spans, max(shown, context(dynamics.config.window, dynamics.config.memory)))
+    windows = Windows(spans, max(shown, context(dynamics.config.dit.window, memory.retention if memory else ())))
     choose = beginnings if trained.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}
@@ -112,7 +112,7 @@ def more_ends(dynamics: WorldModel, logit: float) -> None:
 
     if not math.isfinite(logit):
         raise WorldsimError(f"--ends {logit}: give a number; 0 is what the network says")
-    dynamics.outcome_out.bias.data[len(REWARD_BINS)] -= logit  # the logit that play goes on
+    dynamics.denoiser.outcome_out.bias.data[len(REWARD_BINS)] -= logit  # the logit that play goes on
 
 
 def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -176,7 +176,7 @@ def permanence(config: PermanenceConfig) -> None:
         setting = _setting(bundle.spec.name, size, config.tier, config.secret)
         runtime = load_runtime(bundle, config.runtime)
         world = SessionSimulator(runtime, shown=CONTEXT)
-        subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, runtime.window + 1)
+        subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, runtime.sizes.window + 1)
     assert subject.simulator is not None
     at_once = max(1, subject.simulator.rows // len(TWINS))
     out = config.out or Path("reports") / _file_name(subject.name)

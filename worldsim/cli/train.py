@@ -131,7 +131,7 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
     from worldsim.train.checkpoint import load_autoencoder
     from worldsim.train.dynamics import train_dynamics
     from worldsim.train.pipeline import train_world
-    from worldsim.train.recipes import RECIPES
+    from worldsim.train.recipes import RECIPES, fit
 
     path, whole = recording_path(config), config.what in RECIPES
     if whole:
@@ -157,8 +157,8 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
     if whole and not config.weights:
         trained = train_world(recipe, recording, out, options)
         folders = [out]
-        if recipe.practice:
-            folders += finetune_world(recipe, name, recording, trained, out / "practice", options)
+        if recipe.finetune:
+            folders += finetune_world(recipe, name, recording, trained, out / "finetune", options)
     else:
         start = None
         if config.weights:
@@ -166,7 +166,7 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
                 start = take_over(config.weights, recording, out)
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
         check_same_world(world, recording)
-        size = start.config if start else recipe.dynamics.config(recording, autoencoder.config)
+        size = start.config if start else fit(recipe, recording, autoencoder)
         train_dynamics(recording, autoencoder, out, size, recipe.dynamics_training, start, options=options)
         folders = [out]
     return folders
@@ -199,9 +199,9 @@ def finetune_world(
     from worldsim.train import distributed
     from worldsim.train.pipeline import finetune, finetune_folders
 
-    practice, spec = recipe.practice, recording.spec
-    assert practice is not None
-    probes = recording.path.with_name(f"{recording.path.name}-practice")
+    settings, spec = recipe.finetune, recording.spec
+    assert settings is not None
+    probes = recording.path.with_name(f"{recording.path.name}-finetune")
     with distributed.main_first():
         if not (probes / "zarr.json").exists():
             from worldsim.cli import record_permanence as probing
@@ -210,15 +210,15 @@ def finetune_world(
                 probing.RecordConfig(
                     probes,
                     spec.name,
-                    frames=practice.frames,
-                    longest=practice.longest,
-                    play=practice.play,
+                    frames=settings.frames,
+                    longest=settings.longest,
+                    play=settings.play,
                     size=f"{spec.width}x{spec.height}",
                 )
             )
     folders = finetune_folders(recipe, out)
     if distributed.is_main():
-        for folder, training in zip(folders, practice.trainings, strict=True):
+        for folder, training in zip(folders, settings.trainings, strict=True):
             describe(recipe, training, name, folder)
     finetune(recipe, Recording(probes), trained, out, options)
     return folders
@@ -231,19 +231,19 @@ def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
         flags["seed"] = config.seed
 
     def dynamics(training: DynamicsTraining) -> DynamicsTraining:
-        motion = training.inertia
+        motion = training.motion
         if motion is not None:
             motion = dataclasses.replace(motion, **{key: value for key, value in flags.items() if key != "lr"})
-        return dataclasses.replace(training, **flags, inertia=motion)
+        return dataclasses.replace(training, **flags, motion=motion)
 
-    practice = recipe.practice
-    if practice is not None:
-        practice = dataclasses.replace(practice, trainings=tuple(dynamics(t) for t in practice.trainings))
+    settings = recipe.finetune
+    if settings is not None:
+        settings = dataclasses.replace(settings, trainings=tuple(dynamics(t) for t in settings.trainings))
     return dataclasses.replace(
         recipe,
         autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **flags),
         dynamics_training=dynamics(recipe.dynamics_training),
-        practice=practice,
+        finetune=settings,
     )
 
 
@@ -276,7 +276,7 @@ def take_over(world: str, recording: Recording, out: Path) -> WorldModel:
             raise WorldsimError(f"{path} is another autoencoder than that of {world}; give another --out")
     else:
         save_model(path, step.autoencoder, bundle.spec)
-    return step.dynamics
+    return step.world_model
 
 
 def check_same_world(world: WorldSpec, recording: Recording) -> None:

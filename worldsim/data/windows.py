@@ -1,4 +1,5 @@
-"""What training reads of a recording: frames for the autoencoder, windows of latents for the dynamics, split by episode.
+"""What training reads of a recording: frames for the autoencoder, windows of latents for the dynamics, split by
+episode.
 
 Every draw is a function of (seed, step), so a resumed training sees what an uninterrupted one would have seen.
 """

@@ -26,7 +26,7 @@ class SessionSimulator:
 
     def __init__(self, runtime: Runtime, rows: int = 12, shown: int = 0):
         self._session = Session(runtime)
-        self.context = shown or context(runtime.window, runtime.reach)
+        self.context = shown or context(runtime.sizes.window, runtime.sizes.retention)
         self.rows = rows
 
     def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> State:

@@ -22,14 +22,14 @@ class AutoencoderConfig:
         widths: convolution widths, the first at a quarter of the resolution, each further one at half of that before:
             two make factor 8, three 16.
         blocks: residual blocks at each resolution.
-        behind: whether latents hold two pictures, one above the other: what is seen, and what would be seen with
-            nothing in the way, as far as the dynamics know. Of a frame alone the second is taken to be as the first.
+        hidden_layer: whether latents hold two layers, one above the other: what is seen, and what would be seen with
+            nothing in the way. Of a frame alone the second is taken to be as the first.
     """
 
     channels: int = 16
     widths: tuple[int, ...] = (80, 160)
     blocks: int = 2
-    behind: bool = False
+    hidden_layer: bool = False
 
     @property
     def factor(self) -> int:
@@ -46,7 +46,7 @@ class AutoencoderConfig:
             raise WorldsimError(
                 f"frames of {width}x{height} do not divide by {self.factor}: record at a multiple of it"
             )
-        return self.channels * (2 if self.behind else 1), height // self.factor, width // self.factor
+        return self.channels * (2 if self.hidden_layer else 1), height // self.factor, width // self.factor
 
 
 class ResidualBlock(nn.Sequential):
@@ -103,12 +103,14 @@ class Autoencoder(nn.Module):
         self.standardise = nn.BatchNorm2d(config.channels, affine=False, momentum=0.01)
         self.decoder = Decoder(config)
 
-    def encode(self, pixels: Tensor, behind: Tensor | None = None) -> Tensor:
-        """`[B, 3, H, W]` in [-1, 1], and what is behind it if that is known -> latents `[B, C, h, w]`."""
+    def encode(self, pixels: Tensor, hidden_layer: Tensor | None = None) -> Tensor:
+        """`[B, 3, H, W]` in [-1, 1], and its hidden layer if that is known -> latents `[B, C, h, w]`."""
         seen: Tensor = self.standardise(self.encoder(pixels).float())
-        if not self.config.behind:
+        if not self.config.hidden_layer:
             return seen
-        return torch.cat([seen, seen if behind is None else self.standardise(self.encoder(behind).float())], dim=1)
+        return torch.cat(
+            [seen, seen if hidden_layer is None else self.standardise(self.encoder(hidden_layer).float())], dim=1
+        )
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `[B, C, h, w]` -> what is seen, `[B, 3, H, W]` around [-1, 1]."""

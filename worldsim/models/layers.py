@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 
@@ -116,7 +117,7 @@ class Block(nn.Module):
         x = x + (1 + gate) * attended
         return x + (1 + mlp_gate) * self.mlp(self.mlp_norm(x) * (1 + mlp_scale) + mlp_shift)
 
-    def within(self, x: Tensor, shared: Tensor, angles: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shared: Tensor, angles: Tensor) -> Tensor:
         """The whole block with attention inside each row of `x` `[B, S, D]`; `shared` broadcasts to `[B, S, 6 D]`."""
         modulation = self.modulation(shared)
         inner = self.attention_input(x, *modulation[:2])
@@ -124,18 +125,45 @@ class Block(nn.Module):
         q = rotate(self.attention.queries(inner), angles)
         return self.finish(x, self.attention.attend(q, rotate(k, angles), v), modulation)
 
+    def over_time(
+        self, x: Tensor, shared: Tensor, angles: Tensor, mask: Tensor, cache: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The whole block with attention over all tokens of T frames and of P cached ones.
 
-class CellLayers(nn.Module):
-    """Convolutions over the single cells of a frame, each told by its token what goes on there: what happens looks
-    alike wherever in a token it happens (as the convolution that ends U-ViT, Bao et al. 2023).
+        Args:
+            x: `[B, T, M, D]`. shared: broadcasts to `[B, T, M, 6 D]`.
+            angles: rotary angles of all tokens of the P + T frames `[(P + T) M, E / 2]`.
+            mask: True where a query may look, `[B or 1, 1, T M, (P + T) M]`.
+            cache: keys and values of the P frames, before rotation, `[B, P, M, 2 G E]`.
+
+        Returns:
+            `[B, T, M, D]`, and the cache entries of the T frames `[B, T, M, 2 G E]`.
+        """
+        t, m = x.shape[1:3]
+        modulation = self.modulation(shared)
+        inner = self.attention_input(x, *modulation[:2]).flatten(1, 2)  # [B, T M, D]
+        k, v = self.attention.keys_values(inner)
+        new = torch.cat([k, v], dim=-1)  # [B, G, T M, 2 E]
+        if cache is not None:
+            old = rearrange(cache, "b p m (g e) -> b g (p m) e", g=k.shape[1]).to(k.dtype)
+            k, v = torch.cat([old, new], dim=2).chunk(2, dim=-1)
+        q = rotate(self.attention.queries(inner), angles[-t * m :])
+        attended = self.attention.attend(q, rotate(k, angles), v, mask)
+        x = self.finish(x, attended.unflatten(1, (t, m)), modulation)
+        return x, rearrange(new, "b g (t m) e -> b t m (g e)", m=m)
+
+
+class CellRefiner(nn.Module):
+    """Convolutions over single latent cells, conditioned on the token that holds each: an event looks alike wherever in
+    a token it happens (as the convolution that ends U-ViT, Bao et al. 2023).
 
     Args:
-        cells: numbers of a cell. width: V, of the layers. tokens: D. out: numbers made of a cell, all 0 at first.
+        cells: channels of a cell. width: of the layers. tokens: D. out: channels made of a cell, all 0 at first.
     """
 
     def __init__(self, cells: int, width: int, tokens: int, out: int):
         super().__init__()
-        self.told = nn.Linear(tokens, 2 * width)
+        self.condition = nn.Linear(tokens, 2 * width)
         self.first = nn.Conv2d(cells, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.third = nn.Conv2d(width, width, 3, padding=1)
@@ -145,10 +173,10 @@ class CellLayers(nn.Module):
 
     def forward(self, cells: Tensor, tokens: Tensor) -> Tensor:
         """Cells `[B, cells, h, w]`, the tokens that hold them `[B, D, rows, columns]` -> `[B, out, h, w]`."""
-        told = self.told(tokens.movedim(1, -1)).movedim(-1, 1)
+        condition = self.condition(tokens.movedim(1, -1)).movedim(-1, 1)
         for axis, size in ((-2, cells.shape[-2]), (-1, cells.shape[-1])):
-            told = told.repeat_interleave(size // told.shape[axis], dim=axis)
-        first, second = told.chunk(2, dim=1)
+            condition = condition.repeat_interleave(size // condition.shape[axis], dim=axis)
+        first, second = condition.chunk(2, dim=1)
         x = F.silu(self.first(cells) + first)
         x = x + F.silu(self.second(x) + second)
         x = x + F.silu(self.third(x))

@@ -1,23 +1,45 @@
-"""Long memory: each past frame leaves a few keys and values in a log, and trunk layers look things up there.
+"""Long memory: each past frame leaves a few keys and values, and blocks of the context encoder attend to them.
 
-What is written is made of latents alone: a frame, what it became, and the action between. So old frames never pass
-through the network again, and training reads a log of a thousand frames without running them. A world whose view moves
-sideways or turns also keeps the frame's own cells there, with keys and places, for its panorama (`worldsim.models.view_memory`),
-which may be all that looks anything up.
+What is written is made of latents alone: a frame, the frame that followed, and the action between. So old frames never
+pass through the network again, and training reads a memory of a thousand frames without running them. Which frames are
+kept is `worldsim.models.retention`'s business. For a view memory (`worldsim.models.view_memory`) a frame also leaves
+its own cells, with keys to find them by.
 
-B batch, T frames, S frames in the log, Q memory tokens a frame, U memory token width, M tokens of a frame with its
-registers, V network width, E head width, H recall heads, K recalling layers.
+B batch, T frames, S frames in memory, Q = N memory tokens a frame, U numbers of each, V numbers of a token, M tokens of
+a frame with its registers, D network width, E head width, H heads, K reading layers.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldsim.models.history import History
 from worldsim.models.layers import rotate
+from worldsim.models.retention import Retention, check_retention
 
 AGES = 48  # buckets of a quarter of an octave: ages up to 4,096
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryConfig:
+    """A memory of older frames than the window holds.
+
+    Attributes:
+        retention: which of them are kept, see `worldsim.models.retention`.
+        read_layers: blocks of the context encoder before which memory is read; () if a view memory reads alone.
+        read_heads: query heads there.
+    """
+
+    retention: Retention
+    read_layers: tuple[int, ...] = (2, 5)
+    read_heads: int = 2
+
+    def __post_init__(self) -> None:
+        check_retention(self.retention)
 
 
 def age_bucket(age: Tensor) -> Tensor:
@@ -25,12 +47,12 @@ def age_bucket(age: Tensor) -> Tensor:
     return (4 * age.clamp(min=1).float().log2()).long().clamp(max=AGES - 1)
 
 
-class Remember(nn.Module):
-    """Write a frame into the log: one key and value for each of its memory tokens and each recalling layer; and, for a
-    panorama, a token's cells, column by column, and `key` numbers by which each of its `columns` is found."""
+class MemoryWriter(nn.Module):
+    """What a frame leaves in memory: for each token one key and value of each reading layer; and for a view memory the
+    token's cells, column by column, and `key` numbers by which each of its `columns` is found."""
 
     def __init__(
-        self, token_width: int, actions: int, width: int, head_width: int, layers: int, columns: int, key: int
+        self, token_width: int, actions: int, width: int, head_width: int, layers: int, columns: int = 0, key: int = 0
     ):
         super().__init__()
         self.action = nn.Embedding(actions + 1, width)
@@ -42,22 +64,23 @@ class Remember(nn.Module):
             self.cells_key = nn.Linear(width, key * columns, bias=False)
         self.layers, self.columns = layers, columns
 
-    def forward(self, before: Tensor, after: Tensor, actions: Tensor, place: Tensor) -> Tensor:
-        """A frame `[..., Q, U]`, the next one, the action between `[...]`, rotary angles `[Q, E / 2]` ->
-        `[..., Q, 2 K E]`, and for a panorama `[..., Q, 2 K E + key columns + U]`."""
+    def forward(self, before: Tensor, after: Tensor, actions: Tensor, angles: Tensor) -> Tensor:
+        """Tokens of a frame and of the one that followed, two of `[..., Q, V]`, the action between them `[...]`, rotary
+        angles of the tokens `[Q, E / 2]` -> `[..., Q, 2 K E]`, for a view memory `[..., Q, 2 K E + key columns +
+        V]`."""
         x = F.silu(self.inner(torch.cat([before, after - before], dim=-1)) + self.action(actions)[..., None, :])
-        left = []
+        parts = []
         if self.layers:
             k, v = self.outer(x).unflatten(-1, (self.layers, -1)).transpose(-3, -2).chunk(2, dim=-1)
-            left.append(torch.cat([rotate(self.norm(k), place), v], dim=-1).transpose(-3, -2).flatten(-2))
+            parts.append(torch.cat([rotate(self.norm(k), angles), v], dim=-1).transpose(-3, -2).flatten(-2))
         if self.columns:
-            parts = self.cells_key(x), before.to(x.dtype)
-            left += [part.unflatten(-1, (-1, self.columns)).mT.flatten(-2) for part in parts]
-        return torch.cat(left, dim=-1)
+            cells = self.cells_key(x), before.to(x.dtype)
+            parts += [part.unflatten(-1, (-1, self.columns)).mT.flatten(-2) for part in cells]
+        return torch.cat(parts, dim=-1)
 
 
-class Recall(nn.Module):
-    """Look up the log: attention over all tokens of all frames in it, with a bias by age, and a way to find nothing."""
+class MemoryReader(nn.Module):
+    """Attention over all tokens of all frames in memory, with a bias by age, and a way to find nothing."""
 
     def __init__(self, width: int, heads: int, head_width: int):
         super().__init__()
@@ -70,22 +93,22 @@ class Recall(nn.Module):
         self.out = nn.Linear(heads * head_width, width, bias=False)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor, log: Tensor, age: Tensor, place: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, age: Tensor, angles: Tensor) -> Tensor:
         """What is found.
 
         Args:
-            x: `[B, T, M, V]`.
-            log: this layer's keys and values `[B, S, Q, 2 E]`.
-            age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not looked at.
-            place: rotary angles of the M tokens `[M, E / 2]`.
+            x: `[B, T, M, D]`.
+            memory: this layer's keys and values `[B, S, Q, 2 E]`.
+            age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not read.
+            angles: rotary angles of the M tokens `[M, E / 2]`.
 
         Returns:
-            `[B, T, M, V]`.
+            `[B, T, M, D]`, to be added to x.
         """
-        (t, m), tokens = x.shape[1:3], log.shape[2]
+        (t, m), tokens = x.shape[1:3], memory.shape[2]
         q = self.q_norm(self.q(self.input_norm(x)).unflatten(-1, (self.heads, -1)))  # [B, T, M, H, E]
-        q = rotate(q.permute(0, 3, 1, 2, 4), place).flatten(2, 3)  # [B, H, T M, E]
-        k, v = log.flatten(1, 2).to(q.dtype).chunk(2, dim=-1)  # [B, S Q, E] each
+        q = rotate(q.permute(0, 3, 1, 2, 4), angles).flatten(2, 3)  # [B, H, T M, E]
+        k, v = memory.flatten(1, 2).to(q.dtype).chunk(2, dim=-1)  # [B, S Q, E] each
         scores = (q * q.shape[-1] ** -0.5) @ k[:, None].mT  # [B, H, T M, S Q]
         bias = self.age[:, age_bucket(age)].transpose(0, 1)
         bias = bias.masked_fill((age < 1)[:, None], float("-inf"))  # [B, H, T, S]
@@ -96,5 +119,21 @@ class Recall(nn.Module):
         most = torch.maximum(scores.amax(-1, keepdim=True).detach().float(), nothing.detach())
         weights = (scores - most).exp()
         found = weights.to(v.dtype) @ v[:, None] / (weights.sum(-1, keepdim=True) + (nothing - most).exp())
-        x = self.out(found.to(v.dtype).transpose(1, 2).flatten(2))
-        return x.unflatten(1, (t, m))
+        return self.out(found.to(v.dtype).transpose(1, 2).flatten(2)).unflatten(1, (t, m))
+
+
+def newest(history: History, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The newest `count` memory entries, ages from `count` to 1.
+
+    Returns:
+        entries `[B, count, Q, U]` and poses `[B, count, 2 P]`, without a gradient; and whether there is any, bool
+        `[B]`. Where there is none of an age, it is the oldest there is of those.
+    """
+    b, s, q, _ = history.memory.shape
+    ages = torch.arange(count, 0, -1, device=history.age.device)
+    known = (history.age > 0) & (history.age <= count)
+    oldest = (history.age * known).amax(1, keepdim=True)
+    match = history.age[:, None] == torch.minimum(ages, oldest)[:, :, None]  # [B, count, S]
+    row = torch.arange(b, device=ages.device)[:, None] * s + match.long().argmax(2)
+    entries = F.embedding(row, history.memory.detach().flatten(0, 1).flatten(1)).unflatten(-1, (q, -1))
+    return entries, F.embedding(row, history.pose.detach().flatten(0, 1)), known.any(1)

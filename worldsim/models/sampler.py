@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from worldsim.models.flow import advance
-from worldsim.models.world_model import HeadOutput
+from worldsim.models.world_model import Prediction
 
 SCHEDULE = (0.0, 0.15, 0.4, 0.7)  # signal levels visited; most steps where the frame is decided
 
 
 def multistep(
-    denoise: Callable[[Tensor, Tensor], HeadOutput], noise: Tensor, schedule: Sequence[float] = SCHEDULE
-) -> tuple[HeadOutput, Tensor]:
+    denoise: Callable[[Tensor, Tensor], Prediction], noise: Tensor, schedule: Sequence[float] = SCHEDULE
+) -> tuple[Prediction, Tensor]:
     """Deterministic second-order sampler of the rectified flow (Liu et al. 2022), in len(schedule) passes: a multistep
     solver of the data prediction (DPM-Solver++(2M), Lu et al. 2022, algorithm 2).
 
-    Each pass expects the mean of what may come. Until the next one that goes on changing as it did since the pass
-    before, where Euler's method lets it stay: with few passes, what seldom happens would then happen too seldom.
+    Each pass predicts the posterior mean. Between passes the prediction is extrapolated linearly, where Euler's method
+    keeps it constant: with few passes that would make rare events too rare.
 
     Args:
         denoise: (noisy `[B, N, D]`, tau `[1]`) -> prediction of the clean latent.
@@ -29,7 +29,7 @@ def multistep(
 
     Returns:
         the last pass's output, whose `clean` is the sample; and float32 `[B]`, how far that is from what the first pass
-        expected of all that may come, as a root mean square: 0 if one pass is all there is.
+        predicted, as a root mean square: 0 for a single pass.
     """
     noisy, passes = noise, []
     for i, tau in enumerate(schedule):
@@ -38,13 +38,13 @@ def multistep(
         if i + 1 < len(schedule):
             clean, following = output.clean, schedule[i + 1]
             if i:
-                clean = clean + _further(schedule[i - 1], tau, following) * (clean - passes[-2])
+                clean = clean + _extrapolation(schedule[i - 1], tau, following) * (clean - passes[-2])
             noisy = advance(noisy, clean, tau, following)
     return output, (passes[-1] - passes[0]).square().mean((1, 2)).sqrt()
 
 
-def _further(before: float, tau: float, following: float) -> float:
-    """How much of its change from `before` to `tau` the expectation adds on the way to `following`, on average.
+def _extrapolation(before: float, tau: float, following: float) -> float:
+    """How much of its change from `before` to `tau` the prediction adds on the way to `following`, on average.
 
     With s = -ln(1 - tau) the flow is dz/ds = clean - z; this is its exact solution if `clean` is linear in s.
     """

@@ -1,146 +1,157 @@
 """One step is one module: the whole of a generated frame, for the torch runtime and, exported, for ONNX Runtime.
 
-    previous frame's latents + action --trunk--> features, cache entry
-    noise --head, K passes--> latents --decoder--> frame;  reward and continue from the last pass
+    frame on screen + action + history --context encoder--> features, cache entry
+    noise --denoiser, K passes--> latents --decoder--> frame;  reward and continue from the last pass
 
-B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width D, C x h x w latents, A actions,
-S x Q x U the log.
+B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width V, C x h x w latents, A actions,
+S x Q x U memory, O numbers of a pose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from worldsim.models.autoencoder import Autoencoder, to_frames, to_pixels
 from worldsim.models.flow import expected_reward
+from worldsim.models.history import History
 from worldsim.models.retention import capacity
 from worldsim.models.sampler import SCHEDULE, multistep
-from worldsim.models.world_model import HeadOutput, WorldModel
+from worldsim.models.world_model import Prediction, WorldModel
 
-DRAWS = 1  # noise draws a frame
+
+class NextTokens(NamedTuple):
+    """The next frame in tokens.
+
+    Attributes:
+        clean: `[B, N, V]`.
+        entry: cache entry of the frame before, float16 `[B, L, M, F]`.
+        prediction: of the last pass.
+        uncertainty: float32 `[B]`, see `worldsim.models.sampler.multistep`.
+    """
+
+    clean: Tensor
+    entry: Tensor
+    prediction: Prediction
+    uncertainty: Tensor
 
 
 def next_tokens(
     model: WorldModel,
     schedule: Sequence[float],
-    cache: Tensor,
-    length: Tensor,
+    history: History,
     previous: Tensor,
     actions: Tensor,
     noise: Tensor,
-    log: Tensor | None = None,
-    age: Tensor | None = None,
     temperature: float = 1.0,
-) -> tuple[Tensor, HeadOutput, Tensor]:
-    """The next frame in tokens `[B, N, D]`, from the frame before it and noise of the same shape; the rest as in
-    `WorldStep.forward` and `WorldStep`.
+) -> NextTokens:
+    """Generate the frame after `previous` `[B, N, V]` from noise of the same shape, under actions int64 `[B]`."""
+    features, entries = model.encode_context(previous[:, None], actions[:, None], history)
+    features = features.map(lambda part: part[:, 0])
 
-    Returns:
-        the cache entry of the frame before, float16 `[B, L, M, F]`, the head's output, and its uncertainty `[B]`.
-    """
-    features, entries = model.look(previous[:, None], actions[:, None], cache, length, log, age)
+    def denoise(noisy: Tensor, tau: Tensor) -> Prediction:
+        return model.denoise(features, previous, noisy, tau)
 
-    def denoise(noisy: Tensor, tau: Tensor) -> HeadOutput:
-        return model.denoise(features[:, 0], previous, noisy, tau)
-
-    output, uncertainty = multistep(denoise, temperature * noise, schedule)
-    output = output._replace(clean=model.hold(previous, output.clean))
-    return entries[:, 0].half(), output, uncertainty
+    prediction, uncertainty = multistep(denoise, temperature * noise, schedule)
+    clean = model.limit(previous, prediction.clean)
+    return NextTokens(clean, entries[:, 0].half(), prediction, uncertainty)
 
 
 class WorldStep(nn.Module):
     """Generate the next frame.
 
     Args:
-        autoencoder, dynamics: of the world.
+        autoencoder, world_model: of the world.
         schedule: signal levels that the sampler visits.
         temperature: standard deviation of the noise that frames start from; 1 is what the network learned, a little
-            more makes what seldom happens as frequent as it was. A temperature in play is a multiple of it.
+            more makes rare events as frequent as they were. A temperature in play is a multiple of it.
     """
 
     def __init__(
         self,
         autoencoder: Autoencoder,
-        dynamics: WorldModel,
+        world_model: WorldModel,
         schedule: Sequence[float] = SCHEDULE,
         temperature: float = 1.0,
     ):
         super().__init__()
-        self.autoencoder, self.dynamics = autoencoder, dynamics
+        self.autoencoder, self.world_model = autoencoder, world_model
         self.schedule, self.temperature = tuple(schedule), temperature
 
     def forward(
         self,
-        cache: Tensor,
-        length: Tensor,
         latents: Tensor,
         actions: Tensor,
         noise: Tensor,
-        log: Tensor | None = None,
+        cache: Tensor,
+        length: Tensor,
+        memory: Tensor | None = None,
         age: Tensor | None = None,
+        pose: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """One frame.
 
         Args:
-            cache: float16 `[B, W, L, M, F]`, entries of the frames before the one on screen, oldest first.
-            length: int64 `[B]`, how many of the newest entries are real.
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it; A is the null action.
-            noise: float32 `[B, DRAWS, C, h, w]`, standard normal.
-            log: float16 `[B, S, Q, U]`, what is retained; only of a world with memory, as the next.
-            age: int64 `[B, S]`, how many frames before the one on screen; 0 for nothing.
+            noise: float32 `[B, C, h, w]`, standard normal.
+            cache, length, memory, age, pose: see `worldsim.models.history.History`.
 
         Returns:
-            entry: float16 `[B, L, M, F]` of the frame on screen, to append to the cache.
             latents: float32 `[B, C, h, w]` of the next frame.
             frame: uint8 `[B, H, W, 3]`, the next frame.
             reward: float32 `[B]`, expected.
             cont: float32 `[B]`, probability that play goes on.
             uncertainty: float32 `[B]`, by how much the sampler's passes disagree (see `multistep`).
-            left: float16 `[B, Q, U]`, what the frame on screen leaves in the log; only of a world with memory.
+            entry: float16 `[B, L, M, F]` of the frame on screen, to append to the cache.
+            memory: float16 `[B, Q, U]`, what the frame on screen leaves in memory; only of a world with memory.
+            pose: float32 `[B, 2 O]`, that goes with it; only of a world with a view memory.
         """
-        model = self.dynamics
-        previous, noisy = model.to_tokens(latents), model.to_tokens(noise[:, 0])
-        entry, output, uncertainty = next_tokens(
-            model, self.schedule, cache, length, previous, actions, noisy, log, age, self.temperature
-        )
-        latents = model.to_latents(output.clean)
+        model, history = self.world_model, History(cache, length, memory, age, pose)
+        previous, noisy = model.to_tokens(latents), model.to_tokens(noise)
+        made = next_tokens(model, self.schedule, history, previous, actions, noisy, self.temperature)
+        latents, outcome = model.to_latents(made.clean), made.prediction
         frame = to_frames(self.autoencoder.decode(latents))
-        made = entry, latents, frame, expected_reward(output.reward), output.cont.sigmoid(), uncertainty
+        outputs = latents, frame, expected_reward(outcome.reward), outcome.cont.sigmoid(), made.uncertainty, made.entry
         if not model.config.memory:
-            return made
-        places = model.places(previous[:, None], output.clean[:, None], actions[:, None], log, age)[:, 0]
-        return *made, model.remember(previous, output.clean, actions, places).half()
+            return outputs
+        poses = model.poses(previous[:, None], made.clean[:, None], actions[:, None], history)
+        poses = poses if poses is None else poses[:, 0]
+        return *outputs, *_stored(*model.remember(previous, made.clean, actions, poses))
 
 
 class Prefill(nn.Module):
     """Cache entries of known frames."""
 
-    def __init__(self, dynamics: WorldModel):
+    def __init__(self, world_model: WorldModel):
         super().__init__()
-        self.dynamics = dynamics
+        self.world_model = world_model
 
     def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents `[B, T, C, h, w]`, the actions taken on seeing them int64 `[B, T]` -> float16 `[B, T, L, M, F]`."""
-        return self.dynamics.look(self.dynamics.to_tokens(latents), actions)[1].half()
+        return self.world_model.encode_context(self.world_model.to_tokens(latents), actions)[1].half()
 
 
 class Remember(nn.Module):
-    """What known frames leave in the log."""
+    """Memory entries of known frames."""
 
-    def __init__(self, dynamics: WorldModel):
+    def __init__(self, world_model: WorldModel):
         super().__init__()
-        self.dynamics = dynamics
+        self.world_model = world_model
 
-    def forward(self, before: Tensor, after: Tensor, actions: Tensor) -> Tensor:
+    def forward(self, before: Tensor, after: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Latents and those of the frames that followed, two of `[B, T, C, h, w]`, the actions between them int64
-        `[B, T]` -> float16 `[B, T, Q, U]`."""
-        model = self.dynamics
+        `[B, T]` -> memory entries float16 `[B, T, Q, U]`; with a view memory their poses float32 `[B, T, 2 O]`."""
+        model = self.world_model
         before, after = model.to_tokens(before), model.to_tokens(after)
-        return model.remember(before, after, actions, model.places(before, after, actions)).half()
+        return _stored(*model.remember(before, after, actions, model.poses(before, after, actions)))
+
+
+def _stored(memory: Tensor, pose: Tensor | None) -> tuple[Tensor, ...]:
+    return (memory.half(),) if pose is None else (memory.half(), pose)
 
 
 class Encode(nn.Module):
@@ -169,16 +180,18 @@ class Decode(nn.Module):
 
 def example_inputs(step: WorldStep, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Random inputs of `WorldStep.forward` with the right shapes, for export, parity checks and benchmarks."""
-    config = step.dynamics.config
+    config = step.world_model.config
     example = (
-        torch.randn(batch, config.window, *config.entry_shape, generator=generator).half(),
-        torch.randint(0, config.window + 1, (batch,), generator=generator),
         torch.randn(batch, *config.latent_shape, generator=generator),
         torch.randint(0, config.actions + 1, (batch,), generator=generator),
-        torch.randn(batch, DRAWS, *config.latent_shape, generator=generator),
+        torch.randn(batch, *config.latent_shape, generator=generator),
+        torch.randn(batch, config.dit.window, *config.entry_shape, generator=generator).half(),
+        torch.randint(0, config.dit.window + 1, (batch,), generator=generator),
     )
-    if config.log_shape is None:
+    if config.memory is None or config.memory_shape is None:
         return example
-    most = capacity(config.memory)
-    log = torch.randn(batch, most, *config.log_shape, generator=generator).half()
-    return *example, log, torch.randint(0, config.memory[-1][0] + 1, (batch, most), generator=generator)
+    most, oldest = capacity(config.memory.retention), config.memory.retention[-1][0]
+    memory = torch.randn(batch, most, *config.memory_shape, generator=generator).half()
+    age = torch.randint(0, oldest + 1, (batch, most), generator=generator)
+    poses = torch.randint(0, 8, (batch, most, config.pose_width), generator=generator).float()
+    return (*example, memory, age, *((poses,) if config.view else ()))

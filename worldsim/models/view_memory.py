@@ -1,145 +1,131 @@
-"""The panorama: what was seen at every place of the room, found again wherever the view has moved since.
+"""View memory: what was seen at every place, found again wherever the view has moved since.
 
 Where a world's view moves sideways by whole latent cells, or turns so, a cell that left the picture has a place, and
-comes back there. So the log keeps the cells of its frames and where the view was; how far it moved is found by matching
-two frames, with no labels. For each place that may come into view, one attention over time alone, to the same place in
-the frames of the log, finds what was there. It costs no more than there are frames, and what is found can be copied as
-it is. A place is a column of a few cells, whose number is a compromise: finer ones see past what hides half of them.
+comes back there. Memory keeps the cells of its frames and where the view was (`worldsim.models.pose`). For each place
+that may come into view, one attention over time alone, to the same place in the frames of memory, finds what was there;
+what is found can be copied as it is. A place is a column of a few cells: finer ones see past what hides half of them.
+Where the view also walks, nearer frames say more.
 
-Who turns may walk too, and what is ahead is seen otherwise from elsewhere. So where the view comes round, the way is
-kept as an animal keeps it (path integration): what changes the picture and doesn't turn it was a step ahead, all steps
-are as long, and the nearer a frame of the log was, the more it says. Steps back or aside are not known of.
-
-B batch, T frames, S frames in the log, C x h x w latents, X numbers of a place, y rows of places, E width of a key, A
-actions, R the most cells that the view moves in a frame, v = w + 2 R columns: the view, and what may come into it. P
-numbers say where the view was: cells to the right, and where it comes round how many steps off, in x and in y.
+B batch, T frames, S frames in memory, C x h x w latents, X numbers of a place, y rows of places, E width of a key, R
+the most cells that the view moves in a frame, v = w + 2 R columns: the view, and what may come into it. P numbers of a
+pose.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
+from worldsim.errors import WorldsimError
+from worldsim.models.copy_head import Candidates
 from worldsim.models.memory import AGES, age_bucket
 
-MOST_DIFFERENT = 0.05  # a cell's squared error counts up to this: things that move for themselves don't decide
-SCALE = 0.003  # mismatch of a frame that is worth as much as e times the chance
-STILL = 0.01  # what a cell of a move has to be worth: where all fit as badly, nothing moved
-STEP = 0.25  # of the usual mismatch of an action that walks: with less than that it led nowhere
-NEVER = 1e4  # a mismatch that there is none of
-NEAR = 32  # buckets of a quarter of an octave: distances up to 250 steps
-NEAR_RATE = 10.0  # by which the bias by distance learns faster than other weights, for it starts far from its end
+KEY = 8  # width of a key
+DISTANCES = 32  # buckets of a quarter of an octave: distances up to 250 steps
+DISTANCE_LR = 10.0  # by which the bias by distance learns faster than other weights, for it starts far from its end
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewMemoryConfig:
+    """A view that moves, and what it saw elsewhere.
+
+    Attributes:
+        max_shift: by how many cells the view may move sideways in a frame.
+        ring_columns: cells of a whole turn, where the view comes round; 0 for a view that never does.
+    """
+
+    max_shift: int = 1
+    ring_columns: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_shift < 1:
+            raise WorldsimError(f"view.max_shift {self.max_shift}: give 1 or more cells, or no view config at all")
 
 
 class ViewMemory(nn.Module):
-    """Find what was seen before at the places of the view and beside it.
+    """Find what was seen before at the places of the view and beside it: a candidate source.
 
     Args:
-        reach: R. actions: A. around: columns after which the view has come round; 0 if it never does.
+        config: of the view. width: D of the network. patch_size: cells of a token. channels: C.
     """
 
-    def __init__(self, reach: int, actions: int, around: int = 0):
+    def __init__(self, config: ViewMemoryConfig, width: int, patch_size: tuple[int, int], channels: int):
         super().__init__()
-        self.reach, self.around = reach, around
+        self.max_shift, self.ring_columns = config.max_shift, config.ring_columns
+        self.patch_size, self.place_width = patch_size, channels * patch_size[0]
+        self.query = nn.Linear(width, KEY * patch_size[1], bias=False)
+        self.embed = nn.Linear((self.place_width + 1) * (patch_size[1] + 2 * self.max_shift), width)
         self.age = nn.Parameter(torch.zeros(AGES))
         self.nothing = nn.Parameter(torch.zeros(()))
-        # Log of the chance of each move under each action, of which the last is the null action; see `learn_moves`.
-        self.register_buffer("chance", torch.zeros(actions + 1, 2 * reach + 1))
-        if around:
-            self.near = nn.Parameter(-torch.arange(NEAR) * (math.log(2) / 2 / NEAR_RATE))  # one over distance squared
-            # Mismatch from which on an action that moved the view so led a step ahead, too.
-            self.register_buffer("walks", torch.full((actions + 1, 2 * reach + 1), NEVER))
+        if self.ring_columns:  # one over the distance squared
+            self.distance = nn.Parameter(-torch.arange(DISTANCES) * (math.log(2) / 2 / DISTANCE_LR))
+        nn.init.zeros_(self.embed.weight)
 
-    def mismatch(self, before: Tensor, after: Tensor) -> Tensor:
-        """How badly frames `[..., C, h, w]` fit those that followed them, for each move: `[..., 2 R + 1]`."""
-        w = before.shape[-1]
-        fits = []
-        for move in range(-self.reach, self.reach + 1):
-            first, last = max(0, -move), w - max(0, move)
-            error = (after[..., first:last] - before[..., first + move : last + move]).float().square().mean(-3)
-            fits.append(error.clamp(max=MOST_DIFFERENT).mean((-1, -2)))
-        return torch.stack(fits, dim=-1)
+    @property
+    def candidates_count(self) -> int:
+        """K, of `candidates`."""
+        return 2 * self.max_shift + 1
 
-    def motion(self, before: Tensor, after: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """How the view moved between frames `[..., C, h, w]` under actions `[...]`; see `likeliest`."""
-        return self.likeliest(self.mismatch(before, after), actions)
+    def find(self, features: Tensor, memory: Tensor, age: Tensor, here: Tensor, poses: Tensor, rows: int) -> Tensor:
+        """What was at the places of the view and beside it.
 
-    def likeliest(self, mismatch: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """The motion that such a mismatch `[..., 2 R + 1]` under actions `[...]` tells of: cells to the right, int64
-        `[...]`, -R to R; and steps ahead, float32 `[...]`, 0 or 1."""
-        still = torch.arange(-self.reach, self.reach + 1, device=mismatch.device).abs() * STILL
-        best = (self.chance[actions] - mismatch / SCALE - still).argmax(-1)
-        if not self.around:
-            return best - self.reach, torch.zeros_like(mismatch[..., 0])
-        least, left = (x.gather(-1, best[..., None])[..., 0] for x in (self.walks[actions], mismatch))
-        return best - self.reach, (left > least).float()
+        Args:
+            features: of the tokens `[B, T, N, D]`, N in `rows` rows.
+            memory: keys and cells `[B, S, N, KEY columns + V]`.
+            age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not read.
+            here: `[B, T, P]`, where the view is in each of the T frames. poses: `[B, S, P]`, where it was.
 
-    def learn_moves(self, mismatch: Tensor, actions: Tensor, buttons: Sequence[tuple[str, ...]]) -> None:
-        """Count how often each action moved the view, by the best fits: mismatches `[N, 2 R + 1]`, actions `[N]`.
-
-        Of two `buttons` that are held at once, each does what it does alone: the picture of who walks and turns fits no
-        move well.
+        Returns:
+            `[B, T, X + 1, y, v]`: the cells of each place, and how sure it is that there was something.
         """
-        left, best = mismatch.min(-1)
-        none, size = self.reach, mismatch.shape[-1]
-        counts = torch.ones_like(self.chance).index_add_(0, actions, F.one_hot(best, size).float())
-        counts[-1] += counts[:-1].sum(0)  # the null action may be any of them
-        chance = counts / counts.sum(-1, keepdim=True)
-        least = torch.full((len(counts),), NEVER)
-        for action, held in enumerate(buttons):
-            if held and chance[action].argmax() == none and (actions == action).any():
-                least[action] = STEP * left[actions == action].median()
-        alone = {held[0]: action for action, held in enumerate(buttons) if len(held) == 1}
-        for action, held in enumerate(buttons):
-            if len(held) > 1 and all(button in alone for button in held):
-                parts = [alone[button] for button in held]
-                chance[action] = F.one_hot(torch.tensor(none), size)
-                for part in parts:  # moves add up
-                    both = F.conv1d(chance[action][None, None], chance[part].flip(0)[None, None], padding=none)
-                    chance[action] = both[0, 0] / both.sum()
-                least[action] = least[parts].min()
-        self.chance.copy_(chance.log())
-        if self.around:
-            self.walks.copy_(least[:, None])
-            self.walks[-1, none] = least.min()  # of the null action what doesn't turn is taken for a step
+        q = self.patch_size[1]
+        parts = memory.tensor_split([KEY * q], dim=-1)
+        # Side by side, columns are in memory as they are needed: no more than a view of it.
+        keys, cells = (rearrange(part, "b s (y x) (q c) -> b s y (x q) c", y=rows, q=q) for part in parts)
+        asked = rearrange(self.query(features), "b t (y x) (c q) -> b t y (x q) c", y=rows, q=q)
+        return self(asked, keys.to(asked.dtype), cells.to(asked.dtype), age, here, poses)
 
-    def follow(self, start: Tensor, moves: Tensor, steps: Tensor) -> Tensor:
-        """Where motions `[B, T]` lead from `start` `[B, P]`: before and after each of them, float32 `[B, T, 2, P]`."""
-        right = moves.float()
-        by = right[..., None]
-        if self.around:
-            angle = (start[:, :1] + right.cumsum(1)) * (math.tau / self.around)
-            by = torch.stack([right, steps * angle.cos(), steps * angle.sin()], dim=-1)
-        after = start[:, None] + by.cumsum(1)
-        return torch.stack([after - by, after], dim=2)
+    def embedding(self, found: Tensor) -> Tensor:
+        """Of what was found `[B, X + 1, y, v]`, what is added to the tokens of the frame to come: `[B, N, D]`."""
+        q, reach = self.patch_size[1], self.max_shift
+        columns = range(0, found.shape[-1] - 2 * reach, q)
+        parts = torch.stack([found[..., first : first + q + 2 * reach] for first in columns], dim=-2)
+        return self.embed(rearrange(parts, "b c y x k -> b (y x) (c k)"))
+
+    def candidates(self, found: Tensor) -> Candidates:
+        """Of what was found `[B, X + 1, y, v]`: each cell from its own place and from those beside it."""
+        latents = rearrange(found[:, :-1], "b (c p) y v -> b c (y p) v", p=self.patch_size[0]).float()
+        width = latents.shape[-1] - 2 * self.max_shift
+        return Candidates([latents[..., i : i + width] for i in range(self.candidates_count)])
 
     def forward(self, q: Tensor, k: Tensor, cells: Tensor, age: Tensor, here: Tensor, place: Tensor) -> Tensor:
-        """What was there.
+        """The attention alone.
 
         Args:
             q: what is asked for at each place of the view, `[B, T, y, w, E]`; at its edge, of what is beside it too.
-            k: keys of the log's places, `[B, S, y, w, E]`.
+            k: keys of the places in memory, `[B, S, y, w, E]`.
             cells: what was in them, `[B, S, y, w, X]`.
-            age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not looked at.
+            age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not read.
             here: `[B, T, P]`, where the view is in each of the T frames.
-            place: `[B, S, P]`, where it was in those of the log.
+            place: `[B, S, P]`, where it was in those of memory.
 
         Returns:
             `[B, T, X + 1, y, v]`: what was in them, and how sure it is that there was something.
         """
-        t, view = q.shape[1], q.shape[3] + 2 * self.reach
+        t, view = q.shape[1], q.shape[3] + 2 * self.max_shift
         bias = self.age[age_bucket(age)]
-        if self.around:
+        if self.ring_columns:
             apart = (here[:, :, None, 1:] - place[:, None, :, 1:]).square().sum(-1).sqrt()  # [B, T, S], steps
-            bias = bias + NEAR_RATE * self.near[(4 * (1 + apart).log2()).long().clamp(max=NEAR - 1)]
+            bias = bias + DISTANCE_LR * self.distance[(4 * (1 + apart).log2()).long().clamp(max=DISTANCES - 1)]
         here, place = (x[..., 0].round().long() for x in (here, place))
-        left = here.amin(1, keepdim=True) - self.reach  # the column of the room where all that is looked at begins
-        columns = torch.arange(view + (t - 1) * self.reach, device=q.device) + left  # [B, K]
-        (keys, stored), (values, _) = (_take(x, columns, place, self.around) for x in (k, cells.to(k.dtype)))
+        left = here.amin(1, keepdim=True) - self.max_shift  # the leftmost column that is read
+        columns = torch.arange(view + (t - 1) * self.max_shift, device=q.device) + left  # [B, K]
+        (keys, stored), (values, _) = (_take(x, columns, place, self.ring_columns) for x in (k, cells.to(k.dtype)))
         asked, _ = _take(q, columns, here)
         scores = asked * q.shape[-1] ** -0.5 @ keys.mT  # [B, y, K, T, S]
         bias = bias.masked_fill(age < 1, float("-inf"))[:, None]  # [B, 1, T, S]
@@ -154,19 +140,8 @@ class ViewMemory(nn.Module):
         found = found.permute(0, 3, 4, 1, 2)  # [B, T, X + 1, y, K]
         if t == 1:  # in play: these columns are the view's own
             return found
-        index = torch.arange(view, device=q.device) + (here - self.reach - left)[..., None]  # [B, T, v]
+        index = torch.arange(view, device=q.device) + (here - self.max_shift - left)[..., None]  # [B, T, v]
         return found.gather(-1, index[:, :, None, None].expand(*found.shape[:4], view))
-
-
-def seen_from(now: Tensor, places: Tensor, around: int) -> Tensor:
-    """Places `[..., P]` as if the way had begun at `now` `[..., P]`."""
-    away = places - now
-    if not around:
-        return away
-    right, x, y = away.unbind(-1)
-    angle = now[..., 0] * (math.tau / around)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack([right, cos * x + sin * y, cos * y - sin * x], dim=-1)
 
 
 def _take(x: Tensor, columns: Tensor, first: Tensor, around: int = 0) -> tuple[Tensor, Tensor]:

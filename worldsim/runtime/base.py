@@ -1,12 +1,12 @@
 """Runtimes: what runs a world's networks. Numpy in, numpy out; here the protocol. Imports no torch.
 
     runtime = load_runtime(open_world("doom-maze"))          # or kind="torch", the reference
-    out = runtime.step(cache, length, latents, actions, noise)
+    out = runtime.step(history, latents, actions, noise)
 
 Knows nothing of rollouts: what to keep from step to step is the session's business.
 
-B batch, T frames, W window, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, S frames
-in the log, Q x U what each of them left there.
+B batch, T frames, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, Q x U a memory entry, P numbers
+of its poses.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from worldsim.errors import WorldsimError, require
-from worldsim.models.retention import Retention
-from worldsim.runtime.bundle import Bundle, Starts
+from worldsim.models.history import History
+from worldsim.runtime.bundle import Bundle, Sizes, Starts
 from worldsim.spec import WorldSpec
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -27,47 +27,38 @@ class StepOutput(NamedTuple):
     """What one step gives.
 
     Attributes:
-        entry: float16 `[B, L, M, F]`, cache entry of the frame that was on screen and of the action taken there.
         latents: float32 `[B, C, h, w]` of the new frame.
         frame: uint8 `[B, H, W, 3]`, the new frame.
         reward: float32 `[B]`, expected.
         cont: float32 `[B]`, probability that play goes on.
         uncertainty: float32 `[B]`, how far the sampler's passes are apart, in standard deviations of a latent.
-        left: float16 `[B, Q, U]`, what the frame that was on screen leaves in the log; None without memory.
+        entry: float16 `[B, L, M, F]`, cache entry of the frame that was on screen and of the action taken there.
+        memory: float16 `[B, Q, U]`, what the frame that was on screen leaves in memory; None without memory.
+        pose: float32 `[B, P]`, the poses that go with it; None without a view memory.
     """
 
-    entry: np.ndarray
     latents: np.ndarray
     frame: np.ndarray
     reward: np.ndarray
     cont: np.ndarray
     uncertainty: np.ndarray
-    left: np.ndarray | None = None
+    entry: np.ndarray
+    memory: np.ndarray | None = None
+    pose: np.ndarray | None = None
 
 
 class Runtime(Protocol):
-    """Runs the four networks of one world.
+    """Runs the networks of one world.
 
     Attributes:
         spec: the world.
-        window: W, how many past frames a step can see.
-        latent_shape: (C, h, w). pictures: in a latent frame; the second one is what is behind the first.
-        entry_shape: (L, M, F).
-        reach: which older frames are retained; () without memory.
-        log_shape: (Q, U), what each of them leaves in the log; None without memory.
-        draws: arrays of noise a frame.
+        sizes: of its arrays.
         digest: names these weights; a snapshot of one world does not fit another.
         starts: where play can begin; None if the runtime was made in memory, without a bundle.
     """
 
     spec: WorldSpec
-    window: int
-    latent_shape: tuple[int, int, int]
-    pictures: int
-    entry_shape: tuple[int, int, int]
-    reach: Retention
-    log_shape: tuple[int, int] | None
-    draws: int
+    sizes: Sizes
     digest: str
     starts: Starts | None
 
@@ -81,29 +72,19 @@ class Runtime(Protocol):
         """Latents float32 `[B, T, C, h, w]` and the actions taken on seeing them, int64 `[B, T]` -> cache entries
         float16 `[B, T, L, M, F]`."""
 
-    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, ...]:
         """Latents and those of the frames that followed, two of float32 `[B, T, C, h, w]`, and the actions between
-        them, int64 `[B, T]` -> what the frames leave in the log, float16 `[B, T, Q, U]`. Only with memory."""
+        them, int64 `[B, T]` -> memory entries float16 `[B, T, Q, U]`; with a view memory, and their poses float32
+        `[B, T, P]`. Only with memory."""
 
-    def step(
-        self,
-        cache: np.ndarray,
-        length: np.ndarray,
-        latents: np.ndarray,
-        actions: np.ndarray,
-        noise: np.ndarray,
-        *memory: np.ndarray,
-    ) -> StepOutput:
+    def step(self, history: History, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray) -> StepOutput:
         """Generate the next frame.
 
         Args:
-            cache: float16 `[B, W, L, M, F]`, entries of the frames before the one on screen, oldest first.
-            length: int64 `[B]`, how many of the newest entries are real.
+            history: of the frames before the one on screen; with memory, of at least one slot.
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it.
-            noise: float32 `[B, draws, C, h, w]`, standard normal.
-            memory: with memory, the log float16 `[B, S, Q, U]`, S at least 1, and how many frames before the one on
-                screen each of it is, int64 `[B, S]`, 0 for nothing.
+            noise: float32 `[B, C, h, w]`, standard normal.
         """
 
 

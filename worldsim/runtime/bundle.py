@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,17 @@ import safetensors.numpy
 
 from worldsim.artifact import ArtifactKind
 from worldsim.errors import WorldsimError
-from worldsim.models.retention import Retention
+from worldsim.models.retention import Retention, capacity, check_retention
+from worldsim.runtime.legacy import present_name
 from worldsim.spec import WorldSpec
 
 GRAPHS = ("step", "prefill", "encoder", "decoder")
+MOST_NUMBERS = 1 << 28  # of one player's history: half a gigabyte
 SHIPPED = Path(__file__).parents[1] / "worlds"
 BUNDLE = ArtifactKind(
     noun="a world",
     manifest="world.json",
-    format=2,
+    format=3,
     written_by="worldsim export",
     way_out="Export the world again, or install worldsim again if it came with it.",
 )
@@ -56,6 +59,63 @@ class Starts:
         return len(self.frames)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Of a world's arrays, for whoever runs it.
+
+    Attributes:
+        window: W, how many past frames a step attends to.
+        latents: (C, h, w). layers: of a latent frame; of two, the second is the hidden layer.
+        entry: (L, M, F), cache entry of one frame.
+        retention: which older frames stay in memory; () without memory.
+        memory: (Q, U), memory entry of one frame; None without memory.
+        pose: P, numbers of the poses that go with it; 0 without a view memory.
+    """
+
+    window: int
+    latents: tuple[int, int, int]
+    layers: int
+    entry: tuple[int, int, int]
+    retention: Retention = ()
+    memory: tuple[int, int] | None = None
+    pose: int = 0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Sizes:
+        """What `dataclasses.asdict` and JSON made of one.
+
+        Raises:
+            WorldsimError: if a number is missing, of the wrong kind or out of bounds.
+        """
+
+        def count(value: Any, most: int, least: int = 1) -> int:
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise WorldsimError(f"a size of {value!r}: it must be a whole number from {least} to {most}")
+            return value
+
+        c, h, w = (count(size, 4096) for size in data["latents"])
+        depth, tokens, features = (count(size, 65_536) for size in data["entry"])
+        retention = tuple((count(age, 10**6), count(every, 10**6)) for age, every in data["retention"])
+        check_retention(retention)
+        memory = None
+        if data["memory"] is not None:
+            slots, numbers = (count(size, 65_536) for size in data["memory"])
+            memory = slots, numbers
+        sizes = cls(
+            window=count(data["window"], 4096),
+            latents=(c, h, w),
+            layers=count(data["layers"], 2),
+            entry=(depth, tokens, features),
+            retention=retention,
+            memory=memory,
+            pose=count(data["pose"], 64, least=0),
+        )
+        floats = sizes.window * depth * tokens * features + capacity(retention) * (math.prod(memory) if memory else 0)
+        if max(floats, c * h * w) > MOST_NUMBERS:
+            raise WorldsimError(f"{floats:,} numbers of history a player: at most {MOST_NUMBERS:,} are read")
+        return sizes
+
+
 class Bundle:
     """A world on disk, checked as a whole when opened.
 
@@ -63,9 +123,9 @@ class Bundle:
         path: its folder.
         spec: the world.
         digest: names it: sha256 over everything in it but the card.
-        configs: {"autoencoder", "dynamics": fields of their configs, "schedule": the sampler's signal levels,
+        configs: {"autoencoder", "world_model": fields of their configs, "schedule": the sampler's signal levels,
             "temperature": of the noise that a frame starts from}.
-        window, draws, latent_shape, pictures, entry_shape, reach, log_shape: see `worldsim.runtime.base.Runtime`.
+        sizes: of its arrays.
         graph_weights: for each graph the names of the weights it is handed.
         origin: source and licence of the frames it learned from.
 
@@ -80,17 +140,8 @@ class Bundle:
             self.spec = WorldSpec.from_json(manifest["spec"])
             self.digest: str = manifest["digest"]
             self.configs: dict[str, Any] = manifest["configs"]
-            sizes = manifest["sizes"]
-            self.window, self.draws = int(sizes["window"]), int(sizes["draws"])
-            c, h, w = sizes["latents"]
-            self.latent_shape: tuple[int, int, int] = (c, h, w)
-            self.pictures = int(sizes.get("pictures", 1))
-            looks, tokens, numbers = sizes["entry"]
-            self.entry_shape: tuple[int, int, int] = (looks, tokens, numbers)
-            log, memory = sizes.get("log"), sizes.get("memory", [])
-            self.log_shape: tuple[int, int] | None = (log[0], log[1]) if log else None
-            self.reach: Retention = tuple((int(age), int(every)) for age, every in memory)
-            graphs = (*GRAPHS, *(["remember"] if log else []))
+            self.sizes = Sizes.from_json(manifest["sizes"])
+            graphs = (*GRAPHS, *(["remember"] if self.sizes.memory else []))
             self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in graphs}
             self.origin: dict[str, Any] = manifest["origin"]
             files = dict(manifest["files"])
@@ -120,14 +171,14 @@ class Bundle:
         shape = (actions.shape[0], actions.shape[1] + 1)
         size = (self.spec.height, self.spec.width, 3)
         fits = all(s.shape == (shape[1] * size[0], *size[1:]) for s in sheets) and len(sheets) == shape[0]
-        if not fits or latents.shape != (*shape, *self.latent_shape):
+        if not fits or latents.shape != (*shape, *self.sizes.latents):
             raise WorldsimError(f"{self.path / 'starts'}: frames, actions and latents do not fit. {BUNDLE.way_out}")
         return Starts(np.stack(sheets).reshape(*shape, *size), actions, latents)
 
     def weights(self) -> dict[str, np.ndarray]:
         """All weights by name, floats as float32."""
         stored = safetensors.numpy.load_file(self.path / "model.safetensors")
-        return {name: w.astype(np.float32) if w.dtype == np.float16 else w for name, w in stored.items()}
+        return {present_name(name): w.astype(np.float32) if w.dtype == np.float16 else w for name, w in stored.items()}
 
 
 def shipped_worlds() -> list[str]:
@@ -157,7 +208,7 @@ def write_bundle(
     *,
     spec: WorldSpec,
     configs: Mapping[str, Any],
-    sizes: Mapping[str, Any],
+    sizes: Sizes,
     origin: Mapping[str, Any],
     weights: Mapping[str, np.ndarray],
     graphs: Mapping[str, tuple[bytes, list[str]]],
@@ -168,8 +219,7 @@ def write_bundle(
     Args:
         folder: an empty one.
         spec: the world.
-        configs, sizes, origin: as `Bundle` has them; sizes are {"window", "draws", "latents", "entry"}; with memory,
-            {"memory", "log"}.
+        configs, sizes, origin: as `Bundle` has them.
         weights: as they are stored, float16 where that is enough.
         graphs: for each of `GRAPHS` its ONNX bytes and the names of the weights it is handed.
         starts: at least one.
@@ -189,7 +239,7 @@ def write_bundle(
     content = {
         "spec": spec.to_json(),
         "configs": dict(configs),
-        "sizes": dict(sizes),
+        "sizes": dataclasses.asdict(sizes),
         "origin": dict(origin),
         "graphs": {name: names for name, (_, names) in graphs.items()},
     }

@@ -26,17 +26,18 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.history import History
 from worldsim.models.sampler import SCHEDULE
-from worldsim.models.step import DRAWS, Decode, Encode, Prefill, Remember, WorldStep, example_inputs
+from worldsim.models.step import Decode, Encode, Prefill, Remember, WorldStep, example_inputs
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.bundle import BUNDLE, Bundle, Starts, write_bundle
 from worldsim.runtime.onnx import OnnxRuntime
-from worldsim.runtime.torch import TorchRuntime
+from worldsim.runtime.torch import TorchRuntime, sizes_of
 from worldsim.spec import WorldSpec
 
 # Largest difference allowed between ONNX Runtime and torch: of float32 numbers of the order of 1, of float16 cache
 # entries (one rounding at 4), and of pixels in levels of 255.
-TOLERANCE = {"latents": 1e-3, "outcome": 1e-3, "entries": 4e-3, "log": 4e-3, "frames": 1.0}
+TOLERANCE = {"latents": 1e-3, "outcome": 1e-3, "entries": 4e-3, "memory": 4e-3, "pose": 1e-3, "frames": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Parity:
 def export_bundle(
     out: str | Path,
     autoencoder: Autoencoder,
-    dynamics: WorldModel,
+    world_model: WorldModel,
     spec: WorldSpec,
     frames: np.ndarray,
     actions: np.ndarray,
@@ -80,7 +81,7 @@ def export_bundle(
 
     Args:
         out: the bundle's folder; an older bundle there is replaced.
-        autoencoder, dynamics: trained; not changed.
+        autoencoder, world_model: trained; not changed.
         spec: the world they learned.
         frames: uint8 `[n, T, H, W, 3]`, where play can begin; T as `worldsim.models.retention.context` has it.
         actions: int64 `[n, T-1]`, those taken between them.
@@ -99,31 +100,24 @@ def export_bundle(
         raise WorldsimError(f"schedule {tuple(schedule)} does not rise from 0 to below 1, as in (0, 0.15, 0.4, 0.7)")
     if not 0 <= temperature < math.inf:
         raise WorldsimError(f"temperature {temperature:g}: give a number, 0 or more; 1 is what the network learned")
-    weights = stored_weights(WorldStep(autoencoder, dynamics))
-    step = WorldStep(copy.deepcopy(autoencoder), copy.deepcopy(dynamics), schedule, temperature).eval()
+    weights = stored_weights(WorldStep(autoencoder, world_model))
+    step = WorldStep(copy.deepcopy(autoencoder), copy.deepcopy(world_model), schedule, temperature).eval()
     step.load_state_dict({name: torch.from_numpy(w).float() for name, w in weights.items()})
     step.requires_grad_(False)
     runtime = TorchRuntime(step, spec)
     starts = Starts(frames, actions.astype(np.int64), runtime.encode(frames).astype(np.float16))
-    config = dynamics.config
+    config = world_model.config
     with BUNDLE.staging(out) as folder:
         write_bundle(
             folder,
             spec=spec,
             configs={
                 "autoencoder": dataclasses.asdict(autoencoder.config),
-                "dynamics": dataclasses.asdict(config),
+                "world_model": dataclasses.asdict(config),
                 "schedule": list(schedule),
                 "temperature": temperature,
             },
-            sizes={
-                "window": config.window,
-                "draws": DRAWS,
-                "latents": config.latent_shape,
-                "pictures": config.pictures,
-                "entry": config.entry_shape,
-                **({"memory": config.memory, "log": config.log_shape} if config.memory else {}),
-            },
+            sizes=sizes_of(config),
             origin=origin,
             weights=weights,
             graphs=export_graphs(step, spec),
@@ -153,28 +147,30 @@ def stored_weights(step: WorldStep) -> dict[str, np.ndarray]:
 def export_graphs(step: WorldStep, spec: WorldSpec) -> dict[str, tuple[bytes, list[str]]]:
     """ONNX bytes of the graphs, and the names of the weights that each must be handed."""
     generator = torch.Generator().manual_seed(0)
-    config = step.dynamics.config
+    config = step.world_model.config
     frames = torch.zeros(2, spec.height, spec.width, 3, dtype=torch.uint8)
     latents = torch.randn(2, 3, *config.latent_shape, generator=generator)
     actions = torch.zeros(2, 3, dtype=torch.int64)
     batch, time_ = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("time", min=1, max=4096)
     one, two = {0: batch}, {0: batch, 1: time_}
-    outputs = ["entry", "next_latents", "frame", "reward", "cont", "uncertainty"]
-    inputs = ["cache", "length", "latents", "actions", "noise"]
+    outputs = ["next_latents", "frame", "reward", "cont", "uncertainty", "entry"]
+    inputs = ["latents", "actions", "noise", "cache", "length"]
     known = step.state_dict().keys()
     dynamic: tuple[dict[int, Any], ...] = (one,) * 5
     graphs = {}
     if config.memory:
-        log = {0: batch, 1: torch.export.Dim("log", min=1, max=4096)}
-        inputs, outputs, dynamic = [*inputs, "log", "age"], [*outputs, "left"], (*dynamic, log, log)
+        slots = {0: batch, 1: torch.export.Dim("slots", min=1, max=4096)}
+        kept = ["memory", "age", "pose"] if config.view else ["memory", "age"]
+        left = ["next_memory", "next_pose"] if config.view else ["next_memory"]
+        inputs, outputs, dynamic = [*inputs, *kept], [*outputs, *left], (*dynamic, *[slots] * len(kept))
         names = ["before", "after", "actions"]
         example = latents, latents.clone(), actions  # the same tensor twice would be one input
-        graphs["remember"] = _graph(Remember(step.dynamics), example, (two,) * 3, names, ["left"], known)
+        graphs["remember"] = _graph(Remember(step.world_model), example, (two,) * 3, names, left, known)
     return {
         **graphs,
         "step": _graph(step, example_inputs(step, 2, generator), dynamic, inputs, outputs, known),
         "prefill": _graph(
-            Prefill(step.dynamics), (latents, actions), (two, two), ["latents", "actions"], ["entries"], known
+            Prefill(step.world_model), (latents, actions), (two, two), ["latents", "actions"], ["entries"], known
         ),
         "encoder": _graph(Encode(step.autoencoder), (frames,), (one,), ["frames"], ["latents"], known),
         "decoder": _graph(Decode(step.autoencoder), (latents[:, 0],), (one,), ["latents"], ["frames"], known),
@@ -232,13 +228,14 @@ def measure_parity(reference: TorchRuntime, onnx: OnnxRuntime, step: WorldStep, 
     """Run both on the same inputs, drawn from a fixed seed."""
     generator = torch.Generator().manual_seed(1)
     example = tuple(tensor.numpy() for tensor in example_inputs(step, 3, generator))
-    length = onnx.window + 2
-    latents = torch.randn(2, length, *onnx.latent_shape, generator=generator).numpy()
+    frame, history = example[:3], History(*example[3:])
+    length = onnx.sizes.window + 2
+    latents = torch.randn(2, length, *onnx.sizes.latents, generator=generator).numpy()
     actions = torch.randint(0, len(onnx.spec.actions), (2, length), generator=generator).numpy()
     frames = torch.randint(
         0, 256, (2, 2, onnx.spec.height, onnx.spec.width, 3), generator=generator, dtype=torch.uint8
     ).numpy()
-    a, b = reference.step(*example), onnx.step(*example)
+    a, b = reference.step(history, *frame), onnx.step(history, *frame)
     differences = {
         "step: entries": _difference(a.entry, b.entry),
         "step: latents": _difference(a.latents, b.latents),
@@ -250,16 +247,20 @@ def measure_parity(reference: TorchRuntime, onnx: OnnxRuntime, step: WorldStep, 
         "encoder: latents": _difference(reference.encode(frames), onnx.encode(frames)),
         "decoder: frames": _difference(reference.decode(latents), onnx.decode(latents)),
     }
-    if a.left is not None and b.left is not None:
-        differences["step: log"] = _difference(a.left, b.left)
+    if a.memory is not None and b.memory is not None:
+        differences["step: memory"] = _difference(a.memory, b.memory)
         known = latents, latents[:, ::-1].copy(), actions
-        differences["remember: log"] = _difference(reference.remember(*known), onnx.remember(*known))
-    single, one = tuple(array[:1] for array in example), latents[:1, :1]
+        pairs = list(zip(reference.remember(*known), onnx.remember(*known), strict=True))
+        differences["remember: memory"] = _difference(*pairs[0])
+        if a.pose is not None and b.pose is not None:
+            differences["step: pose"] = max(_difference(a.pose, b.pose), _difference(*pairs[1]))
+    single, one = tuple(array[:1] for array in frame), latents[:1, :1]
+    past = History(*(None if array is None else array[:1] for array in history))
     threads = torch.get_num_threads()
     torch.set_num_threads(onnx.threads)
     try:
         decoder = _ratio(lambda: reference.decode(one), lambda: onnx.decode(one))
-        whole = _ratio(lambda: reference.step(*single), lambda: onnx.step(*single))
+        whole = _ratio(lambda: reference.step(past, *single), lambda: onnx.step(past, *single))
     finally:
         torch.set_num_threads(threads)
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

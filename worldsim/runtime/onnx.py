@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from worldsim.errors import WorldsimError
+from worldsim.models.history import History
 from worldsim.runtime.base import Device, StepOutput
 from worldsim.runtime.bundle import Bundle, Starts
 
@@ -35,10 +36,7 @@ class OnnxRuntime:
     def __init__(self, bundle: Bundle, device: Device = "auto", threads: int = 0):
         self.spec, self.digest = bundle.spec, bundle.digest
         self.starts: Starts | None = bundle.starts
-        self.window, self.draws = bundle.window, bundle.draws
-        self.latent_shape, self.entry_shape = bundle.latent_shape, bundle.entry_shape
-        self.pictures = bundle.pictures
-        self.reach, self.log_shape = bundle.reach, bundle.log_shape
+        self.sizes = bundle.sizes
         self.threads = threads or min(MOST_THREADS, _cores())
         self._bundle, self._providers = bundle, _providers(device)
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
@@ -52,7 +50,7 @@ class OnnxRuntime:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Frames -> latents, see `Runtime`."""
         (latents,) = self._run("encoder", frames.reshape(-1, *frames.shape[2:]))
-        return latents.reshape(*frames.shape[:2], *self.latent_shape)
+        return latents.reshape(*frames.shape[:2], *self.sizes.latents)
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Latents -> frames, see `Runtime`."""
@@ -63,21 +61,14 @@ class OnnxRuntime:
         """Known frames -> cache entries, see `Runtime`."""
         return self._run("prefill", latents, actions)[0]
 
-    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """What known frames leave in the log, see `Runtime`."""
-        return self._run("remember", before, after, actions)[0]
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Memory entries of known frames, see `Runtime`."""
+        return tuple(self._run("remember", before, after, actions))
 
-    def step(
-        self,
-        cache: np.ndarray,
-        length: np.ndarray,
-        latents: np.ndarray,
-        actions: np.ndarray,
-        noise: np.ndarray,
-        *memory: np.ndarray,
-    ) -> StepOutput:
+    def step(self, history: History, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray) -> StepOutput:
         """The next frame, see `Runtime`."""
-        return StepOutput(*self._run("step", cache, length, latents, actions, noise, *memory))
+        known = (array for array in history if array is not None)
+        return StepOutput(*self._run("step", latents, actions, noise, *known))
 
     def _run(self, graph: str, *inputs: np.ndarray) -> list[Any]:
         if graph not in self._sessions:

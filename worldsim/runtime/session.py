@@ -23,9 +23,10 @@ import safetensors
 import safetensors.numpy
 
 from worldsim.errors import WorldsimError
+from worldsim.models.history import History
 from worldsim.models.retention import retained
 from worldsim.rng import SEEDS, frame_chance, frame_noise
-from worldsim.runtime.base import Runtime
+from worldsim.runtime.base import Runtime, StepOutput
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,8 +36,9 @@ class State:
     Attributes:
         entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
         length: int64 `[B]`, how many of the newest entries are real for each row.
-        log: what is retained of older frames, oldest first, each float16 `[B, Q, U]`; empty without memory.
-        logged: int64 `[len(log), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
+        memory: what older frames left there, oldest first, each float16 `[B, Q, U]`; empty without memory.
+        poses: that go with them, each float32 `[B, P]`; empty without a view memory.
+        remembered: int64 `[len(memory), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
         number: int64 `[B]`, frames seen before the one on screen.
         latents: float32 `[B, C, h, w]` of the frame on screen.
         frame: uint8 `[B, H, W, 3]`, on screen.
@@ -48,8 +50,9 @@ class State:
 
     entries: tuple[np.ndarray, ...]
     length: np.ndarray
-    log: tuple[np.ndarray, ...]
-    logged: np.ndarray
+    memory: tuple[np.ndarray, ...]
+    poses: tuple[np.ndarray, ...]
+    remembered: np.ndarray
     number: np.ndarray
     latents: np.ndarray
     frame: np.ndarray
@@ -58,7 +61,13 @@ class State:
     uncertainty: np.ndarray
 
     def __post_init__(self) -> None:
-        for array in (*self.entries, *self.log, self.logged, *(getattr(self, name) for name in ROWS)):
+        for array in (
+            *self.entries,
+            *self.memory,
+            *self.poses,
+            self.remembered,
+            *(getattr(self, name) for name in ROWS),
+        ):
             array.flags.writeable = False
 
     def __setstate__(self, fields: dict[str, Any]) -> None:
@@ -114,14 +123,15 @@ class Session:
     def __init__(self, runtime: Runtime, temperature: float = 1.0):
         if not (isinstance(temperature, (int, float)) and math.isfinite(temperature) and temperature >= 0):
             raise WorldsimError(f"temperature {temperature}: give a number, 0 or more; 1 is the world as it is")
-        self.runtime, self.spec, self.window = runtime, runtime.spec, runtime.window
+        self.runtime, self.spec, self.window = runtime, runtime.spec, runtime.sizes.window
         self.temperature = float(temperature)
 
     def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: Sequence[int] | np.ndarray) -> State:
         """Begin after any frames of the world's size.
 
         Args:
-            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.models.retention.context` says how many a world needs, and
+            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.models.retention.context` says how many a world
+            needs, and
                 one with memory remembers more.
             actions: integers `[B, T-1]`, those taken between them.
             seeds: integers `[B]`, 0 or more.
@@ -165,19 +175,19 @@ class Session:
             WorldsimError: for an action the world has not.
         """
         actions = self._actions(actions, (len(state),))
-        shape, draws = self.runtime.latent_shape, self.runtime.draws
+        shape = self.runtime.sizes.latents
         noise = [
-            frame_noise(int(s), int(i) + 1, draws, shape, self.temperature)
+            frame_noise(int(s), int(i) + 1, shape, self.temperature)
             for s, i in zip(state.seed, state.index, strict=True)
         ]
-        inputs = self._cache(state), state.length, state.latents, actions, np.stack(noise), *self._memory(state)
-        made = self.runtime.step(*inputs)
-        log, logged = self._remember(state, made.left)
+        made = self.runtime.step(self.history(state), state.latents, actions, np.stack(noise))
+        memory, poses, remembered = self._remember(state, made)
         new = State(
             entries=(*state.entries, made.entry)[-self.window :],
             length=np.minimum(state.length + 1, self.window),
-            log=log,
-            logged=logged,
+            memory=memory,
+            poses=poses,
+            remembered=remembered,
             number=state.number + 1,
             latents=made.latents,
             frame=made.frame,
@@ -190,23 +200,24 @@ class Session:
         return new, Frame(made.frame, made.reward, made.cont, ended)
 
     def ood(self, state: State) -> np.ndarray:
-        """How unlike the frames that the world learned from those on screen are, float32 `[B]`: by how much a frame's
-        latents differ from those of the picture they become, in standard deviations of a latent. Encoder and decoder
-        undo each other on what they were trained on, and nowhere else. 0 for a real frame."""
-        seen = self.runtime.latent_shape[0] // self.runtime.pictures
+        """How far the frames on screen are out of distribution, float32 `[B]`: the difference between a frame's latents
+        and those of the decoded frame, in standard deviations of a latent. Encoder and decoder are inverse to each
+        other on what they were trained on, and nowhere else. 0 for a real frame."""
+        seen = self.runtime.sizes.latents[0] // self.runtime.sizes.layers
         again = self.runtime.encode(state.frame[:, None])[:, 0]
         apart: np.ndarray = np.sqrt(np.square(again - state.latents)[:, :seen].mean((1, 2, 3)))
         return np.where(state.index > 0, apart, 0).astype(np.float32)
 
     def stack(self, states: Sequence[State]) -> State:
         """Several states as the rows of one; they may have been played for different times."""
-        shape = self.runtime.log_shape or ()
-        most = max(len(s.log) for s in states)
-        logged = [np.pad(s.logged, ((most - len(s.log), 0), (0, 0)), constant_values=-1) for s in states]
+        most = max(len(s.memory) for s in states)
+        remembered = [np.pad(s.remembered, ((most - len(s.memory), 0), (0, 0)), constant_values=-1) for s in states]
         return State(
-            entries=_aligned([s.entries for s in states], [len(s) for s in states], self.runtime.entry_shape),
-            log=_aligned([s.log for s in states], [len(s) for s in states], shape),
-            logged=np.concatenate(logged, axis=1),
+            remembered=np.concatenate(remembered, axis=1),
+            **{
+                name: _aligned([getattr(s, name) for s in states], [len(s) for s in states], shape, dtype)
+                for name, (shape, dtype) in self._tuples().items()
+            },
             **{name: np.concatenate([getattr(s, name) for s in states]) for name in ROWS},
         )
 
@@ -216,12 +227,13 @@ class Session:
         for i in range(len(state)):
             row = slice(i, i + 1)
             newest = state.entries[len(state.entries) - int(state.length[i]) :]
-            own = np.flatnonzero(state.logged[:, i] >= 0)
+            own = np.flatnonzero(state.remembered[:, i] >= 0)
             rows.append(
                 State(
                     entries=tuple(entry[row] for entry in newest),
-                    log=tuple(state.log[j][row] for j in own),
-                    logged=state.logged[own, row],
+                    memory=tuple(state.memory[j][row] for j in own),
+                    poses=tuple(state.poses[j][row] for j in own) if state.poses else (),
+                    remembered=state.remembered[own, row],
                     **{name: getattr(state, name)[row] for name in ROWS},
                 )
             )
@@ -229,10 +241,10 @@ class Session:
 
     def snapshot(self, state: State) -> bytes:
         """A state as the bytes of a safetensors file; `restore` gives it back bit for bit."""
-        tensors = {name: getattr(state, name) for name in (*ROWS, "logged")}
-        for name, shape in (("entries", self.runtime.entry_shape), ("log", self.runtime.log_shape or ())):
+        tensors = {name: getattr(state, name) for name in (*ROWS, "remembered")}
+        for name, (shape, dtype) in self._tuples().items():
             parts = getattr(state, name)
-            tensors[name] = np.array(parts, np.float16).reshape(len(parts), len(state), *shape)
+            tensors[name] = np.array(parts, dtype).reshape(len(parts), len(state), *shape)
         tensors["world"] = np.frombuffer(bytes.fromhex(self.runtime.digest), np.uint8)
         return safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
@@ -244,8 +256,8 @@ class Session:
         """
         try:
             tensors = safetensors.numpy.load(data)
-            world, entries, log = bytes(tensors.pop("world")).hex(), tensors.pop("entries"), tensors.pop("log")
-            state = State(tuple(entries), log=tuple(log), **tensors)
+            world = bytes(tensors.pop("world")).hex()
+            state = State(**{name: tuple(tensors.pop(name)) for name in self._tuples()}, **tensors)
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise WorldsimError(f"not a whole snapshot of a world ({error}). Restore another one.") from error
         if world != self.runtime.digest:
@@ -261,22 +273,27 @@ class Session:
         batch, length = latents.shape[:2]
         if len(seeds) != batch or not all(0 <= int(seed) < SEEDS for seed in seeds):
             raise WorldsimError(f"seeds {list(seeds)}: give {batch}, one a row, 0 to 2**64 - 1")
+        sizes = self.runtime.sizes
         entries: tuple[np.ndarray, ...] = ()
         if length > 1:
-            seen = self.runtime.entry_shape[0] * self.window  # frames that the newest entries can see
+            seen = sizes.entry[0] * self.window  # frames that the newest entries depend on
             made = self.runtime.prefill(latents[:, :-1][:, -seen:], actions[:, -seen:])[:, -self.window :]
             entries = tuple(np.ascontiguousarray(made[:, t]) for t in range(made.shape[1]))
-        log: tuple[np.ndarray, ...] = ()
-        logged, reach = np.arange(0), self.runtime.reach
-        if length > 1 and reach:
+        memory: tuple[np.ndarray, ...] = ()
+        poses: tuple[np.ndarray, ...] = ()
+        remembered = np.arange(0)
+        if length > 1 and sizes.memory:
             left = self.runtime.remember(latents[:, :-1], latents[:, 1:], actions)
-            logged = np.flatnonzero(retained(np.arange(length - 1), length - 1 - np.arange(length - 1), reach))
-            log = tuple(np.ascontiguousarray(left[:, t]) for t in logged)
+            number = np.arange(length - 1)
+            remembered = np.flatnonzero(retained(number, length - 1 - number, sizes.retention))
+            memory, *rest = (tuple(np.ascontiguousarray(part[:, t]) for t in remembered) for part in left)
+            poses = rest[0] if rest else ()
         return State(
             entries=entries,
             length=np.full(batch, len(entries), np.int64),
-            log=log,
-            logged=logged[:, None].repeat(batch, axis=1),
+            memory=memory,
+            poses=poses,
+            remembered=remembered[:, None].repeat(batch, axis=1),
             number=np.full(batch, length - 1, np.int64),
             latents=np.ascontiguousarray(latents[:, -1]),
             frame=frame.copy(),
@@ -295,38 +312,57 @@ class Session:
             raise WorldsimError(f"world {self.spec.name!r} has no action {int(unknown[0])}; it has {names}")
         return actions.astype(np.int64)
 
-    def _cache(self, state: State) -> np.ndarray:
-        """Entries as the runtime takes them, `[B, W, L, M, F]`: nothing where there is none yet."""
-        blank = [self._blank(len(state))] * (self.window - len(state.entries))
-        return np.stack([*blank, *state.entries], axis=1)
+    def history(self, state: State) -> History:
+        """What the runtime is handed of a state: slots that are empty yet are zeros."""
+        sizes, batch = self.runtime.sizes, len(state)
+        blank = [np.zeros((batch, *sizes.entry), np.float16)] * (self.window - len(state.entries))
+        cache = np.stack([*blank, *state.entries], axis=1)
+        if sizes.memory is None:
+            return History(cache, state.length)
+        if not state.memory:
+            pose = np.zeros((batch, 1, sizes.pose), np.float32) if sizes.pose else None
+            return History(
+                cache,
+                state.length,
+                np.zeros((batch, 1, *sizes.memory), np.float16),
+                np.zeros((batch, 1), np.int64),
+                pose,
+            )
+        age = state.number - state.remembered
+        kept = (state.remembered >= 0) & retained(state.remembered, age, sizes.retention)
+        pose = np.stack(state.poses, axis=1) if sizes.pose else None
+        age = np.ascontiguousarray(np.where(kept, age, 0).T)
+        return History(cache, state.length, np.stack(state.memory, axis=1), age, pose)
 
-    def _blank(self, batch: int) -> np.ndarray:
-        return np.zeros((batch, *self.runtime.entry_shape), np.float16)
-
-    def _memory(self, state: State) -> tuple[np.ndarray, ...]:
-        """The log as the runtime takes it, `[B, S, Q, U]`, and ages `[B, S]`; nothing without memory."""
-        if self.runtime.log_shape is None:
-            return ()
-        if not state.log:
-            blank = np.zeros((len(state), 1, *self.runtime.log_shape), np.float16)
-            return blank, np.zeros((len(state), 1), np.int64)
-        age = state.number - state.logged
-        kept = (state.logged >= 0) & retained(state.logged, age, self.runtime.reach)
-        return np.stack(state.log, axis=1), np.ascontiguousarray(np.where(kept, age, 0).T)
-
-    def _remember(self, state: State, left: np.ndarray | None) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """The log of the next state, and the numbers of its frames, without what no row remembers any more."""
-        if left is None:
-            return state.log, state.logged
-        log, logged = (*state.log, left), np.concatenate([state.logged, state.number[None]])
-        kept = (logged >= 0) & retained(logged, state.number + 1 - logged, self.runtime.reach)
+    def _remember(
+        self, state: State, made: StepOutput
+    ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], np.ndarray]:
+        """Memory and poses of the next state, and the numbers of their frames, without what no row keeps any more."""
+        if made.memory is None:
+            return state.memory, state.poses, state.remembered
+        memory, poses = (*state.memory, made.memory), state.poses
+        if made.pose is not None:
+            poses = *poses, made.pose
+        numbers = np.concatenate([state.remembered, state.number[None]])
+        kept = (numbers >= 0) & retained(numbers, state.number + 1 - numbers, self.runtime.sizes.retention)
         some = np.flatnonzero(kept.any(axis=1))
-        return tuple(log[i] for i in some), logged[some]
+        return tuple(memory[i] for i in some), tuple(poses[i] for i in some) if poses else (), numbers[some]
+
+    def _tuples(self) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of one row of the fields of a state that are tuples."""
+        sizes = self.runtime.sizes
+        return {
+            "entries": (sizes.entry, np.float16),
+            "memory": (sizes.memory or (), np.float16),
+            "poses": ((sizes.pose,), np.float32),
+        }
 
 
-def _aligned(parts: list[tuple[np.ndarray, ...]], rows: list[int], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Tuples of float16 `[rows, *shape]`, the newest last, side by side; nothing where one is shorter."""
+def _aligned(
+    parts: list[tuple[np.ndarray, ...]], rows: list[int], shape: tuple[int, ...], dtype: type
+) -> tuple[np.ndarray, ...]:
+    """Tuples of `[rows, *shape]`, the newest last, side by side; nothing where one is shorter."""
     most = max(map(len, parts))
-    blanks = [np.zeros((n, *shape), np.float16) for n in rows]
+    blanks = [np.zeros((n, *shape), dtype) for n in rows]
     padded = [[blank] * (most - len(part)) + list(part) for part, blank in zip(parts, blanks, strict=True)]
     return tuple(np.concatenate(side) for side in zip(*padded, strict=True))

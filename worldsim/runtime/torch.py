@@ -16,10 +16,11 @@ from worldsim.device import has_compiler, mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
 from worldsim.models.config import WorldModelConfig, as_tuples
-from worldsim.models.step import DRAWS, Decode, Encode, Prefill, Remember, WorldStep
+from worldsim.models.history import History
+from worldsim.models.step import Decode, Encode, Prefill, Remember, WorldStep
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.base import Device, StepOutput
-from worldsim.runtime.bundle import Bundle, Starts
+from worldsim.runtime.bundle import BUNDLE, Bundle, Sizes, Starts
 from worldsim.spec import WorldSpec
 
 
@@ -43,26 +44,23 @@ class TorchRuntime:
     def __init__(
         self, step: WorldStep, spec: WorldSpec, digest: str = "", starts: Starts | None = None, mixed: bool = False
     ):
-        config = step.dynamics.config
+        config = step.world_model.config
         if step.autoencoder.config.latent_shape(spec.height, spec.width) != config.latent_shape:
             raise WorldsimError(f"these networks do not make frames of {spec.width}x{spec.height}")
         if config.actions != len(spec.actions):
             raise WorldsimError(f"these networks know {config.actions} actions; {spec.name!r} has {len(spec.actions)}")
         self.spec, self.digest, self.starts = spec, digest or weights_digest(step), starts
-        self.window, self.draws = config.window, DRAWS
-        self.latent_shape, self.entry_shape = config.latent_shape, config.entry_shape
-        self.pictures = config.pictures
-        self._step, self._prefill = step.eval(), Prefill(step.dynamics)
-        self.reach, self.log_shape = config.memory, config.log_shape
-        self._remember = Remember(step.dynamics)
+        self.sizes = sizes_of(config)
+        self._step, self._prefill = step.eval(), Prefill(step.world_model)
+        self._remember = Remember(step.world_model)
         self._encode, decode = Encode(step.autoencoder), Decode(step.autoencoder)
-        self._device = step.dynamics.registers.device
+        self._device = step.world_model.encoder.registers.device
         self._precision = _mixed_and_quiet if mixed else contextlib.nullcontext
         compiled = mixed and has_compiler()
-        if compiled and config.inertia:  # PyTorch 2.13 fails to compile it ("vr must not be None for symbol")
-            inertia = step.dynamics.inertia
-            inertia.forward = torch.compiler.disable(inertia.forward)  # type: ignore[method-assign]
-        self._made, self._decode = (torch.compile(part) if compiled else part for part in (self._step, decode))
+        if compiled and config.motion:  # PyTorch 2.13 fails to compile it ("vr must not be None for symbol")
+            motion = step.world_model.motion
+            motion.forward = torch.compiler.disable(motion.forward)  # type: ignore[method-assign]
+        self._compiled_step, self._decode = (torch.compile(part) if compiled else part for part in (self._step, decode))
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, device: Device = "auto", mixed: bool = False) -> TorchRuntime:
@@ -97,24 +95,18 @@ class TorchRuntime:
             return self._prefill(self._tensor(latents), self._tensor(actions)).cpu().numpy()
 
     @torch.inference_mode()
-    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """What known frames leave in the log, see `Runtime`."""
-        return self._remember(self._tensor(before), self._tensor(after), self._tensor(actions)).cpu().numpy()
+    def remember(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Memory entries of known frames, see `Runtime`."""
+        made = self._remember(self._tensor(before), self._tensor(after), self._tensor(actions))
+        return tuple(output.cpu().numpy() for output in made)
 
     @torch.inference_mode()
-    def step(
-        self,
-        cache: np.ndarray,
-        length: np.ndarray,
-        latents: np.ndarray,
-        actions: np.ndarray,
-        noise: np.ndarray,
-        *memory: np.ndarray,
-    ) -> StepOutput:
+    def step(self, history: History, latents: np.ndarray, actions: np.ndarray, noise: np.ndarray) -> StepOutput:
         """The next frame, see `Runtime`."""
-        inputs = [self._tensor(array) for array in (cache, length, latents, actions, noise, *memory)]
+        known = (array for array in history if array is not None)
+        inputs = [self._tensor(array) for array in (latents, actions, noise, *known)]
         with self._precision():
-            return StepOutput(*(output.cpu().numpy() for output in self._made(*inputs)))
+            return StepOutput(*(output.cpu().numpy() for output in self._compiled_step(*inputs)))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.tensor(array, device=self._device)  # a copy: the caller's arrays are read-only
@@ -124,15 +116,30 @@ def world_step(bundle: Bundle) -> WorldStep:
     """The networks of a bundle as modules, in float32 and evaluation mode.
 
     Raises:
-        WorldsimError: for a bundle of before `multistep`, whose graphs sample otherwise.
+        WorldsimError: if its weights do not fit its configs.
     """
-    if "temperature" not in bundle.configs and len(bundle.configs["schedule"]) > 2:  # two passes are the same in both
-        raise WorldsimError(f"{bundle.path} was exported for another sampler: export it again, or play by ONNX Runtime")
-    autoencoder = Autoencoder(AutoencoderConfig(**as_tuples(bundle.configs["autoencoder"])))
-    dynamics = WorldModel(WorldModelConfig.from_json(bundle.configs["dynamics"]))
-    step = WorldStep(autoencoder, dynamics, bundle.configs["schedule"], bundle.configs.get("temperature", 1.0))
-    step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
+    try:
+        autoencoder = Autoencoder(AutoencoderConfig(**as_tuples(bundle.configs["autoencoder"])))
+        world_model = WorldModel(WorldModelConfig.from_json(bundle.configs["world_model"]))
+        step = WorldStep(autoencoder, world_model, bundle.configs["schedule"], bundle.configs["temperature"])
+        step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WorldsimError(f"{bundle.path}: weights and configs do not fit ({reason}). {BUNDLE.way_out}") from error
     return step.eval()
+
+
+def sizes_of(config: WorldModelConfig) -> Sizes:
+    """What a runtime needs to know of a model's arrays."""
+    return Sizes(
+        window=config.dit.window,
+        latents=config.latent_shape,
+        layers=config.layers,
+        entry=config.entry_shape,
+        retention=config.memory.retention if config.memory else (),
+        memory=config.memory_shape,
+        pose=config.pose_width,
+    )
 
 
 def weights_digest(step: WorldStep) -> str:

@@ -126,12 +126,11 @@ def train_autoencoder(
     def train_step(draws: Draws) -> dict[str, Tensor]:
         frames, before = (draws.own(x) for x in table.draw(draws.batch, draws.seed, draws.step))
         weight = moving_weight(frames, before, table.median, training.motion_weight)
-        weight = weight / np.float32(distributed.means([float(weight.mean())])[0])
-        pixels = to_pixels(trainer.policy.put(torch.from_numpy(frames)))
+        pixels, weight = to_pixels(draws.put(torch.from_numpy(frames))), draws.put(torch.from_numpy(weight))
         shown = hide(pixels, config.factor, training.mask, draws) if training.mask else pixels
         noise = training.noise * draws.rand(1, 1, 1) * draws.randn(*latent_shape)
         autoencoder.train()
-        return trainer.update(shown, pixels, torch.from_numpy(weight), noise)
+        return trainer.update(shown, pixels, weight / distributed.mean(weight), noise)
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, Autoencoder)

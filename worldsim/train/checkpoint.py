@@ -123,23 +123,29 @@ def load_weights(path: Path, model: nn.Module, weights: dict[str, Tensor]) -> No
     model.load_state_dict({key: sharded_as(weight, ours[key]) for key, weight in weights.items()})
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of an optimizer as flat tensors, `<parameter number>.<name>`."""
+def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer as flat tensors, `<name>.<number of the parameter>.<key>`."""
     state = optimizer.state_dict()["state"]
-    return {f"{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()}
+    return {f"{name}.{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()}
 
 
-def restore_optimizer(path: Path, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took, read from `path`, sharded as the parameters are.
+def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took, sharded as the parameters are.
 
     Raises:
         WorldsimError: if it is of another optimizer.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        number, _, name = key.partition(".")
-        if int(number) >= len(parameters) or (tensor.ndim and tensor.shape != parameters[int(number)].shape):
-            raise WorldsimError(f"{path} is of another layout than this worldsim's optimizers; give another --out")
-        state.setdefault(int(number), {})[name] = sharded_as(tensor, parameters[int(number)])
+    for path, tensor in tensors.items():
+        owner, _, rest = path.partition(".")
+        if owner != name:
+            continue
+        index, _, key = rest.partition(".")
+        parameter = parameters[int(index)] if int(index) < len(parameters) else None
+        if parameter is None or (tensor.ndim and tensor.shape != parameter.shape):
+            raise WorldsimError(
+                f"the checkpoint's {name} is of another layout than this worldsim's; give another --out"
+            )
+        state.setdefault(int(index), {})[key] = sharded_as(tensor, parameter)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

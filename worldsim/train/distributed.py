@@ -122,6 +122,15 @@ def means(values: list[float]) -> list[float]:
     return (_reduced(values, dist.ReduceOp.SUM) / world_size()).tolist() if world_size() > 1 else values
 
 
+def mean(tensor: Tensor) -> Tensor:
+    """Mean of all numbers of the tensors of all processes, which have as many: a scalar on their device."""
+    found = tensor.mean()
+    if world_size() > 1:
+        dist.all_reduce(found)
+        found /= world_size()
+    return found
+
+
 def agree(elapsed: float, stop: bool) -> tuple[float, bool]:
     """What all processes go by: the main one's clock, and whether anyone was told to stop."""
     if world_size() == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,13 +24,14 @@ class Draws:
         seed, step: what they are a function of.
         batch: rows of all processes together.
         share: of the training that is over, 0 to 1.
+        rows: this process's.
         generator: of what all rows share, and of draws by others; the same in all processes.
     """
 
     def __init__(self, seed: int, step: int, batch: int, share: float, policy: DevicePolicy):
         self.seed, self.step, self.batch, self.share = seed, step, batch, share
         self.generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        self._policy, self._rows = policy, distributed.own_rows(batch)
+        self._policy, self.rows = policy, distributed.own_rows(batch)
 
     def rand(self, *shape: int) -> Tensor:
         """Uniform in [0, 1): `[rows, *shape]`."""
@@ -46,5 +47,13 @@ class Draws:
 
     def own(self, values: Rows) -> Rows:
         """This process's rows of the whole batch's `[batch, ...]`; those of a tensor are on the device."""
-        rows: Rows = values[self._rows]
-        return self._policy.put(rows) if isinstance(rows, Tensor) else rows
+        rows: Rows = values[self.rows]
+        return self.put(rows) if isinstance(rows, Tensor) else rows
+
+    def put(self, values: Any) -> Any:
+        """Tensors, alone or in tuples, on the device."""
+        return self._policy.put(values)
+
+    def of(self, seed: int, batch: int) -> Draws:
+        """Others of the same step."""
+        return Draws(seed, self.step, batch, self.share, self._policy)

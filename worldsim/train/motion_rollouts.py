@@ -1,4 +1,4 @@
-"""Runs of inertia's own that go on from one training step to the next. Knows no loss.
+"""Rollouts of the motion prior that go on from one training step to the next. Knows no loss.
 
 A lead of some dozen frames does not tell where a run is after two hundred: what was made in the first of them, and is
 copied ever since, is there to be learned from only if the run goes on. The gradient is cut where a step begins
@@ -16,12 +16,15 @@ from torch import Tensor
 from worldsim.data.latents import LatentDataset
 from worldsim.data.windows import draw_rng
 from worldsim.errors import WorldsimError
+from worldsim.train.draws import Draws
 
 ANEW = 0.04  # of the runs begin anew in each step, or none would be young
 
 
 class MotionRollouts:
     """B runs, each from the first frames of an episode towards its end. A training that is resumed begins them anew.
+
+    Every process knows where all runs are, and how its own rows of them went on.
 
     Args:
         clips: of what is recorded. cells: C of one picture. episodes: (start, end) of those to begin in.
@@ -56,14 +59,14 @@ class MotionRollouts:
         self._next, self._end = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self._own = torch.zeros(count, back + 1, *clips.latents.shape[1:])
 
-    def go_on(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What comes next.
+    def go_on(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What comes next in this process's runs.
 
         Returns:
             latents `[B, T, C, h, w]`, the newest `back + 1` of each run and `length` as recorded; all of them as
             recorded; actions `[B, T]`; and how many cells to the right the view was `[B, T]`.
         """
-        rng = draw_rng(self._seed, step)
+        rng = draw_rng(self._seed, draws.step)
         over = (self._next + self._length > self._end) | (rng.random(len(self._next)) < ANEW)
         for row in np.flatnonzero(over):
             begin, self._end[row] = self._episodes[rng.integers(len(self._episodes))]
@@ -74,13 +77,15 @@ class MotionRollouts:
                 first += self._noise * torch.from_numpy(rng.standard_normal(first.shape, np.float32))
             before = first[:1].expand(max(self._back + 1 - self._known, 0), *first.shape[1:])
             self._own[row] = torch.cat([before, first])[-self._back - 1 :]
-        index = self._next[:, None] + np.arange(-self._back - 1, self._length)
-        index = np.maximum(index, self._clips.begins[self._next][:, None])
-        true = torch.from_numpy(self._clips.latents[index].astype(np.float32))
-        shown = torch.cat([self._own, true[:, self._back + 1 :]], dim=1)
-        return shown, true, torch.from_numpy(self._clips.actions[index]), self._clips.places[index][..., 0]
+        now = draws.own(self._next)
+        index = now[:, None] + np.arange(-self._back - 1, self._length)
+        index = np.maximum(index, self._clips.begins[now][:, None])
+        true = draws.put(self._clips.frames(index))
+        shown = torch.cat([draws.own(self._own), true[:, self._back + 1 :]], dim=1)
+        actions, columns = torch.from_numpy(self._clips.actions[index]), self._clips.poses[index][..., 0]
+        return shown, true, draws.put(actions), draws.put(columns)
 
-    def keep(self, made: Tensor) -> None:
-        """How they went on: `[B, T, C, h, w]`."""
-        self._own = made[:, -self._back - 1 :].detach().clone()
+    def keep(self, made: Tensor, draws: Draws) -> None:
+        """How this process's runs went on: `[B, T, C, h, w]`."""
+        self._own[draws.rows] = made[:, -self._back - 1 :].detach().to(self._own.device)
         self._next += self._length

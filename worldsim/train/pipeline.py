@@ -11,7 +11,7 @@ from worldsim.train import distributed
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import save_model
 from worldsim.train.dynamics import train_dynamics
-from worldsim.train.recipes import Practice, Recipe
+from worldsim.train.recipes import Recipe, fit
 from worldsim.train.trainer import RunOptions
 
 AUTOENCODER_SHARE = 0.2  # of the time, where that is given; the others share the rest by their numbers of steps
@@ -22,7 +22,7 @@ def train_world(recipe: Recipe, recording: Recording, out: Path, options: RunOpt
     autoencoder = train_autoencoder(
         recording, out, recipe.autoencoder, recipe.autoencoder_training, options.share(AUTOENCODER_SHARE)
     )
-    config = recipe.dynamics.config(recording, recipe.autoencoder)
+    config = fit(recipe, recording, autoencoder)
     part = options.share(_dynamics_shares(recipe)[0])
     return autoencoder, train_dynamics(recording, autoencoder, out, config, recipe.dynamics_training, options=part)
 
@@ -32,10 +32,10 @@ def finetune(
 ) -> None:
     """Train on recorded `probes`, beginning with what `train_world` gave, in the `finetune_folders` of `out`; continues
     from the last checkpoints."""
-    assert recipe.practice is not None
+    assert recipe.finetune is not None
     autoencoder, dynamics = trained
     shares = _dynamics_shares(recipe)[1:]
-    stages = zip(finetune_folders(recipe, out), recipe.practice.trainings, shares, strict=True)
+    stages = zip(finetune_folders(recipe, out), recipe.finetune.trainings, shares, strict=True)
     for folder, training, share in stages:
         if distributed.is_main():
             save_model(folder / "autoencoder.safetensors", autoencoder, probes.spec)
@@ -47,12 +47,12 @@ def finetune(
 
 def finetune_folders(recipe: Recipe, out: Path) -> list[Path]:
     """The folder of each further training: `out` for the first, `out/2` for the second, ..."""
-    trainings = recipe.practice.trainings if recipe.practice else ()
+    trainings = recipe.finetune.trainings if recipe.finetune else ()
     return [out if number == 1 else out / str(number) for number in range(1, len(trainings) + 1)]
 
 
 def _dynamics_shares(recipe: Recipe) -> list[float]:
     """The share of the time for each training of the dynamics."""
-    practice: Practice | None = recipe.practice
-    steps = [t.steps for t in (recipe.dynamics_training, *(practice.trainings if practice else ()))]
+    further = recipe.finetune.trainings if recipe.finetune else ()
+    steps = [training.steps for training in (recipe.dynamics_training, *further)]
     return [(1 - AUTOENCODER_SHARE) * n / sum(steps) for n in steps]

@@ -51,6 +51,7 @@ class Preview:
     @torch.no_grad()
     def __call__(self, model: WorldModel, step: int) -> dict[str, float]:
         """Look at `model` after `step` steps: errors and shares by name; PSNR in dB of 8-bit frames."""
+        self.autoencoder.to(next(model.parameters()).device)
         frames = self.free_run(model)
         real = self.real[:, self.length :]
         rows = [
@@ -83,16 +84,17 @@ class Preview:
 
     def next_frame(self, model: WorldModel) -> tuple[float, float, float]:
         """Held-out error of the last frame's latents from pure noise: with the true action, another, and of copying."""
-        latents, actions, *_ = self.clips[self.windows]
+        device = next(model.parameters()).device
+        latents, actions, *_ = (part.to(device) for part in self.clips[self.windows])
         tokens = model.to_tokens(latents)
         generator = torch.Generator().manual_seed(0)
-        other = (
-            actions + torch.randint(1, model.config.actions, actions.shape, generator=generator)
-        ) % model.config.actions
+        shift = torch.randint(1, model.config.actions, actions.shape, generator=generator).to(device)
+        other = (actions + shift) % model.config.actions
         errors = []
         for chosen in (actions, torch.cat([actions[:, :-1], other[:, -1:]], dim=1)):
-            features, _ = model.look(tokens[:, :-1], chosen)
-            noise = torch.randn(tokens[:, -1].shape, generator=torch.Generator().manual_seed(1))
-            clean = model.denoise(features[:, -1], tokens[:, -2], noise, torch.zeros(len(tokens))).clean
+            features, _ = model.encode_context(tokens[:, :-1], chosen)
+            noise = torch.randn(tokens[:, -1].shape, generator=torch.Generator().manual_seed(1)).to(device)
+            last = features.map(lambda part: part[:, -1])
+            clean = model.denoise(last, tokens[:, -2], noise, torch.zeros(len(tokens), device=device)).clean
             errors.append(float((clean - tokens[:, -1]).square().mean()))
         return errors[0], errors[1], float((tokens[:, -2] - tokens[:, -1]).square().mean())

@@ -119,7 +119,7 @@ class Trainer:
         self._check_batch()
         loss.to(options.device)
         self.average = AveragedModel(model, multi_avg_fn=self._average) if averaged else None
-        self._loss = loss
+        self.loss = loss
         self._plain = copy.deepcopy(model).cpu() if options.fsdp else None  # to hold whole weights for a while
         self._forward = self._over_processes()
         self.optimizers = optimizers(model)
@@ -141,9 +141,16 @@ class Trainer:
             return 1 - self.elapsed / (60 * self.options.minutes)
         return (self.steps - self.step) / max(self.steps, 1)
 
+    @property
+    def share(self) -> float:
+        """Share of the training that is over."""
+        if self.options.minutes:
+            return min(1.0, self.elapsed / (60 * self.options.minutes))
+        return self.step / max(self.steps, 1)
+
     def draws(self) -> Draws:
         """The next step's random numbers."""
-        return Draws(self.seed, self.step, self.batch, min(1.0, 1 - self.left), self.policy)
+        return Draws(self.seed, self.step, self.batch, self.share, self.policy)
 
     def run(
         self,
@@ -244,13 +251,13 @@ class Trainer:
         owners = {"model": self.model.state_dict()}
         if self.average:
             owners["average"] = self.average.module.state_dict()
+        tensors = {f"{owner}.{key}": tensor for owner, state in owners.items() for key, tensor in state.items()}
         for i, optimizer in enumerate(self.optimizers):
-            owners[f"optimizer{i}"] = checkpoint.optimizer_tensors(optimizer)
-        for owner, tensors in owners.items():
-            for key, tensor in tensors.items():
-                whole = distributed.whole(tensor)
-                if distributed.is_main():
-                    yield f"{owner}.{key}", whole.cpu()
+            tensors |= checkpoint.optimizer_tensors(f"optimizer{i}", optimizer)
+        for key, tensor in tensors.items():
+            whole = distributed.whole(tensor)
+            if distributed.is_main():
+                yield key, whole.cpu()
 
     def _resume(self) -> None:
         tensors, state = checkpoint.read(self.path)
@@ -273,7 +280,7 @@ class Trainer:
         if self.average:
             checkpoint.load_weights(self.path, self.average.module, part("average"))
         for i, optimizer in enumerate(self.optimizers):
-            checkpoint.restore_optimizer(self.path, optimizer, part(f"optimizer{i}"))
+            checkpoint.restore_optimizer(f"optimizer{i}", optimizer, tensors)
         self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
 
     def _check_batch(self) -> None:
@@ -289,18 +296,18 @@ class Trainer:
     def _over_processes(self) -> nn.Module:
         """The loss, compiled, with gradients that are averaged over the processes."""
         if self.options.compile and self.policy.compiles:
-            self._loss.forward = torch.compile(self._loss.forward)
+            self.loss.forward = torch.compile(self.loss.forward)
         if distributed.world_size() == 1:
-            return self._loss
+            return self.loss
         device = self.options.device
         if not self.options.fsdp:
             ids = None if device.type == "cpu" else [device]
-            return DistributedDataParallel(self._loss, device_ids=ids)
+            return DistributedDataParallel(self.loss, device_ids=ids)
         mesh = init_device_mesh(device.type, (distributed.world_size(),))
-        fully_shard(self._loss, mesh=mesh)
+        fully_shard(self.loss, mesh=mesh)
         if self.average:
             fully_shard(self.average.module, mesh=mesh)
-        return self._loss
+        return self.loss
 
     def _gradients_stay_here(self, stay: bool) -> contextlib.AbstractContextManager[Any]:
         """A block whose gradients are not averaged over the processes yet, if they are to `stay`."""

@@ -75,7 +75,7 @@ def step_times(runtimes: dict[str, Runtime], batch: int, calls: int, tick: Tick 
 
 def decoder_times(runtime: Runtime, batch: int, calls: int) -> Times:
     """Time the decoder alone, latents `[B, 1, C, h, w]` to frames."""
-    latents = np.random.default_rng(0).standard_normal((batch, 1, *runtime.latent_shape), np.float32)
+    latents = np.random.default_rng(0).standard_normal((batch, 1, *runtime.sizes.latents), np.float32)
     return Times(batch, _timed(lambda: runtime.decode(latents), calls))
 
 

@@ -1,0 +1,141 @@
+"""The copy head: what the next frame takes over from candidates, and what is added to that.
+
+A still place is copied in float32 rather than generated anew, so nothing drifts where nothing happens. A candidate
+source is a small module: it reads the history and offers `Candidates`. The softmax over all candidates and a residual
+is a CDNA (Finn et al. 2016).
+
+B batch, N tokens, V numbers of a token, K candidates, C x h x w latents, Y layers of a latent frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldsim.errors import WorldsimError
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyConfig:
+    """What the next frame may be copied from, besides its own place in the frame before.
+
+    Attributes:
+        reach: how many cells away the frame before is copied from, each way.
+        hidden_layer: whether latents hold two layers: what is seen, and what would be seen with nothing in the way
+            (`worldsim.models.autoencoder`); each may be copied from the other.
+        refiner_width: of the convolutions over single cells that refine the prediction; 0 for none.
+    """
+
+    reach: int = 1
+    hidden_layer: bool = False
+    refiner_width: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reach < 1:
+            raise WorldsimError(f"copy.reach {self.reach}: give 1 or more cells, or no copy config at all")
+
+
+class Candidates(NamedTuple):
+    """What one source offers.
+
+    Attributes:
+        latents: K candidates for every cell of the next frame, each float32 `[B, C, h, w]`.
+        bias: added to the gate logits of each of them `[B, Y, h, w]`; None for nothing.
+        complete: whether they are taken as they are: the predicted residual is not added to the share copied from them.
+    """
+
+    latents: Sequence[Tensor]
+    bias: Tensor | None = None
+    complete: bool = False
+
+
+class Patches:
+    """Latents `[..., C, h, w]` as tokens `[..., N, V]` of `patch_size` cells, and back."""
+
+    def __init__(self, latent_shape: tuple[int, int, int], patch_size: tuple[int, int]):
+        (_, h, _), (self.p, self.q) = latent_shape, patch_size
+        self.rows = h // self.p
+
+    def to_tokens(self, latents: Tensor) -> Tensor:
+        """`[..., C, h, w]` -> `[..., N, V]`."""
+        return rearrange(latents, "... c (h p) (w q) -> ... (h w) (c p q)", p=self.p, q=self.q)
+
+    def to_latents(self, tokens: Tensor) -> Tensor:
+        """`[..., N, V]` -> `[..., C, h, w]`."""
+        return rearrange(tokens, "... (h w) (c p q) -> ... c (h p) (w q)", p=self.p, q=self.q, h=self.rows)
+
+
+class ElementwiseCopy(nn.Module):
+    """No sources: one sigmoid gate for each number of a token, on that number of the frame before."""
+
+    def __init__(self, token_width: int):
+        super().__init__()
+        self.gates = token_width
+
+    def forward(self, previous: Tensor, residual: Tensor, gates: Tensor, sources: Sequence[Candidates]) -> Tensor:
+        """Tokens of the frame before, predicted residual and gate logits, all `[B, N, V]` -> `[B, N, V]`."""
+        assert not sources
+        return gates.sigmoid() * previous.float() + residual
+
+
+class CandidateCopy(nn.Module):
+    """A softmax for each cell of each layer, over all candidates and nothing.
+
+    Args:
+        patches: of the latents. patch_cells: cells in a token. layers: Y.
+        candidates: K, of all sources together.
+    """
+
+    def __init__(self, patches: Patches, patch_cells: int, layers: int, candidates: int):
+        super().__init__()
+        self.patches, self.layers, self.cells = patches, layers, patch_cells
+        self.gates = candidates * layers * patch_cells  # of a token
+
+    def forward(self, previous: Tensor, residual: Tensor, gates: Tensor, sources: Sequence[Candidates]) -> Tensor:
+        """The next frame.
+
+        Args:
+            previous: tokens of the frame before `[B, N, V]`; not read here, the sources offer it.
+            residual: what is predicted to change `[B, N, V]`.
+            gates: logits `[B, N, K Y cells]`.
+            sources: what there is to copy from, in the order that the gates were learned in.
+
+        Returns:
+            `[B, N, V]`.
+        """
+        logits = gates.unflatten(-1, (-1, self.layers * self.cells))  # [B, N, K, Y cells]
+        parts, candidates, start = [], [], 0
+        change = self.patches.to_latents(residual)
+        for source in sources:
+            end = start + len(source.latents)
+            part = logits[:, :, start:end]
+            if source.bias is not None:
+                part = part + self.patches.to_tokens(source.bias)[:, :, None]
+            parts.append(part)
+            candidates += [latents - change if source.complete else latents for latents in source.latents]
+            start = end
+        assert start == logits.shape[2], f"{start} candidates for {logits.shape[2]} gates"
+        shares = F.pad(torch.cat(parts, dim=2), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
+        layout = {"y": self.patches.rows, "k": self.layers, "p": self.patches.p}
+        shares = rearrange(shares, "b (y x) s (k p q) -> s b k 1 (y p) (x q)", **layout)
+        layers = (latents.unflatten(1, (self.layers, -1)) for latents in candidates)
+        copied = sum(share * layer for share, layer in zip(shares, layers, strict=True))
+        return self.patches.to_tokens(copied.flatten(1, 2)) + residual  # type: ignore[union-attr]
+
+
+def neighbourhood(previous: Tensor, reach: int) -> Candidates:
+    """The frame before `[B, C, h, w]`, and the cells up to `reach` away from each, row by row; 0 beyond the edge."""
+    h, w = previous.shape[-2:]
+    padded, steps = F.pad(previous, (reach,) * 4), range(2 * reach + 1)
+    return Candidates([padded[..., i : i + h, j : j + w] for i in steps for j in steps])
+
+
+def other_layer(previous: Tensor) -> Candidates:
+    """The frame before `[B, C, h, w]` with its two layers exchanged: what is uncovered, and what is covered."""
+    return Candidates([previous.roll(previous.shape[1] // 2, dims=1)])
