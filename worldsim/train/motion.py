@@ -194,6 +194,7 @@ def train_motion(
         batch=training.batch,
         seed=training.seed,
         options=dataclasses.replace(options, compile=False),
+        mixed=False,
     )
     runs = MotionRollouts(
         clips, motion.channels, episodes, training.batch, training.past, back, longest, training.noise, training.seed

@@ -91,6 +91,7 @@ class Trainer:
         steps: when to stop, if `options` name no minutes.
         batch, seed: rows of a step in all processes together, and seed of their draws.
         averaged: whether what is learned is the moving average of the weights and not the last of them.
+        mixed: whether products are made in the number format that is fast on the device, or in float32.
 
     Raises:
         WorldsimError: if the batch does not divide, or there is a checkpoint that does not fit.
@@ -110,9 +111,10 @@ class Trainer:
         seed: int,
         options: RunOptions,
         averaged: bool = True,
+        mixed: bool = True,
     ):
         self.out, self.name, self.model, self.steps, self.batch, self.seed = out, name, model, steps, batch, seed
-        self.options, self.policy = options, policy_of(options.device)
+        self.options, self.policy, self._mixed = options, policy_of(options.device), mixed
         self.settings = json.loads(json.dumps(settings))  # as a checkpoint gives them back
         self.path = out / f"{name}.checkpoint"
         self.step, self.elapsed = 0, 0.0
@@ -215,7 +217,7 @@ class Trainer:
         parts, outputs = self.options.accumulate, []
         for part in range(parts):
             with self._gradients_stay_here(part < parts - 1):
-                with mixed_precision(self.options.device):
+                with mixed_precision(self.options.device) if self._mixed else contextlib.nullcontext():
                     output = self._forward(*map_tuple(functools.partial(_part, part, parts), self.policy.put(batch)))
                 (output["loss"] / parts).backward()
             outputs.append({key: value.detach() for key, value in output.items()})
