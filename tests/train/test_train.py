@@ -246,7 +246,7 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
     training = dataclasses.replace(TRAINING, unknown=0.5, eventful=0.5, events=("action", "behind"), inertia=inertia)
     model = train_dynamics(told, learned, tmp_path / "told", config, training)
     assert model.config == config and all(w.isfinite().all() for w in model.parameters())
-    alone = weights(tmp_path / "told" / "inertia.checkpoint")
+    alone = weights(tmp_path / "told" / "motion.checkpoint")
     assert torch.equal(model.inertia.first.weight, alone["average.first.weight"])  # the rest learns, this stays
 
 
