@@ -63,14 +63,14 @@ class Card:
         """A figure for people; a dash where it was not measured."""
         figure = self.figures.get(key)
         if figure is None or figure["value"] is None:
-            return "–"
+            return "-"
         return number(figure["value"], figure["unit"])
 
     def row(self, row: Row) -> str:
         """This world's cell of `row`."""
         ceiling = self.figures.get(row.ceiling)
         readable = ceiling is None or ceiling["value"] is None or ceiling["value"] >= 0.5
-        return self.text(row.key) if readable else "–"
+        return self.text(row.key) if readable else "-"
 
 
 def read_cards(worlds: Path = WORLDS) -> list[Card]:
