@@ -3,7 +3,8 @@
     python docs/figures.py --check     # fails if README's table differs from the cards
     python docs/figures.py --write     # writes README's table
 
-Measures nothing. `worldsim/worlds/NAME/card.json` holds {"figures": {key: {"value", "unit", "label"}}}.
+Measures nothing. `worldsim/worlds/NAME/card.json` holds {"figures": {key: {"value", "unit", "label", "text"}}}, where
+`text` is the value with its interval.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def everything(cards: list[Card]) -> str:
     """All figures of all worlds, a table a world."""
     parts = []
     for card in cards:
-        rows = [[f"`{key}`", figure["label"], card.text(key)] for key, figure in card.figures.items()]
+        rows = [
+            [f"`{key}`", figure["label"], figure.get("text") or card.text(key)] for key, figure in card.figures.items()
+        ]
         link = f"How each was measured: [card](../worldsim/worlds/{card.name}/card.md)."
         parts.append(f"## {card.title}\n\n{link}\n\n{_table(['key', 'figure', 'value'], rows)}")
     return "\n".join(parts)
