@@ -33,3 +33,35 @@ STATE = (
     *ACHIEVEMENTS,
     *(f"tile_{row}_{column}" for row in range(ROWS) for column in range(COLUMNS)),
 )
+
+# What the rules ask for. Collecting: the tile -> what is won, and the tool it needs. Placing and making: what it uses;
+# placing: onto which tiles; making: what must be within one step, also diagonally.
+COLLECT = {
+    "tree": ("wood", ""),
+    "stone": ("stone", "wood_pickaxe"),
+    "coal": ("coal", "wood_pickaxe"),
+    "iron": ("iron", "stone_pickaxe"),
+    "diamond": ("diamond", "iron_pickaxe"),
+    "water": ("drink", ""),
+    "grass": ("sapling", ""),  # one time in ten
+}
+USES = {
+    "place_stone": {"stone": 1},
+    "place_table": {"wood": 2},
+    "place_furnace": {"stone": 4},
+    "place_plant": {"sapling": 1},
+    "make_wood_pickaxe": {"wood": 1},
+    "make_stone_pickaxe": {"wood": 1, "stone": 1},
+    "make_iron_pickaxe": {"wood": 1, "coal": 1, "iron": 1},
+    "make_wood_sword": {"wood": 1},
+    "make_stone_sword": {"wood": 1, "stone": 1},
+    "make_iron_sword": {"wood": 1, "coal": 1, "iron": 1},
+}
+ONTO = {
+    "place_stone": ("grass", "sand", "path", "water", "lava"),
+    "place_table": ("grass", "sand", "path"),
+    "place_furnace": ("grass", "sand", "path"),
+    "place_plant": ("grass",),
+}
+NEARBY = {f"make_{tool}": ("table", "furnace") if tool.startswith("iron") else ("table",) for tool in TOOLS}
+WALKABLE = ("grass", "path", "sand")

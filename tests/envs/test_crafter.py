@@ -108,3 +108,15 @@ def test_the_worlds_are_crafter_s():
     crafter.worldgen.generate_world(world, player)
     ours.begin(11)
     assert (world._mat_map == ours.info()["map"].T)[world._obj_map == 0].mean() > 0.95
+
+
+def test_the_rules_are_crafter_s():
+    constants = crafter.constants
+    assert list(names.WALKABLE) == constants.walkable
+    for tile, rule in constants.collect.items():
+        item, tool = names.COLLECT[tile]
+        assert (rule["receive"], rule["require"]) == ({item: 1}, {tool: 1} if tool else {})
+    for name, rule in constants.place.items():
+        assert names.USES[f"place_{name}"] == rule["uses"] and set(names.ONTO[f"place_{name}"]) == set(rule["where"])
+    for name, rule in constants.make.items():
+        assert names.USES[f"make_{name}"] == rule["uses"] and set(names.NEARBY[f"make_{name}"]) == set(rule["nearby"])
