@@ -14,7 +14,11 @@ import opensimplex
 from opensimplex.constants import GRADIENTS3, NORM_CONSTANT3, SQUISH_CONSTANT3, STRETCH_CONSTANT3
 
 REACH = 2.0  # squared: where a lattice point's influence ends
-CORNERS = [np.array(corner) for corner in itertools.product((-1, 0, 1, 2), repeat=3)]  # about the cell of a place
+CORNERS = [  # those about the cell of a place that can be within reach of it
+    np.array(corner)
+    for corner in itertools.product((-1, 0, 1, 2), repeat=3)
+    if 0 <= sum(corner) <= 3 and max(corner) - min(corner) < 3
+]
 
 
 class Noise:
