@@ -21,6 +21,7 @@ IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worldsim/Toybox-v0": (GENERATED, {"world": "toybox"}),
     "worldsim/Rooms-v0": (GENERATED, {"world": "rooms"}),
     "worldsim/FreewayReal-v0": ("worldsim_envs.atari.freeway:FreewayEnv", {}),
+    "worldsim/CrafterReal-v0": ("worldsim_envs.crafter.env:CrafterEnv", {}),
     "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom.maze:DoomMazeEnv", {}),
     "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom.take_cover:DoomTakeCoverEnv", {}),
     "worldsim/ToyboxReal-v0": ("worldsim_envs.toybox.env:ToyboxEnv", {}),

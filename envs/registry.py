@@ -31,6 +31,7 @@ class RealWorld:
 
 REAL = {
     "atari-freeway": RealWorld("worldsim_envs.atari.freeway:FreewayEnv"),
+    "crafter": RealWorld("worldsim_envs.crafter.env:CrafterEnv", episode_frames=1000),
     "doom-maze": RealWorld("worldsim_envs.doom.maze:DoomMazeEnv", episode_frames=1000),
     "doom-take-cover": RealWorld("worldsim_envs.doom.take_cover:DoomTakeCoverEnv", agent_steps=525, score="tics lived"),
     "toybox": RealWorld("worldsim_envs.toybox.env:ToyboxEnv", episode_frames=1500),

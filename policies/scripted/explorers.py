@@ -9,6 +9,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim_policies.scripted.atari_freeway import FreewayExplorer
+from worldsim_policies.scripted.crafter import CrafterExplorer
 from worldsim_policies.scripted.doom_maze import MazeExplorer
 from worldsim_policies.scripted.doom_take_cover import TakeCoverExplorer
 from worldsim_policies.scripted.rooms import RoomsExplorer
@@ -49,6 +50,7 @@ class StickyExplorer:
 
 EXPLORERS: dict[str, Callable[[np.random.Generator], Explorer]] = {
     "atari-freeway": FreewayExplorer,
+    "crafter": CrafterExplorer,
     "doom-maze": MazeExplorer,
     "doom-take-cover": TakeCoverExplorer,
     "rooms": RoomsExplorer,
