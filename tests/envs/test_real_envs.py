@@ -14,8 +14,8 @@ from worldsim_envs.doom.maze import NEAR
 from worldsim_envs.gym_adapter import GymWorld
 from worldsim_envs.registry import make_real
 from worldsim_envs.testing import CloneContract, WorldContract
+from worldsim_policies.base import make_explorer
 from worldsim_policies.scripted.doom_maze import ARMOUR, MazeMap
-from worldsim_policies.scripted.explorers import make_explorer
 
 
 class TestFreeway(WorldContract):

@@ -226,7 +226,7 @@ class Judge:
         """The real world under random keys that are held a while: frames `[B, m + 1, H, W, 3]`; keys, ended and rewards
         `[B, m]`, the last frame again and no reward after an end."""
         from worldsim_envs.registry import make_real
-        from worldsim_policies.scripted.explorers import StickyExplorer
+        from worldsim_policies.base import StickyExplorer
 
         b, m = self.size.games, self.simulator.context - 1 + self.size.game_frames
         env: Any = make_real(self.spec.name, height=self.spec.height, width=self.spec.width)
@@ -384,7 +384,7 @@ class Crew:
     """
 
     def __init__(self, spec: WorldSpec, rows: int, seed: int, read_state: StateReader | None, walls: np.ndarray | None):
-        from worldsim_policies.scripted.explorers import make_explorer
+        from worldsim_policies.base import make_explorer
 
         actions = len(spec.actions)
         self._explorers = [

@@ -179,7 +179,7 @@ class Performer:
 
     def play(self, seed: int) -> Episode:
         """One episode; the same seed gives the same episode."""
-        from worldsim_policies.scripted.explorers import make_explorer
+        from worldsim_policies.base import make_explorer
 
         explorer = make_explorer(self.world.name, np.random.default_rng([seed, 1]), len(self.world.actions))
         observation, info = self._env.reset(seed=seed)
