@@ -3,8 +3,8 @@
     player = Player(spec, lambda: Session(runtime), start=0, seed=0)
     player.keys.press("ArrowUp"); player.view.frame; player.pause(True); player.close()
 
-The session is opened, started and stepped on the thread, so a window that owns a player never waits for a model. Each
-frame takes the keys held, or tapped since the last frame. Knows no window and no files.
+The session is opened, started and stepped on the thread, so that a window never waits for a model. Each frame takes the
+keys held, or tapped since the last frame. Knows no window and no files.
 """
 
 from __future__ import annotations
@@ -19,51 +19,10 @@ import numpy as np
 
 from worldsim.runtime.session import Frame, Session
 from worldsim.spec import WorldSpec
+from worldsim.viewer.capture import Capture
+from worldsim.viewer.latch import KeyLatch
 
 KEEPS_UP = 0.95  # of the world's speed
-
-
-class KeyLatch:
-    """Keys held now, and those tapped since the last look: a tap shorter than a frame is not lost. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: set[str] = set()
-        self._tapped: set[str] = set()
-
-    def press(self, code: str) -> None:
-        """A key went down."""
-        with self._lock:
-            self._held.add(code)
-            self._tapped.add(code)
-
-    def release(self, code: str) -> None:
-        """A key came up."""
-        with self._lock:
-            self._held.discard(code)
-
-    def release_all(self) -> None:
-        """The window lost the keyboard: no key is down, and nothing is owed."""
-        with self._lock:
-            self._held.clear()
-            self._tapped.clear()
-
-    def forget_taps(self) -> None:
-        """Taps so far count no more; keys held stay held."""
-        with self._lock:
-            self._tapped.clear()
-
-    def take(self) -> frozenset[str]:
-        """Codes for one frame: held now, or tapped since the last `take`."""
-        with self._lock:
-            codes = frozenset(self._held | self._tapped)
-            self._tapped.clear()
-            return codes
-
-    def held(self) -> frozenset[str]:
-        """Codes held now."""
-        with self._lock:
-            return frozenset(self._held)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +31,12 @@ class View:
 
     Attributes:
         frame: uint8 `[H, W, 3]`.
-        start: which start it came from.
+        start: index of the start that play began at.
         index: frames generated since then.
         action: index of the action that led here; None at the start itself.
         reward: sum of rewards since the start.
         fps: frames generated a second, over about a second of unbroken play; None until it is known.
-        ended: the world came to its end, with this frame or an earlier one.
+        ended: the world has ended, with this frame or an earlier one.
     """
 
     frame: np.ndarray
@@ -95,14 +54,15 @@ class Player:
     Args:
         spec: the world; it is played at `spec.fps`, never faster.
         open_session: makes the session, on the thread.
-        start, seed: where play begins, and what its random numbers hang on.
+        start: index of the start to begin at.
+        seed: of all random numbers.
         changed: called, on the thread, whenever `view` or `error` has changed.
-        on_frame: called, on the thread, with each generated frame.
+        capture: films what is played.
 
     Attributes:
         keys: tell it what is pressed.
         view: the newest `View`; None while the world is being opened.
-        error: what ended the thread, if something did.
+        error: the exception that ended the thread, if one did.
     """
 
     def __init__(
@@ -112,18 +72,18 @@ class Player:
         start: int = 0,
         seed: int = 0,
         changed: Callable[[], None] = lambda: None,
-        on_frame: Callable[[np.ndarray], None] = lambda frame: None,
+        capture: Capture | None = None,
     ):
         self.spec, self.seed, self.keys = spec, seed, KeyLatch()
         self.view: View | None = None
         self.error: Exception | None = None
-        self._open_session, self._changed, self._on_frame = open_session, changed, on_frame
+        self._open_session, self._changed, self._capture = open_session, changed, capture
         self._wake = threading.Condition()
         self._paused = self._closing = False
         self._single_steps = 0
         self._wanted_start: int | None = start
         self._due = 0.0
-        self._ready: deque[float] = deque(maxlen=2 + round(spec.fps))  # when the newest frames were ready, seconds
+        self._ready: deque[float] = deque(maxlen=2 + round(spec.fps))  # times at which the newest frames were ready
         self._thread = threading.Thread(target=self._run, name="player")
         self._thread.start()
 
@@ -139,7 +99,7 @@ class Player:
         return view is None or view.fps is None or view.fps >= KEEPS_UP * self.spec.fps
 
     def pause(self, paused: bool) -> None:
-        """Stop or go on; what was tapped in between is forgotten."""
+        """Stop or go on; pending taps are dropped."""
         with self._wake:
             self._paused = paused
             self._single_steps = 0
@@ -178,11 +138,14 @@ class Player:
                 begin, codes = turn
                 if begin is not None:
                     state = session.start([begin], [self.seed])
+                    if self._capture:
+                        self._capture.begin(begin, self.seed)
                     self.view = View(state.frame[0], begin)
                 else:
                     action = self.spec.action_for(codes)
                     state, made = session.step(state, np.array([action]))
-                    self._on_frame(made.frame[0])
+                    if self._capture:
+                        self._capture.write(made.frame[0], action)
                     self._show(made, action)
                 self._changed()
         except Exception as error:
@@ -212,13 +175,13 @@ class Player:
         with self._wake:
             if not self._paused:
                 self._ready.append(time.perf_counter())
-            fps = (
-                (len(self._ready) - 1) / (self._ready[-1] - self._ready[0])
-                if len(self._ready) > self.spec.fps / 2
-                else None
-            )
             ended = view.ended or bool(made.ended[0])
             if ended and not view.ended and self._wanted_start is None:
                 self._paused = True
             reward = view.reward + float(made.reward[0])
-            self.view = View(made.frame[0], view.start, view.index + 1, action, reward, fps, ended)
+            self.view = View(made.frame[0], view.start, view.index + 1, action, reward, self._fps(), ended)
+
+    def _fps(self) -> float | None:
+        if len(self._ready) <= self.spec.fps / 2:
+            return None
+        return (len(self._ready) - 1) / (self._ready[-1] - self._ready[0])
