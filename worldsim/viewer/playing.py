@@ -15,7 +15,7 @@ from worldsim.runtime.session import Session
 from worldsim.viewer import draw, key_help, status, theme
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.commands import CommandName, assign_keys
-from worldsim.viewer.goal import goal_of
+from worldsim.viewer.goal import goal_in_card
 from worldsim.viewer.keys import is_shortcut, label, scancode
 from worldsim.viewer.player import Player, View
 from worldsim.viewer.screen import Wish
@@ -54,7 +54,7 @@ class Playing:
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
         self._own_at = {scancode(code): code for code in self._own}
         self._command_at = {scancode(code): name for name, code in self.keys.items()}
-        self._help = key_help.KeyHelp(self.name, goal_of(world), self.spec.keys, self.keys)
+        self._help = key_help.KeyHelp(self.name, goal_in_card(world.card), self.spec.keys, self.keys)
         self._capture = capture
         self.player = Player(
             self.spec,

@@ -10,7 +10,7 @@ import pygame
 from worldsim.errors import WorldsimError
 from worldsim.viewer import draw
 
-SIZE, LEAST_SIZE = (1120, 696), (320, 240)
+SIZE = (1120, 696)  # pixels, at first
 
 
 class Window:
@@ -31,8 +31,7 @@ class Window:
                 raise pygame.error("none found")
             self.set_title(title)
             pygame.display.set_icon(draw.icon())
-            self._open()
-            pygame.key.stop_text_input()  # an input method would swallow keys
+            self._open(SIZE)
         except pygame.error as error:
             raise WorldsimError(
                 f"no display to open a window on ({error}). "
@@ -54,10 +53,10 @@ class Window:
     def toggle_full_screen(self) -> None:
         """Cover the whole screen, or go back to the size before."""
         if self.full_screen:
-            self._open()
+            self._open(self._size)
         else:
             self._size = self.surface.get_size()
-            pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+            self._open((0, 0), pygame.FULLSCREEN)
 
     def set_title(self, title: str) -> None:
         """Name the window."""
@@ -67,9 +66,9 @@ class Window:
         """Close the window."""
         pygame.display.quit()
 
-    def _open(self) -> None:
-        pygame.display.set_mode(self._size, pygame.RESIZABLE)
-        pygame.Window.from_display_module().minimum_size = LEAST_SIZE
+    def _open(self, size: tuple[int, int], flags: int = pygame.RESIZABLE) -> None:
+        pygame.display.set_mode(size, flags)
+        pygame.key.stop_text_input()  # an input method would swallow keys
 
 
 def _avoid_wayland_without_a_socket() -> None:
