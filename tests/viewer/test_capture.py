@@ -10,7 +10,7 @@ import pytest
 from worldsim.data.video import read_frames
 from worldsim.errors import WorldsimError
 from worldsim.runtime.bundle import Bundle
-from worldsim.runtime.session import Frame, State
+from worldsim.runtime.session import Frame, Session, State
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.gallery import Gallery
 from worldsim.viewer.playing import Playing
@@ -18,13 +18,17 @@ from worldsim.viewer.script import format_actions, parse_actions
 from worldsim.viewer.viewer import Viewer
 
 
-def played_again(world: Bundle, segment: dict, session) -> list[np.ndarray]:
-    """The frames of a segment, generated from what its file says."""
-    state, frames = session.start([segment["start"]], [segment["seed"]]), []
-    for action in parse_actions(segment["actions"], world.spec):
-        state, made = session.step(state, np.array([action]))
-        frames.append(made.frame[0])
-    return frames
+def played_again(world: Bundle, segments: list[dict], session: Session) -> list[np.ndarray]:
+    """The film's frames, generated from what its file says."""
+    states: list[State] = []
+    for segment in segments:
+        assert segment["first_frame"] == len(states)
+        after = segment["after_frame"]
+        state = session.start([segment["start"]], [segment["seed"]]) if after is None else states[after]
+        for action in parse_actions(segment["actions"], world.spec):
+            state, _ = session.step(state, np.array([action]))
+            states.append(state)
+    return [state.frame[0] for state in states]
 
 
 def test_a_film_can_be_played_again_from_the_file_beside_it(staged, keyboard, world, watched, left, tmp_path):
@@ -34,17 +38,20 @@ def test_a_film_can_be_played_again_from_the_file_beside_it(staged, keyboard, wo
     stage.frames(5)
     keyboard.tap("PageDown")
     stage.until(lambda: stage.player.view.start == 2)
+    stage.frames(6)
+    keyboard.press("KeyR")
+    stage.until(lambda: stage.player.rewinding and 0 < stage.player.view.position <= 4)
+    keyboard.release("KeyR")
     stage.frames(3)
     assert not path.exists()
     stage.viewer.__exit__(None)
 
     beside = json.loads((tmp_path / "out.mp4.json").read_text())
     assert (beside["world"], beside["digest"]) == (world.spec.name, world.digest)
-    assert [(s["start"], s["seed"]) for s in beside["segments"]] == [(1, 7), (2, 7)]
+    begun = [(s["start"], s["seed"], s["after_frame"] is None) for s in beside["segments"]]
+    assert begun == [(1, 7, True), (2, 7, True), (2, 7, False)]
     assert beside["frames"] == len(list(read_frames(path))) == len(stage.session.frames)
-    again = [frame for segment in beside["segments"] for frame in played_again(world, segment, watched())]
-    assert np.array_equal(again, stage.session.frames)
-    assert beside["segments"][1]["first_frame"] == len(parse_actions(beside["segments"][0]["actions"], world.spec))
+    assert np.array_equal(played_again(world, beside["segments"], watched()), stage.session.frames)
 
 
 def test_leaving_a_world_says_what_was_filmed(staged, keyboard, world, tmp_path):

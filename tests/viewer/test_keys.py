@@ -6,13 +6,13 @@ import pygame
 import pytest
 
 from worldsim.runtime.bundle import open_world, shipped_worlds
-from worldsim.viewer.commands import COMMANDS, SPARE, assign_keys
+from worldsim.viewer.commands import EXPLAINED, KEYS, SPARE, assign_keys
 from worldsim.viewer.keys import is_shortcut, label, scancode
 from worldsim.viewer.latch import KeyLatch
 
 
 def test_every_key_that_is_named_is_a_key():
-    codes = {command.key for command in COMMANDS.values()} | set(SPARE)
+    codes = set(KEYS.values()) | set(SPARE)
     codes |= {f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} | {f"Digit{n}" for n in range(10)}
     codes |= {f"Arrow{way}" for way in ("Up", "Down", "Left", "Right")} | {f"Numpad{n}" for n in range(10)}
     codes |= {"ShiftLeft", "ControlRight", "AltLeft", "Minus", "BracketLeft", "Quote", "NumpadEnter", "NumpadAdd"}
@@ -37,13 +37,17 @@ def test_taps_between_two_frames_are_held_together():
 
 @pytest.mark.parametrize("name", shipped_worlds())
 def test_no_shipped_world_uses_a_key_of_the_window(name):
-    assert assign_keys(open_world(name).spec.keys.values()) == {name: key for name, (key, _) in COMMANDS.items()}
+    assert assign_keys(open_world(name).spec.keys.values()) == KEYS
+
+
+def test_every_command_is_explained_once():
+    assert sorted(command for commands, _ in EXPLAINED for command in commands) == sorted(KEYS)
 
 
 def test_a_command_gives_way_to_the_world_and_has_one_key_all_the_same():
     keys = assign_keys([("Enter", "KeyA"), ("KeyP", "F2"), ("Escape",)])
     assert (keys["pause"], keys["step"], keys["gallery"]) == ("F3", "F4", "Escape")
-    assert len(set(keys.values())) == len(COMMANDS)
+    assert len(set(keys.values())) == len(KEYS)
 
 
 def test_without_a_spare_key_a_command_is_left_out():

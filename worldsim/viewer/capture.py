@@ -2,9 +2,10 @@
 
     with Capture("walk.mp4", world) as capture: capture.begin(start=3, seed=7); capture.write(frame, action)
 
-walk.mp4.json: {"world", "digest", "title", "fps", "frames", "segments"}; a segment begins whenever play does:
-{"first_frame", "start", "seed", "actions"}, with actions as `--actions` takes them. The same start, seed and actions
-in the world of that digest give the same frames.
+walk.mp4.json: {"world", "digest", "title", "fps", "frames", "segments"}; a segment is unbroken play:
+{"first_frame", "start", "seed", "after_frame", "actions"}, with actions as `--actions` takes them. It goes on from a
+frame of the video, or if `after_frame` is null, from a start. The same start, seed and actions in the world of that
+digest give the same frames.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ from worldsim.viewer.script import format_actions
 
 @dataclasses.dataclass
 class Segment:
-    """Unbroken play from a start.
+    """Unbroken play.
 
     Attributes:
         first_frame: its first frame's number in the video.
-        start, seed: what it was begun with.
+        start, seed: what play was begun with.
+        after_frame: number of the frame in the video that it goes on from; None if that is the start.
         actions: the index of one action a frame.
     """
 
     first_frame: int
     start: int
     seed: int
+    after_frame: int | None
     actions: list[int] = dataclasses.field(default_factory=list)
 
 
@@ -58,14 +61,19 @@ class Capture:
         self._world, self._video = world, VideoWriter(path, world.spec.fps)
         self._segments: list[Segment] = []
 
-    def begin(self, start: int, seed: int) -> None:
-        """Play begins, or begins anew."""
-        self._segments.append(Segment(self._video.frames, start, seed))
+    def begin(self, start: int, seed: int, after_frame: int | None = None) -> None:
+        """What is written from now on begins at a start, or goes on from an earlier frame of the video."""
+        self._segments.append(Segment(self._video.frames, start, seed, after_frame))
 
-    def write(self, frame: np.ndarray, action: int) -> None:
-        """Append one generated frame, uint8 `[H, W, 3]`, and the index of the action that led to it."""
+    def write(self, frame: np.ndarray, action: int) -> int:
+        """Append one generated frame, uint8 `[H, W, 3]`, and the index of the action that led to it.
+
+        Returns:
+            The frame's number in the video.
+        """
         self._video.write(frame)
         self._segments[-1].actions.append(action)
+        return self._video.frames - 1
 
     def close(self) -> None:
         """Finish both files; without a frame, leave none. Closing again changes nothing."""
@@ -100,7 +108,6 @@ class Capture:
             "segments": [
                 dataclasses.asdict(segment) | {"actions": format_actions(segment.actions, spec)}
                 for segment in self._segments
-                if segment.actions
             ],
         }
 

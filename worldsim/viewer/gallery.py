@@ -14,7 +14,7 @@ from worldsim.viewer.keys import is_shortcut, scancode
 from worldsim.viewer.screen import Wish
 
 NARROWEST, WIDEST, CAPTION, INSET, GAP, HEADER, FOOTER = 170, 440, 84, 10, 20, 100, 32  # pixels
-PLAY, LEAVE = ("Enter", "NumpadEnter", "Space"), ("Escape", "F10")
+PLAY = ("Enter", "NumpadEnter", "Space")
 HINTS = (
     (("ArrowLeft", "ArrowRight"), "choose"),
     (("Enter",), "play"),
@@ -52,7 +52,7 @@ class Gallery:
         if event.type == pygame.KEYDOWN and not is_shortcut(event.mod):
             if event.scancode in map(scancode, PLAY):
                 return self.worlds[self.chosen]
-            if event.scancode in map(scancode, LEAVE):
+            if event.scancode == scancode("Escape"):
                 return "quit"
             moves = {"ArrowLeft": -1, "ArrowRight": 1, "ArrowUp": -self._columns, "ArrowDown": self._columns}
             move = next((move for code, move in moves.items() if event.scancode == scancode(code)), 0)

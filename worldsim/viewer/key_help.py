@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import pygame
 
 from worldsim.viewer import draw, theme
-from worldsim.viewer.commands import COMMANDS, CommandName
+from worldsim.viewer.commands import EXPLAINED, Command
 
 PANEL = 240  # width of the panel, and the least one of a column of the page, in pixels
 PADDING = 18
@@ -26,12 +26,11 @@ class KeyHelp:
         commands: the window's, with the key of each.
     """
 
-    def __init__(
-        self, title: str, goal: str, buttons: Mapping[str, tuple[str, ...]], commands: Mapping[CommandName, str]
-    ):
+    def __init__(self, title: str, goal: str, buttons: Mapping[str, tuple[str, ...]], commands: Mapping[Command, str]):
         self._title, self._goal = title, goal
         self._buttons = [(codes, name) for name, codes in buttons.items()]
-        self._commands = [((key,), COMMANDS[name].does) for name, key in commands.items()]
+        rows = [(tuple(commands[name] for name in names if name in commands), text) for names, text in EXPLAINED]
+        self._commands = [(keys, text) for keys, text in rows if keys]
 
     def fits_beside(self, area: pygame.Rect) -> bool:
         """Whether a panel with all keys has room beside the picture."""
@@ -66,7 +65,7 @@ class KeyHelp:
             lines = [*buttons, *[None] * (rows - len(buttons)), *commands]
         else:
             lines = [*buttons, *commands]
-            rows = min(most, -(-len(lines) // columns))
+            rows = max(1, min(most, -(-len(lines) // columns)))
         pitch, width = min(MOST_PITCH, (area.bottom - y) // rows), (area.width - 2 * PADDING) // columns
         for i, line in enumerate(lines[: rows * columns]):
             if line is not None:
