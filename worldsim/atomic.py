@@ -70,7 +70,7 @@ class replacing:  # noqa: N801 - used as a context manager, like contextlib.supp
                 raise IsADirectoryError(errno.EISDIR, "it is a folder", str(self.path))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.part = self.path.with_name(f".{self.path.stem}.partial{self.path.suffix}")
-            self._file = _open_locked(self.part)
+            self._file: int | None = _open_locked(self.part)
             try:
                 os.ftruncate(self._file, 0)  # what a killed writer left
                 if size:
@@ -85,23 +85,28 @@ class replacing:  # noqa: N801 - used as a context manager, like contextlib.supp
             with explained(self.path, self._way_out):
                 with self.part.open("rb+") as written:
                     os.fsync(written.fileno())
-                if sys.platform == "win32":
-                    os.close(self._file)
+                if sys.platform == "win32":  # where an open file can't be renamed
+                    self._close()
                 os.replace(self.part, self.path)
+                self._close()
         except BaseException:
             self.abandon()
             raise
-        if sys.platform != "win32":
-            os.close(self._file)
 
     def abandon(self) -> None:
-        """Leave no new file."""
+        """Leave no new file; without effect when that, or `commit`, was called before."""
+        if self._file is None:
+            return
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
-                os.close(self._file)
+                self._close()
             self.part.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
             os.close(self._file)
+            self._file = None
 
     def __enter__(self) -> Path:
         return self.part

@@ -143,7 +143,7 @@ def _read_npy(data: bytes) -> np.ndarray:
 
 def read_png(path: str | Path, way_out: str, pixels: int = PIXELS) -> np.ndarray:
     """A PNG picture of at most `pixels` pixels as uint8 RGB `[H, W, 3]`."""
-    data = read_bytes(path, 4 * pixels, way_out)
+    data = read_bytes(path, 4 * pixels + 2**16, way_out)
     with reading(path, way_out):
         if not data.startswith(PNG):
             raise ValueError("not a PNG file")

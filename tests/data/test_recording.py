@@ -114,7 +114,9 @@ def test_an_older_recording_is_refused_by_name(small_recording):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
 @pytest.mark.parametrize("field", ["rewards", "state"])
-def test_a_value_that_nothing_can_learn_from_is_refused_by_its_step(small_recording, small_spec, make_episode, field, value):
+def test_a_value_that_nothing_can_learn_from_is_refused_by_its_step(
+    small_recording, small_spec, make_episode, field, value
+):
     episode = make_episode(77, 30)
     getattr(episode, field)[17] = value
     with RecordingWriter(small_recording, small_spec, 5) as writer:

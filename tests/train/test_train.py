@@ -226,15 +226,15 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
     learned = train_autoencoder(recording, tmp_path / "untold", autoencoder, TOKENIZER_TRAINING)
     with pytest.raises(WorldsimError, match="does not tell what is behind its frames"):
         LatentDataset(recording, learned, tmp_path / "untold")
-    writer = RecordingWriter(tmp_path / "told", SPEC, behind=True)
+    writer = RecordingWriter(tmp_path / "told", SPEC, hidden_layer=True)
     for episode in recording.iter_episodes():
         behind = np.zeros_like(episode.frames)
         behind[::7, :4, :4] = 255
-        writer.append(dataclasses.replace(episode, behind=behind))
+        writer.append(dataclasses.replace(episode, hidden_layer=behind))
     told = Recording(tmp_path / "told")
     latents, *_ = LatentDataset(told, learned, tmp_path / "told")[np.array([[100, 101]])]
     for frame, both in zip((100, 101), latents[0], strict=True):
-        for picture, part in zip((told.frames[frame], told.behind[frame]), both.split(4), strict=True):
+        for picture, part in zip((told.frames[frame], told.hidden_layer[frame]), both.split(4), strict=True):
             alone = learned.encode(to_pixels(torch.from_numpy(picture[None])))[0, :4]
             torch.testing.assert_close(part, alone, atol=2e-2, rtol=2e-2)
     size = dataclasses.replace(

@@ -200,7 +200,7 @@ def encode_recording(recording: Recording, autoencoder: Autoencoder, cache: Path
         partial = path.with_suffix(".partial")
         latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         autoencoder.eval()
-        if autoencoder.config.behind and recording.behind is None:
+        if autoencoder.config.behind and recording.hidden_layer is None:
             raise WorldsimError(
                 f"{recording.path} does not tell what is behind its frames: it is older, or of a world that can't. "
                 "Record again, or train a recipe whose autoencoder has no `behind`."
@@ -209,8 +209,8 @@ def encode_recording(recording: Recording, autoencoder: Autoencoder, cache: Path
             for start, frames in frame_batches(recording, 256):
                 end = start + len(frames)
                 pictures = [frames]
-                if autoencoder.config.behind and recording.behind is not None:
-                    pictures.append(np.asarray(recording.behind[start:end]))
+                if autoencoder.config.behind and recording.hidden_layer is not None:
+                    pictures.append(np.asarray(recording.hidden_layer[start:end]))
                 latents[start:end] = (
                     autoencoder.encode(*(to_pixels(torch.from_numpy(p)) for p in pictures)).half().numpy()
                 )

@@ -110,9 +110,7 @@ class Recording:
                     raise ValueError(f"{' or '.join(SMALL)} of frames {start} to {end - 1} have changed")
         self.frames = CheckedFrames(group["frames"], frame_checksums[:, 0], self.path)
         self.hidden_layer = (
-            CheckedFrames(group[HIDDEN_LAYER], frame_checksums[:, 1], self.path)
-            if attributes[HIDDEN_LAYER]
-            else None
+            CheckedFrames(group[HIDDEN_LAYER], frame_checksums[:, 1], self.path) if attributes[HIDDEN_LAYER] else None
         )
 
     def __len__(self) -> int:

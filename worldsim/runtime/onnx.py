@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from worldsim.cpu import usable_cores
 from worldsim.errors import WorldsimError
 from worldsim.runtime.base import Device, StepOutput
 from worldsim.runtime.bundle import Bundle, Starts
@@ -39,7 +39,7 @@ class OnnxRuntime:
         self.latent_shape, self.entry_shape = bundle.latent_shape, bundle.entry_shape
         self.pictures = bundle.pictures
         self.reach, self.log_shape = bundle.reach, bundle.log_shape
-        self.threads = threads or min(MOST_THREADS, _cores())
+        self.threads = threads or min(MOST_THREADS, usable_cores())
         self._bundle, self._providers = bundle, _providers(device)
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {"step": self._load("step")}
@@ -129,8 +129,3 @@ def gpu_count() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
