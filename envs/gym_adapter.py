@@ -80,7 +80,7 @@ class GymWorld(WorldEnv):
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step of the environment."""
         _, reward, terminated, truncated, _ = self._env.step(self._known(action) + self._first_action)
-        return self._observe(), float(reward), bool(terminated), bool(truncated), {}
+        return self._observe(), np.asarray(reward, np.float64).item(), bool(terminated), bool(truncated), {}
 
     def close(self) -> None:
         """Close the environment and its window."""

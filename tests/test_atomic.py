@@ -190,7 +190,7 @@ for size in (1000, 10**6):
     except ValueError as error: print(error)
 try: atomic.check_room("{tmp_path}/b/c", 10**6)
 except ValueError as error: print(error)'; ls -A {tmp_path}""")
-    there, reserved, full, room, listed = ran.stdout.splitlines()
+    _, reserved, full, room, listed = ran.stdout.splitlines()
     assert reserved == "1000" and "disk full while writing" in full and "needs 0.00 GB" in room and listed == "a"
 
 

@@ -50,7 +50,7 @@ def write_text(path: str | Path, text: str, way_out: str = ELSEWHERE) -> None:
     write_bytes(path, text.encode(), way_out)
 
 
-class replacing:  # noqa: N801 - used as a context manager, like contextlib.suppress
+class replacing:
     """A new file beside `path`, under a name of the same suffix, that takes its place when the context ends well.
 
     Args:

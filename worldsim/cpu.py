@@ -25,9 +25,9 @@ def _quota(cgroups: Path, membership: Path) -> float:
     groups = {cgroups, cgroups / "cpu"}
     with contextlib.suppress(OSError):
         for line in membership.read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
+            _, controllers, name = line.split(":", 2)
             root = cgroups / "cpu" if "cpu" in controllers.split(",") else cgroups
-            path = root / group.lstrip("/")
+            path = root / name.lstrip("/")
             groups.update(g for g in (path, *path.parents) if g.is_relative_to(root))
     least = float(os.cpu_count() or 1)
     for group in groups:
@@ -35,6 +35,6 @@ def _quota(cgroups: Path, membership: Path) -> float:
             quota, period = (group / "cpu.max").read_text().split()  # cgroup v2
             least = min(least, int(quota) / int(period))
         with contextlib.suppress(OSError, ValueError):  # cgroup v1, where -1 is no limit
-            quota, period = ((group / f"cpu.cfs_{what}_us").read_text() for what in ("quota", "period"))
-            least = min(least, int(quota) / int(period)) if int(quota) > 0 else least
+            limit, time = (int((group / f"cpu.cfs_{what}_us").read_text()) for what in ("quota", "period"))
+            least = min(least, limit / time) if limit > 0 else least
     return least

@@ -12,7 +12,6 @@ import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from numbers import Integral
 from typing import Any
 
 from worldsim.errors import WorldsimError
@@ -70,7 +69,7 @@ class WorldSpec:
                 f"{self.name!r} can't be a world's name: lower-case letters, digits, '.', '_' and '-', 64 at most"
             )
         self._check_texts()
-        if not all(isinstance(n, Integral) and n > 0 for n in (self.height, self.width, self.frame_skip)):
+        if not all(isinstance(n, int) and n > 0 for n in (self.height, self.width, self.frame_skip)):
             raise WorldsimError(f"world {self.name!r}: height, width and frame_skip must be positive integers")
         if max(self.height, self.width) > LARGEST_SIDE:
             raise WorldsimError(f"world {self.name!r}: frames have at most {LARGEST_SIDE} pixels a side")

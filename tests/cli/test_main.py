@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from worldsim.cli.main import main
-from worldsim.data.recording import RecordingWriter
+from worldsim.data.recording import Recording, RecordingWriter
 from worldsim.spec import slug
 
 WORLDSIM = (sys.executable, "-m", "worldsim.cli.main")
@@ -34,7 +35,9 @@ class Nan(Square):
     def reward(self): return float("nan") if self.t == 7 else 1.0
 class Huge(Square):
     def reward(self): return 1e39
-for kind in (Square, Nan, Huge): gym.register(f"Case/{kind.__name__}-v0", kind)
+class Array(Square):
+    def reward(self): return np.array([1.5], np.float32)
+for kind in (Square, Nan, Huge, Array): gym.register(f"Case/{kind.__name__}-v0", kind)
 """
 
 
@@ -62,6 +65,12 @@ def test_a_module_beside_the_user_is_found_but_nothing_else_there(square):
     (square / "numpy.py").write_text("raise SystemExit('numpy of the folder')")
     ran = run("record", "square:Case/Square-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
     assert ran.returncode == 0 and b"42 frames in 2 episodes" in ran.stdout, ran.stderr.decode()
+
+
+def test_a_reward_may_be_an_array_of_one(square):
+    ran = run("record", "square:Case/Array-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert np.unique(Recording(square / "rec").rewards).tolist() == [0, 1.5]
 
 
 @pytest.mark.parametrize(("kind", "value"), [("Nan", "nan"), ("Huge", "1e+39")])

@@ -229,7 +229,8 @@ def test_a_really_full_disk(tmp_path):
     script = f"""mount -t tmpfs -o size=256k none {tmp_path} || exit 1
         {worldsim} record CartPole-v1 --workers 1 --size 128x96 --frames 9999 --out {out}
         echo code $?
-        {sys.executable} -c 'from worldsim.data.recording import Recording; print(len(Recording("{out}").ends), "left")'"""
+        {sys.executable} -c 'from worldsim.data.recording import Recording
+print(len(Recording("{out}").ends), "left")'"""
     ran = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True)
     if "code" not in ran.stdout:
         pytest.skip(f"no user namespaces: {ran.stderr.strip()}")

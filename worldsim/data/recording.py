@@ -187,7 +187,7 @@ class CheckedFrames:
             first, last = int(np.min(numbers)), int(np.max(numbers))
             frames = np.asarray(self._array[first : last + 1])[numbers - first]
             for number, frame in zip(np.atleast_1d(numbers), frames.reshape(-1, *self.shape[1:]), strict=True):
-                if zlib.crc32(np.ascontiguousarray(frame)) != self._checksums[number]:
+                if _crc(frame) != self._checksums[number]:
                     raise ValueError(f"frame {number} of {self._array.basename} has changed")
         return frames
 
@@ -256,7 +256,7 @@ class RecordingWriter:
         _check_values(episode, f"episode {self.episodes} (seed {seed})")
         start, end = self.frames, self.frames + len(episode)
         pictures = [np.asarray(getattr(episode, name), np.uint8) for name in self._pictures]
-        frame_checksums = np.array([[zlib.crc32(f) for f in frames] for frames in pictures], np.uint32).T
+        frame_checksums = np.array([[_crc(frame) for frame in frames] for frames in pictures], np.uint32).T
         small = {name: np.asarray(getattr(episode, name), self._group[name].dtype) for name in SMALL}
         rows = {**dict(zip(self._pictures, pictures, strict=True)), **small, "frame_checksums": frame_checksums}
         checksum = _checksum(start, end, seed, [*small.values(), frame_checksums])
@@ -309,10 +309,14 @@ def _check_values(episode: Episode, name: str) -> None:
 
 def _checksum(start: int, end: int, seed: int, rows: list[np.ndarray]) -> int:
     """Of an episode: where it stands, its seed and all its rows but pictures, which have checksums of their own."""
-    checksum = zlib.crc32(np.array([start, end, seed], np.int64))
+    checksum = _crc(np.array([start, end, seed], np.int64))
     for values in rows:
-        checksum = zlib.crc32(np.ascontiguousarray(values), checksum)
+        checksum = _crc(values, checksum)
     return checksum
+
+
+def _crc(values: np.ndarray, before: int = 0) -> int:
+    return zlib.crc32(values.tobytes(), before)
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:
