@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim.spec import Action, WorldSpec
+from worldsim.spec import SPARE_KEYS, Action, WorldSpec, slug
 from worldsim_envs.base import WorldEnv
 
 # Who registers ids that begin so, and how that is installed.
@@ -28,9 +28,6 @@ HOMES = {
 LONGEST_SIDE, SIDE_UNIT = 128, 16  # of a frame whose size nobody chose
 IDLE = ("noop", "no-op", "nop", "idle", "stand", "stay", "wait", "none", "done")
 ARROWS = {"up": "ArrowUp", "forward": "ArrowUp", "down": "ArrowDown", "left": "ArrowLeft", "right": "ArrowRight"}
-SPARE_KEYS = tuple(f"Digit{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 0)) + tuple(
-    f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
 NAMED_KEYS = {" ": "Space", "\r": "Enter", "\t": "Tab", "\x1b": "Escape", "\x08": "Backspace"}
 
 
@@ -68,7 +65,7 @@ class GymWorld(WorldEnv):
             height, width = (max(SIDE_UNIT, round(side * scale / SIDE_UNIT) * SIDE_UNIT) for side in native[:2])
         fps = float(self._env.metadata.get("render_fps") or 30)
         named, keys = _actions_and_keys(gym_id, self._env.unwrapped, int(actions.n), self._first_action)
-        world = WorldSpec(gym_id, height, width, fps, 1, named, keys, title=gym_id)
+        world = WorldSpec(slug(gym_id), height, width, fps, 1, named, keys, title=gym_id)
         origin = {"source": f"Gymnasium environment {gym_id}", "licence": "that of the environment"}
         super().__init__(world, origin, render_mode)
 
@@ -83,7 +80,7 @@ class GymWorld(WorldEnv):
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step of the environment."""
         _, reward, terminated, truncated, _ = self._env.step(self._known(action) + self._first_action)
-        return self._observe(), float(reward), bool(terminated), bool(truncated), {}
+        return self._observe(), np.asarray(reward, np.float64).item(), bool(terminated), bool(truncated), {}
 
     def close(self) -> None:
         """Close the environment and its window."""

@@ -157,7 +157,7 @@ def test_first_and_last_frames_are_drawn_as_often_as_others():
 
 
 def test_the_last_frame_is_taught_as_often_as_others_when_a_window_has_a_lead():
-    windows = Windows([(0, 100), (100, 132), (132, 400)], 32, taught=20)
+    windows = Windows([(0, 100), (100, 132), (132, 400)], 32, loss_frames=20)
     taught = np.concatenate([windows.draw(500, 0, step)[:, -20:].ravel() for step in range(80)])
     seen = np.bincount(taught, minlength=400) / len(taught) * 400
     np.testing.assert_allclose(seen[[12, 99, 112, 131, 144, 399]], np.median(seen[40:60]), rtol=0.2)
@@ -167,7 +167,7 @@ def test_clips_are_drawn_by_what_happens_in_them() -> None:
     change = np.zeros(1000, np.float32)
     change[:500] = 1.0
     change[700] = 50.0
-    last = Windows([(0, 1000)], 20, change).draw(400, 0, 0, eventful=0.5)[:, -1]
+    last = Windows([(0, 1000)], 20, change).draw(400, 0, 0, event_share=0.5)[:, -1]
     assert np.isin(last[:200], np.arange(700, 708)).mean() > 0.03  # one frame in a thousand, but it holds a tenth
     assert (last[:200] < 708).all() and (last[200:] > 708).any()
 
@@ -179,7 +179,7 @@ def test_clips_are_drawn_by_unusual_rewards(recording: Recording, tmp_path: Path
     clips.rewards[[100, 433]] = 0.0
     happened = clips.unusual_rewards()
     assert np.flatnonzero(happened).tolist() == [101, 434]  # the frames that came with them
-    last = Windows(recording.episodes("train"), 12, happened).draw(50, 0, 0, eventful=1.0)[:, -1]
+    last = Windows(recording.episodes("train"), 12, happened).draw(50, 0, 0, event_share=1.0)[:, -1]
     assert np.isin(last, [*range(101, 109), *range(434, 442)]).all() and len(set(last)) > 6
     training = dataclasses.replace(TRAINING, eventful=0.5, events=("reward",))
     with pytest.raises(WorldsimError, match="nothing happens in it that clips could be drawn by"):
@@ -226,15 +226,15 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
     learned = train_autoencoder(recording, tmp_path / "untold", autoencoder, TOKENIZER_TRAINING)
     with pytest.raises(WorldsimError, match="does not tell what is behind its frames"):
         LatentDataset(recording, learned, tmp_path / "untold")
-    writer = RecordingWriter(tmp_path / "told", SPEC, behind=True)
+    writer = RecordingWriter(tmp_path / "told", SPEC, hidden_layer=True)
     for episode in recording.iter_episodes():
         behind = np.zeros_like(episode.frames)
         behind[::7, :4, :4] = 255
-        writer.append(dataclasses.replace(episode, behind=behind))
+        writer.append(dataclasses.replace(episode, hidden_layer=behind))
     told = Recording(tmp_path / "told")
     latents, *_ = LatentDataset(told, learned, tmp_path / "told")[np.array([[100, 101]])]
     for frame, both in zip((100, 101), latents[0], strict=True):
-        for picture, part in zip((told.frames[frame], told.behind[frame]), both.split(4), strict=True):
+        for picture, part in zip((told.frames[frame], told.hidden_layer[frame]), both.split(4), strict=True):
             alone = learned.encode(to_pixels(torch.from_numpy(picture[None])))[0, :4]
             torch.testing.assert_close(part, alone, atol=2e-2, rtol=2e-2)
     size = dataclasses.replace(
