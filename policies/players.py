@@ -14,13 +14,11 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
-from worldsim_policies.scripted.doom_take_cover import Dodger
-from worldsim_policies.scripted.explorers import EXPLORERS, Explorer
+from worldsim_envs.registry import WORLDS, load, world_entry
+from worldsim_policies.scripted.explorers import Explorer
 
 if TYPE_CHECKING:
     from worldsim_policies.learned.policy import Policy
-
-SCRIPTED: dict[str, Callable[[np.random.Generator], Explorer]] = {**EXPLORERS, "doom-take-cover": Dodger}
 
 
 class Player(Protocol):
@@ -53,7 +51,8 @@ class ScriptedPlayer:
     """The best player that was written for a real world, which reads `infos["state"]` and whatever else is there."""
 
     def __init__(self, world: str, rows: int):
-        self._make = SCRIPTED[world]
+        entry = world_entry(world)
+        self._make: Callable[[np.random.Generator], Explorer] = load(entry.scripted or entry.explorer)
         self._players = [self._make(np.random.default_rng(row)) for row in range(rows)]
 
     def begin(self, rows: np.ndarray, seeds: Sequence[int]) -> None:
@@ -100,8 +99,9 @@ def make_player(who: str | Policy, world: WorldSpec, rows: int, sample: bool = F
     if who == "random":
         return RandomPlayer(len(world.actions), rows)
     if isinstance(who, str):
-        if world.name not in SCRIPTED:
-            raise WorldsimError(f"nobody wrote a player for {world.name}; there are {', '.join(SCRIPTED)}")
+        entry = world_entry(world.name)
+        if not (entry.scripted or entry.explorer):
+            raise WorldsimError(f"nobody wrote a player for {world.name}; there are {', '.join(WORLDS)}")
         if not world.state_names:
             raise WorldsimError("the scripted player reads a game's exact state, which no generated world has")
         return ScriptedPlayer(world.name, rows)

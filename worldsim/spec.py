@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from worldsim.errors import WorldsimError
+from worldsim.keycodes import SCANCODES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,12 @@ class WorldSpec:
         unknown = {b for a in self.actions for b in a.buttons} - set(self.keys)
         if unknown:
             raise WorldsimError(f"world {self.name!r}: buttons without keys: {sorted(unknown)}")
+        strange = sorted({key for keys in self.keys.values() for key in keys} - set(SCANCODES))
+        if strange:
+            raise WorldsimError(
+                f"world {self.name!r}: no physical key is called {strange[0]!r}; give KeyboardEvent.code names, as in "
+                "ArrowUp, KeyW, Digit1, ShiftLeft, Comma"
+            )
 
     @property
     def noop(self) -> int:

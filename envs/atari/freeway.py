@@ -15,7 +15,8 @@ from gymnasium.utils import EzPickle
 
 from worldsim.errors import require
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.replay import Moment, ReplayedEnv
+from worldsim_envs.base import Moment
+from worldsim_envs.replay import ReplayedEnv
 
 SCREEN = (210, 160)  # the console's picture, height x width
 SKIP = 4

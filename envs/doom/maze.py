@@ -15,8 +15,9 @@ import numpy as np
 from gymnasium.utils import EzPickle
 
 from worldsim.spec import WorldSpec
+from worldsim_envs.base import Moment
 from worldsim_envs.doom.game import TICS, Doom
-from worldsim_envs.replay import Moment, ReplayedEnv
+from worldsim_envs.replay import ReplayedEnv
 from worldsim_envs.walk import ACTIONS, KEYS, MOVES
 
 SKIP = 2  # tics a frame

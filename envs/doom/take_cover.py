@@ -16,8 +16,9 @@ from gymnasium.utils import EzPickle
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
+from worldsim_envs.base import Moment
 from worldsim_envs.doom.game import TICS, Doom
-from worldsim_envs.replay import Moment, ReplayedEnv
+from worldsim_envs.replay import ReplayedEnv
 
 MOST = 2100  # tics of an episode
 SKIP = 4  # tics a frame

@@ -17,7 +17,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 from worldsim_envs.palette import COLOURS
 from worldsim_envs.rooms.plan import BODY, Plan, Thing, draw_plan, draw_start, draw_things
 from worldsim_envs.rooms.view import AROUND, View
@@ -67,8 +67,11 @@ def move(plan: Plan, pose: Pose, action: int) -> Pose:
     return (*plan.walk(x, y, STEP * cos, STEP * sin), heading) if walk else (x, y, heading)
 
 
-class RoomsEnv(WorldEnv):
+class RoomsEnv(RealEnv):
     """The rooms as a Gymnasium environment.
+
+    `reset(options=...)` takes `"things"`, a list of `Thing` that are put there instead, at most one of a colour; and
+    `"pose"`, (x, y, heading), where the player begins, the heading in sixtieths of a turn from east.
 
     Observations are uint8 RGB `[height, width, 3]`; six actions, see `walk.ACTIONS`; the reward is 1 for every thing
     touched, and `terminated` the moment the last one is. `info["state"]` is float32 `[35]`, named by
@@ -84,8 +87,11 @@ class RoomsEnv(WorldEnv):
         plan: the building of this episode.
 
     Raises:
-        WorldsimError: for a frame more than 3.75 times as wide as high.
+        WorldsimError: for a frame more than 3.75 times as wide as high; of a reset, if the pose is in a wall or two
+            things have one colour.
     """
+
+    reset_options = ("things", "pose")
 
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None):
         if width > AROUND * height:
@@ -95,35 +101,22 @@ class RoomsEnv(WorldEnv):
         super().__init__(rooms_spec(height, width), ORIGIN, render_mode)
         self._view = View(height, width)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Another building.
-
-        Args:
-            seed: of the building, its things, the player's place, and those of the resets to come.
-            options: `{"things": [Thing, ...]}` puts these there instead, at most one of a colour;
-                `{"pose": (x, y, heading)}` is where the player begins, the heading in sixtieths of a turn from east.
-
-        Raises:
-            WorldsimError: if a pose is in a wall, or two things have one colour.
-        """
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
         self._draw = int(self.np_random.integers(2**63))
         rng = np.random.default_rng(self._draw)
         self.plan = draw_plan(rng)
         self._things = draw_things(rng, self.plan)
         self._pose = (*draw_start(rng, self.plan, self._things), int(rng.integers(TURNS)))
-        self._stage(options or {})
-        return self._begin()
+        self._stage(options)
+        return self._first_moment()
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Turn, then walk, then take what is touched."""
-        self._pose = move(self.plan, self._pose, self._known(action))
+        self._pose = move(self.plan, self._pose, action)
         kept = tuple(t for t in self._things if math.dist(self._pose[:2], (t.x, t.y)) > BODY + t.radius)
         taken, self._things = len(self._things) - len(kept), kept
-        observation, info = self._observe()
-        return observation, float(taken), bool(taken and not kept), False, info
+        frame, info = self._moment()
+        return frame, float(taken), bool(taken and not kept), False, info
 
     def save(self) -> bytes:
         """The whole state of the world, as JSON: `restore` goes on from it to the bit, in any environment."""
@@ -135,12 +128,7 @@ class RoomsEnv(WorldEnv):
         }
         return json.dumps(state).encode()
 
-    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
-        """Go back to what `save` returned; the frame and info are those of a reset.
-
-        Raises:
-            WorldsimError: if `saved` is nothing that `save` wrote.
-        """
+    def _restore(self, saved: bytes) -> Moment:
         try:
             state = json.loads(saved)
             draw, (x, y, heading) = int(state["draw"]), state["pose"]
@@ -151,7 +139,7 @@ class RoomsEnv(WorldEnv):
             raise WorldsimError(f"not a saved state of rooms: {error}") from error
         self._draw, self._things, self._pose = draw, things, pose
         self.plan = draw_plan(np.random.default_rng(draw))
-        return self._begin()
+        return self._first_moment()
 
     def _stage(self, options: dict[str, Any]) -> None:
         self._things = tuple(options.get("things", self._things))
@@ -163,13 +151,13 @@ class RoomsEnv(WorldEnv):
                 raise WorldsimError(f"the pose {x:g}, {y:g} is in a wall; the rooms are in the info of a reset")
             self._pose = float(x), float(y), int(heading) % TURNS
 
-    def _begin(self) -> tuple[np.ndarray, dict[str, Any]]:
-        observation, info = self._observe()
+    def _first_moment(self) -> Moment:
+        frame, info = self._moment()
         plan = self.plan
         known = {"walls": plan.walls(), "rooms": plan.rooms.astype(np.float32), "doors": plan.doors.astype(np.float32)}
-        return observation, {**info, **known, "joins": plan.joins.copy()}
+        return frame, {**info, **known, "joins": plan.joins.copy()}
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def _moment(self) -> Moment:
         x, y, heading = self._pose
         cos, sin = HEADINGS[heading]
         frame, ahead = self._view.render(self.plan, self._things, x, y, cos, sin)
@@ -178,4 +166,4 @@ class RoomsEnv(WorldEnv):
         for thing in self._things:
             first = 5 + len(THING_STATE) * thing.colour
             state[first : first + len(THING_STATE)] = 1, thing.x, thing.y, thing.radius, thing.shape
-        return self._show(frame), {"state": state}
+        return frame, {"state": state}

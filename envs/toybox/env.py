@@ -14,7 +14,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 from worldsim_envs.toybox.layout import draw_room
 from worldsim_envs.toybox.looks import LOOKS
 from worldsim_envs.toybox.room import CUPS, TOYS, Act, Cover, Room, Toy
@@ -67,7 +67,7 @@ def toybox_spec(height: int = 64, width: int = 64) -> WorldSpec:
     )
 
 
-class ToyboxEnv(WorldEnv):
+class ToyboxEnv(RealEnv):
     """The toy box as a Gymnasium environment.
 
         env = ToyboxEnv(); env.reset(seed=1); saved = env.save(); env.step(1); frame, info = env.restore(saved)
@@ -86,7 +86,7 @@ class ToyboxEnv(WorldEnv):
             than half, or more than four times as wide as high.
     """
 
-    tells_behind = True
+    has_hidden_layer = True
 
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None, look: str = "day"):
         if min(height, width) < 16 or not height / 1.5 <= width <= height * MOST_ASPECT:
@@ -109,55 +109,46 @@ class ToyboxEnv(WorldEnv):
             raise WorldsimError("the toy box is empty before its first reset(); call that first")
         return self._room
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Another room."""
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
         names = list(LOOKS)
         look = names[int(self.np_random.integers(len(names)))] if self._look == "any" else self._look
-        return self.enter(draw_room(self.np_random, self.view.units, look))
+        return self._in(draw_room(self.np_random, self.view.units, look))
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One frame, a fifteenth of a second."""
-        reward = self.room.step(self._known(action))
-        observation, info = self._observe()
-        return observation, reward, False, False, info
+        reward = self.room.step(action)
+        frame, info = self._in(self.room)
+        return frame, reward, False, False, info
 
-    def enter(self, room: Room) -> tuple[np.ndarray, dict[str, Any]]:
+    def enter(self, room: Room) -> Moment:
         """Go on in another room, which is from now on this environment's own; observation and info, as of a reset."""
-        self._room = room
-        return self._observe()
+        self._check_open("enter()")
+        return self._enter(self._in(room))
 
     def caption(self, length: str = "medium", phrasing: int = 0) -> str:
         """The room as it is now, in plain words; see `toybox_words.caption`."""
         return caption(self.room, length, phrasing)
 
-    def behind(self) -> np.ndarray:
-        """The room as it is now with nothing in the way; see `View.behind`."""
-        return self.view.behind(self.room)
+    def hidden_layer(self) -> np.ndarray:
+        """The room as it is now with nothing in the way; see `View.hidden_layer`."""
+        return self.view.hidden_layer(self.room)
 
     def save(self) -> bytes:
         """Everything there is now; JSON. The frame size is not part of it, but the width of what is seen is."""
         return self.room.to_bytes()
 
-    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
-        """Go on where `save` was called, bit for bit; observation and info, as of a reset.
-
-        Raises:
-            WorldsimError: for anything that `save` did not give, or gave for another shape of the frame.
-        """
+    def _restore(self, saved: bytes) -> Moment:
         room = Room.from_bytes(saved)
         if room.view != self.view.units or room.look not in LOOKS:
             here = self.view.units
             raise WorldsimError(
                 f"this toy room was saved for another shape of frames: {room.view:g}:64, not {here:g}:64"
             )
-        return self.enter(room)
+        return self._in(room)
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
-        room = self.room
-        return self._show(self.view.render(room)), {"state": room_state(room)}
+    def _in(self, room: Room) -> Moment:
+        self._room = room
+        return self.view.render(room), {"state": room_state(room)}
 
 
 def room_state(room: Room) -> np.ndarray:

@@ -98,7 +98,7 @@ class View:
         self._put(frame, 0, ("hand", room.look, closed), hand_parts(look, closed), room.hand_x, room.hand_top)
         return frame
 
-    def behind(self, room: Room) -> np.ndarray:
+    def hidden_layer(self, room: Room) -> np.ndarray:
         """The same view with nothing in the way, uint8 RGB `[height, width, 3]`: the wall, the box without its lid, and
         before them all toys, wherever they are; no screen, no cups, no hand."""
         look, offset, frame = LOOKS[room.look], round(room.camera * self.scale), self.background(room)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim_policies.scripted.atari_freeway import FreewayExplorer
-from worldsim_policies.scripted.doom_maze import MazeExplorer
-from worldsim_policies.scripted.doom_take_cover import TakeCoverExplorer
-from worldsim_policies.scripted.rooms import RoomsExplorer
-from worldsim_policies.scripted.toybox import ToyboxExplorer
+from worldsim_envs.registry import WORLDS, load, world_entry
 
 
 class Explorer(Protocol):
@@ -47,15 +42,6 @@ class StickyExplorer:
         return self._action
 
 
-EXPLORERS: dict[str, Callable[[np.random.Generator], Explorer]] = {
-    "atari-freeway": FreewayExplorer,
-    "doom-maze": MazeExplorer,
-    "doom-take-cover": TakeCoverExplorer,
-    "rooms": RoomsExplorer,
-    "toybox": ToyboxExplorer,
-}
-
-
 def make_explorer(world_name: str, rng: np.random.Generator, actions: int | None = None) -> Explorer:
     """The explorer made for a world.
 
@@ -67,8 +53,9 @@ def make_explorer(world_name: str, rng: np.random.Generator, actions: int | None
     Raises:
         WorldsimError: for an unknown world, if `actions` is not given.
     """
-    if world_name in EXPLORERS:
-        return EXPLORERS[world_name](rng)
+    if entry_point := world_entry(world_name).explorer:
+        explorer: Explorer = load(entry_point)(rng)
+        return explorer
     if actions is None:
-        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(EXPLORERS)}")
+        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(WORLDS)}")
     return StickyExplorer(actions, rng)

@@ -95,12 +95,12 @@ def test_the_toy_box_tells_what_is_behind_its_frames():
     episode, env = performer.play(3), make_real("toybox")
     env.reset(seed=3)
     for frame, behind, action in zip(episode.frames, episode.behind, episode.actions, strict=True):
-        np.testing.assert_array_equal(behind, env.unwrapped.behind())
+        np.testing.assert_array_equal(behind, env.unwrapped.hidden_layer())
         assert not np.array_equal(frame, behind)  # a hand is always in the way
         env.step(max(action, 0))
     assert performer.behind and not Performer("rooms", {}, 60).behind
     with pytest.raises(WorldsimError, match="rooms can't tell what is behind"):
-        make_real("rooms").behind()
+        make_real("rooms").hidden_layer()
     assert Performer("rooms", {}, 3).play(0).behind is None
 
 

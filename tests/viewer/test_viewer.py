@@ -18,12 +18,13 @@ import pytest
 
 from worldsim.data.video import read_frames
 from worldsim.errors import WorldsimError
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle, open_world
 from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.runtime.session import Frame, Session, State
 from worldsim.viewer import theme
 from worldsim.viewer.gallery import Gallery
-from worldsim.viewer.keys import label, scancode
+from worldsim.viewer.keys import label
 from worldsim.viewer.player import KeyLatch, Player
 from worldsim.viewer.viewer import COMMANDS, SIZE, STATUS, Playing, Viewer
 
@@ -103,11 +104,11 @@ def staged(world: Bundle) -> Iterator[Callable[..., Stage]]:
 
 
 def press(code: str, key: int = 0) -> None:
-    pygame.event.post(pygame.Event(pygame.KEYDOWN, scancode=scancode(code), key=key))
+    pygame.event.post(pygame.Event(pygame.KEYDOWN, scancode=SCANCODES[code], key=key))
 
 
 def release(code: str, key: int = 0) -> None:
-    pygame.event.post(pygame.Event(pygame.KEYUP, scancode=scancode(code), key=key))
+    pygame.event.post(pygame.Event(pygame.KEYUP, scancode=SCANCODES[code], key=key))
 
 
 def tap(code: str) -> None:
@@ -337,16 +338,9 @@ def test_a_world_that_needs_a_command_key_has_it(world, staged):
     stage.until(lambda: stage.player.paused)
 
 
-def test_every_key_that_is_named_is_a_key():
+def test_every_key_of_a_command_is_a_key_with_a_label():
     codes = {code for keys, _ in COMMANDS.values() for code in keys}
-    codes |= {f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} | {f"Digit{n}" for n in range(10)}
-    codes |= {f"Arrow{way}" for way in ("Up", "Down", "Left", "Right")} | {f"Numpad{n}" for n in range(10)}
-    codes |= {"ShiftLeft", "ControlRight", "AltLeft", "Minus", "BracketLeft", "Quote", "NumpadEnter", "NumpadAdd"}
-    known = {code: scancode(code) for code in codes}
-    assert None not in known.values()
-    assert len(set(known.values())) == len(codes)
-    assert (known["KeyW"], known["ArrowUp"], known["Digit1"]) == (pygame.KSCAN_W, pygame.KSCAN_UP, pygame.KSCAN_1)
-    assert scancode("Fn") is None
+    assert codes <= set(SCANCODES)
     assert [label(c) for c in ("KeyW", "Digit1", "Numpad7", "PageUp", "F1")] == ["W", "1", "Num 7", "PgUp", "F1"]
 
 

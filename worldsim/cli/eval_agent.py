@@ -25,8 +25,8 @@ from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.metrics import interval
 from worldsim.evals.section import Figure, Section, Table, number
-from worldsim_envs.registry import rules_of
-from worldsim_envs.rows import Place, find_place, world_of
+from worldsim_envs.registry import world_entry
+from worldsim_envs.sources import EnvSource, find_env, world_of
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
 from worldsim_policies.players import find_player, make_player
 
@@ -74,7 +74,7 @@ class Result:
     """What one player came to in one place."""
 
     player: str
-    place: Place
+    place: EnvSource
     scores: Scores
 
     @property
@@ -109,7 +109,7 @@ def eval_agent(config: EvalAgentConfig) -> None:
         raise WorldsimError("episodes and num-envs are 1 or more, seed and episode-steps 0 or more")
     if len(config.policy) >= FEWEST:
         require("scipy", "rl")
-    places = [find_place(name) for name in dict.fromkeys(config.env)]
+    places = [find_env(name) for name in dict.fromkeys(config.env)]
     if len({place.world for place in places}) > 1:
         raise WorldsimError(f"{', '.join(config.env)} are of different worlds: judge each by itself")
     world = places[0].world
@@ -122,7 +122,7 @@ def eval_agent(config: EvalAgentConfig) -> None:
         "format": FORMAT,
         "kind": "agents",
         "world": world,
-        "score": rules_of(world).score,
+        "score": world_entry(world).score,
         "facts": {
             "command": shlex.join(["worldsim", *sys.argv[1:]]),
             "date": datetime.date.today().isoformat(),
@@ -154,12 +154,12 @@ def eval_agent(config: EvalAgentConfig) -> None:
     console.print(f"wrote {out}", soft_wrap=True)
 
 
-Arena = tuple[Place, "VectorEnv[Any, Any, Any]"]
+Arena = tuple[EnvSource, "VectorEnv[Any, Any, Any]"]
 Players = Mapping[str, "str | Policy"]
 
 
 def _open(
-    places: list[Place], players: Players, config: EvalAgentConfig, stack: contextlib.ExitStack
+    places: list[EnvSource], players: Players, config: EvalAgentConfig, stack: contextlib.ExitStack
 ) -> tuple[list[Arena], str]:
     """All places that were asked for, and the game beside what is generated; or why there is none."""
     seen = [who.config for who in players.values() if not isinstance(who, str)]
@@ -186,8 +186,8 @@ def _open(
     return [*arenas, (twin, envs)], ""
 
 
-def _steps(place: Place, config: EvalAgentConfig) -> int:
-    return config.episode_steps or rules_of(place.world).agent_steps
+def _steps(place: EnvSource, config: EvalAgentConfig) -> int:
+    return config.episode_steps or world_entry(place.world).agent_steps
 
 
 def _play(arenas: list[Arena], absent: str, players: Players, config: EvalAgentConfig) -> list[Result]:
@@ -223,7 +223,7 @@ def _gaps(results: Sequence[Result]) -> list[tuple[str, str, float, float, float
 
 def _section(results: list[Result], absent: str, config: EvalAgentConfig) -> Section:
     """What people read."""
-    rules, steps = rules_of(results[0].place.world), _steps(results[0].place, config)
+    rules, steps = world_entry(results[0].place.world), _steps(results[0].place, config)
     generated = any(result.place.generated for result in results)
     chance = f" Generated at temperature {config.temperature:g}." if generated else ""
     method = (

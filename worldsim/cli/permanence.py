@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import importlib
 import os
 import shlex
 import sys
@@ -36,7 +35,6 @@ from worldsim.evals.section import Section
 from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
 
-STAGED = {"toybox": "worldsim_envs.toybox.probes", "rooms": "worldsim_envs.rooms.probes"}
 TierName = Literal["smoke", "standard", "full"]
 
 
@@ -256,9 +254,12 @@ def staging(world: str) -> Staging:
     Raises:
         WorldsimError: if there is none.
     """
-    if world not in STAGED:
-        raise WorldsimError(f"no probes can be staged in {world!r}; they can in {', '.join(STAGED)}")
-    module: Staging = importlib.import_module(STAGED[world])
+    from worldsim_envs.registry import WORLDS, load, world_entry
+
+    if not world_entry(world).staging:
+        staged = ", ".join(name for name, entry in WORLDS.items() if entry.staging)
+        raise WorldsimError(f"no probes can be staged in {world!r}; they can in {staged}")
+    module: Staging = load(world_entry(world).staging)
     return module
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from worldsim.cli.record import parse_size
 from worldsim.errors import WorldsimError, require
 from worldsim.progress import ProgressBar
-from worldsim_envs.registry import rules_of
-from worldsim_envs.rows import find_place, world_of
+from worldsim_envs.registry import world_entry
+from worldsim_envs.sources import find_env, world_of
 from worldsim_policies.learned.ood_termination import OODTermination
 from worldsim_policies.learned.ppo import PPOTraining, learn
 
@@ -78,8 +78,8 @@ def train_agent(config: TrainAgentConfig) -> None:
     if config.sight and config.eye:
         raise WorldsimError(f"the eye of {config.eye} sees already: leave sight out, or eye")
     POLICY.check_free(config.out)
-    place = find_place(config.env)
-    steps = config.episode_steps or rules_of(place.world).agent_steps
+    place = find_env(config.env)
+    steps = config.episode_steps or world_entry(place.world).agent_steps
     size = parse_size(config.size)
     if size and place.generated:
         raise WorldsimError(f"{config.env} is generated, and has only the size that it learned: leave --size out")
@@ -88,7 +88,7 @@ def train_agent(config: TrainAgentConfig) -> None:
     training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
     training.check()
     most_ood = config.most_ood or None
-    options: dict[str, Any] = {"temperature": config.temperature, "most_ood": most_ood}
+    options: dict[str, Any] = {"temperature": config.temperature, "max_ood": most_ood}
     if place.generated:
         options["runtime"] = config.runtime
     if place.generated or not config.sight:  # a game takes it for its eye alone

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pygame
 
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer import theme
-from worldsim.viewer.keys import scancode
 
 Wish = Bundle | Literal["gallery", "quit"] | None  # of a screen: another one, the end, or to stay
 NARROWEST, WIDEST, CAPTION, INSET, GAP, HEADER, FOOTER = 200, 440, 70, 10, 24, 112, 32  # pixels
@@ -37,12 +37,12 @@ class Gallery:
     def handle(self, event: pygame.Event) -> Wish:
         """The world to play, "quit", or None to stay."""
         if event.type == pygame.KEYDOWN:
-            if event.scancode in (scancode("Enter"), scancode("NumpadEnter"), scancode("Space")):
+            if event.scancode in (SCANCODES["Enter"], SCANCODES["NumpadEnter"], SCANCODES["Space"]):
                 return self.worlds[self.chosen]
-            if event.scancode in (scancode("Escape"), scancode("F10")):
+            if event.scancode in (SCANCODES["Escape"], SCANCODES["F10"]):
                 return "quit"
             moves = {"ArrowLeft": -1, "ArrowRight": 1, "ArrowUp": -self._columns, "ArrowDown": self._columns}
-            move = next((move for code, move in moves.items() if event.scancode == scancode(code)), 0)
+            move = next((move for code, move in moves.items() if event.scancode == SCANCODES[code]), 0)
             if 0 <= self.chosen + move < len(self.worlds):
                 self.chosen += move
         elif event.type in (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN):

@@ -17,11 +17,12 @@ import pygame
 
 from worldsim.data.video import VideoWriter
 from worldsim.errors import WorldsimError
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.session import Session
 from worldsim.viewer import theme
 from worldsim.viewer.gallery import Gallery, Wish
-from worldsim.viewer.keys import label, scancode
+from worldsim.viewer.keys import label
 from worldsim.viewer.player import Player
 
 SIZE, SIDEBAR, STATUS, MARGIN = (1120, 696), 240, 32, 12
@@ -64,9 +65,9 @@ class Playing:
         self.title = f"{self.spec.title or self.spec.name} - worldsim"
         self.start, self._starts = start, len(world.starts)
         taken = {code for codes in self.spec.keys.values() for code in codes}
-        self._codes = {scancode(code): code for code in taken}
+        self._codes = {SCANCODES[code]: code for code in taken}
         self.commands = {name: [c for c in codes if c not in taken] for name, (codes, _) in COMMANDS.items()}
-        self._command_of = {scancode(code): name for name, codes in self.commands.items() for code in codes}
+        self._command_of = {SCANCODES[code]: name for name, codes in self.commands.items() for code in codes}
         self.video = VideoWriter(record, self.spec.fps) if record else None
         self.player = Player(
             self.spec,

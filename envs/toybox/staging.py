@@ -1,6 +1,6 @@
 """Stages the permanence suite's probes in the toy box: plays a plan in the true world, and notes what is true.
 
-    from worldsim_envs.toybox.probes import PROBES, stage
+    from worldsim_envs.toybox.staging import PROBES, stage
     twins = stage("P1", seed=7, points=(1, 8, 64), height=64, width=64)
 
 Knows no model and no score.

@@ -1,6 +1,6 @@
 """Stages the permanence suite's P3 in the rooms: look away and back, turn once round, walk out of the room and return.
 
-    from worldsim_envs.rooms.probes import PROBES, stage
+    from worldsim_envs.rooms.staging import PROBES, stage
     twins = stage("P3", seed=7, points=(1, 8, 64), height=64, width=64)
 
 The context pans from where one will look, or go, to the targets; hiding turns back there; the hidden time is spent
