@@ -1,4 +1,4 @@
-"""Contract suites for environments of worlds, for pytest: subclass one, say how the environment is made, and it is tested.
+"""Contract suites for environments of worlds, for pytest: subclass one, and say how the environment is made.
 
 For an environment of your own, in a test file of your own:
 
@@ -19,8 +19,8 @@ For an environment of your own, in a test file of your own:
         def make_single(self):
             return MyWorldEnv()
 
-A world that is registered needs no `make`: `gym_id = "mine/MyWorld-v0"` is enough. All that is asked of an environment is
-what `worldsim_envs.base.WorldEnv` gives one that derives from it.
+A world that is registered needs no `make`: `gym_id = "mine/MyWorld-v0"` is enough. What the suites ask of an environment
+is what `worldsim_envs.base.WorldEnv` gives to one that derives from it.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class WorldContract:
         assert all(combination and tuple(sorted(combination)) == combination for combination in keys)
 
     def test_gymnasium_plays_it(self, env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`gymnasium.utils.play` with nothing but the environment: a combination is pressed, let go, the window closed."""
+        """By `gymnasium.utils.play`: keys are pressed and let go, and the window is closed."""
         import pygame
         from gymnasium.utils.play import play
 

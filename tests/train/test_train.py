@@ -346,7 +346,7 @@ def test_training_goes_on_from_a_generated_world(
 
 
 def test_a_recipe_with_finetuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    """All of a small recipe: recorded play, autoencoder, dynamics, recorded probes, and the dynamics finetuned on them."""
+    """All of a small recipe: recorded play, autoencoder, dynamics, recorded probes, and finetuning on them."""
     monkeypatch.chdir(tmp_path)
     training = dataclasses.replace(TRAINING, steps=2)
     first = dataclasses.replace(training, eventful=0.5, events=("action",))
