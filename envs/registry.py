@@ -29,7 +29,8 @@ class WorldEntry:
             vector too, and worldsim/DoomMazeReal-v0.
         env: class of the real environment, a `RealEnv`.
         explorer: who plays while a world is recorded: a callable of a random generator.
-        scripted: the best policy that was written for it; the explorer if "".
+        expert: the best policy that was written for it; the explorer if "".
+        state_targets: what an encoder is pretrained to predict of it besides the exact state.
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
@@ -42,7 +43,8 @@ class WorldEntry:
     gym_name: str = ""
     env: str = ""
     explorer: str = ""
-    scripted: str = ""
+    expert: str = ""
+    state_targets: str = ""
     recipe: str = ""
     probes: str = ""
     staging: str = ""
@@ -86,7 +88,8 @@ WORLDS = {
             gym_name="DoomTakeCover",
             env="worldsim_envs.doom.take_cover:DoomTakeCoverEnv",
             explorer="worldsim_policies.scripted.doom_take_cover:TakeCoverExplorer",
-            scripted="worldsim_policies.scripted.doom_take_cover:Dodger",
+            expert="worldsim_policies.scripted.doom_take_cover:Dodger",
+            state_targets="worldsim_policies.scripted.doom_take_cover:STATE_TARGETS",
             recipe="worldsim.train.recipes.doom_take_cover:RECIPE",
             probes="worldsim_envs.doom.take_cover_evaluation:PROBES",
             agent_steps=525,

@@ -19,8 +19,8 @@ For an environment of your own, in a test file of your own:
         def make_single(self):
             return MyWorldEnv()
 
-A world that is registered needs no `make`: `gym_id = "mine/MyWorld-v0"` is enough. What the suites ask of an environment
-is what `worldsim_envs.base.WorldEnv` gives to one that derives from it.
+A world that is registered needs no `make`: `gym_id = "mine/MyWorld-v0"` is enough. The suites ask what
+`worldsim_envs.base.WorldEnv` gives to an environment that derives from it.
 """
 
 from __future__ import annotations

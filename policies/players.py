@@ -52,7 +52,7 @@ class ScriptedPlayer:
 
     def __init__(self, world: str, rows: int):
         entry = world_entry(world)
-        self._make: Callable[[np.random.Generator], Explorer] = load(entry.scripted or entry.explorer)
+        self._make: Callable[[np.random.Generator], Explorer] = load(entry.expert or entry.explorer)
         self._players = [self._make(np.random.default_rng(row)) for row in range(rows)]
 
     def begin(self, rows: np.ndarray, seeds: Sequence[int]) -> None:
@@ -100,7 +100,7 @@ def make_player(who: str | Policy, world: WorldSpec, rows: int, sample: bool = F
         return RandomPlayer(len(world.actions), rows)
     if isinstance(who, str):
         entry = world_entry(world.name)
-        if not (entry.scripted or entry.explorer):
+        if not (entry.expert or entry.explorer):
             raise WorldsimError(f"nobody wrote a player for {world.name}; there are {', '.join(WORLDS)}")
         if not world.state_names:
             raise WorldsimError("the scripted player reads a game's exact state, which no generated world has")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import gymnasium as gym
 import pytest
 import toy
 
-from worldsim.cli.worlds import probes_of, recipe_of
+from worldsim.cli.bench import real_speed
+from worldsim.cli.worlds import permanence_targets, probes_of, recipe_of
 from worldsim.errors import WorldsimError
 from worldsim.evals.probes import Probes
 from worldsim.train.recipes.base import Recipe
@@ -28,9 +30,10 @@ def test_an_entry_names_what_there_is(name):
     env.close()
     assert spec.noop == 0  # what gymnasium.utils.play does when no key is held
     assert isinstance(recipe_of(name), Recipe) and isinstance(asked, Probes)
-    assert callable(load(entry.explorer)) and callable(load(entry.scripted or entry.explorer))
+    assert callable(load(entry.explorer)) and callable(load(entry.expert or entry.explorer))
     if entry.staging:
         assert load(entry.staging).PROBES and callable(load(entry.staging).stage)
+    assert bool(permanence_targets(name)) == bool(entry.staging)
     groups = {group.name for group in asked.groups}
     assert {component for group in asked.groups for component in group.components} <= set(spec.state_names)
     if asked.turn is not None:
@@ -86,6 +89,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_name_out_of_a_file_imports_nothing(module):
     with pytest.raises(WorldsimError, match="imports a module is taken from the command line alone"):
         make_real(f"{module}:BesideTheUser-v0")
+    named = dataclasses.replace(toy.SPEC, name=f"{module}:BesideTheUser-v0")
+    assert real_speed(named) is None  # of a bundle of that name
     assert module not in sys.modules and not Path("imported").exists()
 
 

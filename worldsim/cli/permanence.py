@@ -20,6 +20,7 @@ import tyro
 
 from worldsim.cli.evaluate import progress
 from worldsim.cli.record import parse_size
+from worldsim.cli.worlds import permanence_targets
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.core import Codec, Simulator
@@ -296,7 +297,9 @@ def _judge(setting: Setting, subject: Subject, asker: suite.Ask, at_once: int, o
     cells = summarise(found.trials)
     sections = page.sections(judged, checks, cells, found.trials, found.strips)
     title = f"What does {subject.name} remember?"
-    shown = report.Report("permanence", title, facts, sections, page.targets(judged, sections))
+    shown = report.Report(
+        "permanence", title, facts, sections, page.targets(permanence_targets(judged.world), judged.tier, sections)
+    )
     console = report.wide_console()
     report.show(shown, console)
     for path in (*write_results(out, judged, facts, checks, cells, found.trials), *report.write(shown, out)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worldsim.evals.probes import EVERY_WORLD, Probes, StateGroup
+from worldsim.evals.probes import EVERY_WORLD, Probes, StateGroup, Target
 from worldsim.spec import WorldSpec
 from worldsim_envs.registry import WORLDS, load, world_entry
 
@@ -18,6 +18,14 @@ def probes_of(spec: WorldSpec) -> Probes:
         probes: Probes = load(entry_point)
         return probes
     return Probes(groups=tuple(StateGroup(name, (name,)) for name in spec.state_names), targets=EVERY_WORLD)
+
+
+def permanence_targets(world: str) -> tuple[Target, ...]:
+    """What a model should reach in the permanence suite on a world; () where nothing is asked."""
+    entry_point = world_entry(world).probes
+    probes = load(entry_point) if entry_point else Probes()
+    targets: tuple[Target, ...] = probes.permanence_targets
+    return targets
 
 
 def recipe_of(world: str) -> Recipe | None:

@@ -93,13 +93,20 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Probes:
-    """Everything measured of one world alone."""
+    """Everything measured of one world alone.
+
+    Attributes:
+        groups, turn, counter, events: what `worldsim eval` measures besides.
+        targets: of `worldsim eval` and `worldsim bench`.
+        permanence_targets: of `worldsim eval permanence`, where the suite can be staged in the world.
+    """
 
     groups: tuple[StateGroup, ...] = ()
     turn: TurnProbe | None = None
     counter: CounterProbe | None = None
     events: tuple[EventProbe, ...] = ()
     targets: tuple[Target, ...] = ()
+    permanence_targets: tuple[Target, ...] = ()
 
 
 EVERY_WORLD = (
