@@ -144,10 +144,10 @@ def _clock(env: gym.Env[Any, Any]) -> tuple[float, int]:
 
 def _skip(layer: Any) -> float:
     """Frames that one layer of an environment, itself or a wrapper, takes for a step; a random number's mean."""
-    said = next((vars(layer)[name] for name in ("frame_skip", "_frameskip", "_skip") if name in vars(layer)), 1)
-    if isinstance(said, tuple):  # ALE draws from low to high - 1
-        said = (said[0] + said[1] - 1) / 2
-    return float(said) if isinstance(said, (int, float)) and said >= 1 else 1.0
+    skip: Any = next((vars(layer)[name] for name in ("frame_skip", "_frameskip", "_skip") if name in vars(layer)), 1)
+    if isinstance(skip, tuple):  # ALE draws from low to high - 1
+        skip = (skip[0] + skip[1] - 1) / 2
+    return float(skip) if isinstance(skip, (int, float)) and skip >= 1 else 1.0
 
 
 def _number(gym_id: str, reward: Any) -> float:

@@ -1,4 +1,4 @@
-"""Many generated worlds as one Gymnasium vector environment: one batched step for all rows.
+"""Many episodes of a generated world as one Gymnasium vector environment: one batched step for all rows.
 
 Knows no real game and no torch. N rows, H x W pixels.
 """
@@ -28,11 +28,11 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observations, infos = envs.reset(seed=7)                      # uint8 [16, H, W, 3]
         observations, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
 
-    Each row is what a `GeneratedEnv` would be with its seed, start and actions, but for how the runtime rounds a batch:
-    measured on two CPU cores not at all, elsewhere perhaps a few units of 255 in a pixel. From run to run nothing
-    differs. Values of infos are `[N]`, each beside its mask `"_name"`, as in Gymnasium's own vector environments; so
-    are `final_obs` and `final_info`, in the same-step mode, where episodes have ended. In the next-step mode the action
-    of a row that is being reset is ignored, but still has to be one.
+    Each row gives what a `GeneratedEnv` gives with the same seed, start and actions, up to the rounding of a batch:
+    none on two CPU cores, elsewhere perhaps a few units of 255 in a pixel. Two runs of the same batch are identical.
+    Values of infos are `[N]`, each beside its mask `"_name"`, as in Gymnasium's own vector environments; so are
+    `final_obs` and `final_info`, in the same-step mode, where episodes have ended. In the next-step mode the action of
+    a row that is being reset is ignored, but still has to be one.
 
     Args:
         world, runtime, device, recording, split, temperature, max_cumulative_uncertainty, ood, max_ood: as for

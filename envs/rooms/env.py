@@ -1,9 +1,9 @@
-"""Rooms: a small building drawn anew in every episode, seen from the player's eyes, with coloured things to find.
+"""Rooms: a small building, another in each episode, seen from the player's eyes, with coloured things to find.
 
-Flat colours, so that a small model can learn it. A key that turns does so by a sixtieth of a circle, so sixty frames of
-turning are one whole turn, to the bit, and the picture is on a cylinder (`rooms_view`), so each shifts it by a
-sixteenth of its height. Touching a thing takes it away and pays 1; the last one ends the episode. After
-a reset nothing is left to chance. Knows nothing of recordings, explorers or models.
+Flat colours, so that a small model can learn it. Each frame of turning is a sixtieth of a circle, so sixty frames are
+exactly one full turn, and the image plane is a cylinder (`view`), so each shifts the picture by a sixteenth of its
+height. Touching a thing takes it away and pays 1; the last one ends the episode. Deterministic after a reset. Knows
+nothing of recordings, explorers or models.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from worldsim_envs.rooms.view import AROUND, View
 from worldsim_envs.walk import ACTIONS, KEYS, MOVES
 
 FPS = 15.0
-TURNS = 60  # frames of a whole turn
+TURNS = 60  # frames of a full turn
 STEP = 0.15  # units a frame; a wall is 1 high
 NEAR = 1.0  # units: from here on a wall fills more than half of the view's height
 HEADINGS = [(math.cos(2 * math.pi * i / TURNS), math.sin(2 * math.pi * i / TURNS)) for i in range(TURNS)]
@@ -43,7 +43,7 @@ def rooms_spec(height: int = 64, width: int = 64) -> WorldSpec:
 
     State: x and y of the player, sine and cosine of the angle (counter-clockwise from east), the distance of the wall
     straight ahead; and for each colour of the palette whether there is a thing of it (1 or 0), its place, radius and
-    shape (an index of `rooms_plan.SHAPES`), all zero if there is none. Lengths are in units of a wall's height.
+    shape (an index of `plan.SHAPES`), all zero if there is none. Lengths are in units of a wall's height.
     """
     return WorldSpec(
         name="rooms",
@@ -80,7 +80,7 @@ class RoomsEnv(RealEnv):
     int64 `[m, 2]`, the two rooms of each doorway.
 
     Args:
-        height, width: frame size in pixels; no wider than all around.
+        height, width: frame size in pixels; no wider than 360 degrees.
         render_mode: "rgb_array", "human" (a window) or None.
 
     Attributes:
@@ -119,7 +119,7 @@ class RoomsEnv(RealEnv):
         return frame, float(taken), bool(taken and not kept), False, info
 
     def save(self) -> bytes:
-        """The whole state of the world, as JSON: `restore` goes on from it to the bit, in any environment."""
+        """The whole state of the world as JSON: `restore` continues from it exactly, in any environment."""
         state = {
             "draw": self._draw,
             "pose": self._pose,

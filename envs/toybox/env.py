@@ -1,8 +1,8 @@
-"""The toy box: a room full of toys, seen from the front, to play in and to test memory with.
+"""The toy box: a room of toys seen from the front, to play in and to test memory with.
 
-A screen comes down before them, the view moves away from them, they go into a box with a lid or under cups; what is
-hidden goes on by the same physics. Every episode is drawn anew: toys, colours, places, wall. A card in the corner shows
-a shape; putting a toy of that shape into the box pays 1, and the card asks for another. Nothing is random after a
+A screen can hide them, the view can pan away from them, and they can be put into a box with a lid or under cups; hidden
+things obey the same physics. Each episode draws other toys, colours, places and another wall. A card in the corner
+shows a shape: putting a toy of that shape into the box pays 1, and the card asks for another. Nothing is random after a
 reset, and no episode ends by itself. Knows nothing of recordings, explorers or models.
 """
 
@@ -72,12 +72,12 @@ class ToyboxEnv(RealEnv):
 
         env = ToyboxEnv(); env.reset(seed=1); saved = env.save(); env.step(1); frame, info = env.restore(saved)
 
-    Observations are uint8 RGB `[height, width, 3]`; twelve actions, see `toybox_room.Act`; grab, paint and lid act
+    Observations are uint8 RGB `[height, width, 3]`; twelve actions, see `room.Act`; grab, paint and lid act
     when they begin, not while they last. The reward is 1 for a toy of the wanted shape put into the box.
     `info["state"]` is float32 `[S]`, named by `world.state_names`.
 
     Args:
-        height, width: frame size in pixels; a wider frame sees more of the room.
+        height, width: frame size in pixels; a wider frame shows more of the room.
         render_mode: "rgb_array", "human" (a window) or None.
         look: "day", "night", "ink", "pastel", or "any": another for each episode.
 
@@ -100,7 +100,7 @@ class ToyboxEnv(RealEnv):
 
     @property
     def room(self) -> Room:
-        """Everything there is, as it is now; a copy of it may be kept, changed, and given to `enter`.
+        """The current room; a copy of it may be kept, changed, and given to `enter`.
 
         Raises:
             WorldsimError: before the first reset.
@@ -121,12 +121,12 @@ class ToyboxEnv(RealEnv):
         return frame, reward, False, False, info
 
     def enter(self, room: Room) -> Moment:
-        """Go on in another room, which is from now on this environment's own; observation and info, as of a reset."""
+        """Go on in another room, which now belongs to this environment; observation and info, as of a reset."""
         self._check_open("enter()")
         return self._enter(self._in(room))
 
     def caption(self, length: str = "medium", phrasing: int = 0) -> str:
-        """The room as it is now, in plain words; see `toybox_words.caption`."""
+        """The room as it is now, in plain words; see `words.caption`."""
         return caption(self.room, length, phrasing)
 
     def hidden_layer(self) -> np.ndarray:
@@ -134,7 +134,7 @@ class ToyboxEnv(RealEnv):
         return self.view.hidden_layer(self.room)
 
     def save(self) -> bytes:
-        """Everything there is now; JSON. The frame size is not part of it, but the width of what is seen is."""
+        """The room as JSON. The frame size is not part of it, but the width of the view is."""
         return self.room.to_bytes()
 
     def _restore(self, saved: bytes) -> Moment:
@@ -167,7 +167,7 @@ def room_state(room: Room) -> np.ndarray:
 
 
 def room_of(state: np.ndarray) -> Room:
-    """The room that a state `[S]` tells of: all that moves, but neither the wall's decor nor the fences."""
+    """The room of a state `[S]`: all that moves, but neither the wall's decor nor the fences."""
     values = [float(v) for v in state]
     first, second = len(ROOM_STATE), len(ROOM_STATE) + CUPS * len(CUP_STATE)
     room = dict(zip(ROOM_STATE, values[:first], strict=True))
