@@ -9,8 +9,6 @@ N rows (environments that are stepped together), H x W pixels.
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
+from worldsim_envs.registry import WORLDS, load, world_entry
 
 if TYPE_CHECKING:
     from worldsim_policies.learned.policy import TrainedPolicy
@@ -117,35 +116,6 @@ class StickyPolicy(PerRowPolicy):
         super().__init__(lambda rng: StickyExplorer(actions, rng), rows)
 
 
-@dataclasses.dataclass(frozen=True)
-class Scripted:
-    """What is written for one world, each as "module:attribute".
-
-    Attributes:
-        explorer: plays while the world is recorded: as varied as a recording should be.
-        expert: plays as well as possible, where that is not the explorer.
-        state_targets: a `StateTargets`, what an encoder is pretrained to predict besides the exact state.
-    """
-
-    explorer: str
-    expert: str = ""
-    state_targets: str = ""
-
-
-_SCRIPTED = {  # to become fields of a world's entry in worldsim_envs.registry
-    "atari-freeway": Scripted("worldsim_policies.scripted.atari_freeway:FreewayExplorer"),
-    "crafter": Scripted("worldsim_policies.scripted.crafter:CrafterExplorer"),
-    "doom-maze": Scripted("worldsim_policies.scripted.doom_maze:MazeExplorer"),
-    "doom-take-cover": Scripted(
-        "worldsim_policies.scripted.doom_take_cover:TakeCoverExplorer",
-        expert="worldsim_policies.scripted.doom_take_cover:Dodger",
-        state_targets="worldsim_policies.scripted.doom_take_cover:STATE_TARGETS",
-    ),
-    "rooms": Scripted("worldsim_policies.scripted.rooms:RoomsExplorer"),
-    "toybox": Scripted("worldsim_policies.scripted.toybox:ToyboxExplorer"),
-}
-
-
 def make_explorer(world_name: str, rng: np.random.Generator, actions: int | None = None) -> Explorer:
     """An explorer for one episode of a world.
 
@@ -157,18 +127,18 @@ def make_explorer(world_name: str, rng: np.random.Generator, actions: int | None
     Raises:
         WorldsimError: if the world has no explorer and `actions` is not given.
     """
-    if world_name in _SCRIPTED:
-        explorer: Explorer = _load(_SCRIPTED[world_name].explorer)(rng)
+    if entry_point := world_entry(world_name).explorer:
+        explorer: Explorer = load(entry_point)(rng)
         return explorer
     if actions is None:
-        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(_SCRIPTED)}")
+        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(WORLDS)}")
     return StickyExplorer(actions, rng)
 
 
 def state_targets(world_name: str) -> StateTargets | None:
     """What an encoder of this world is pretrained to predict besides the exact state, if there is anything."""
-    scripted = _SCRIPTED.get(world_name)
-    targets: StateTargets | None = _load(scripted.state_targets) if scripted and scripted.state_targets else None
+    entry_point = world_entry(world_name).state_targets
+    targets: StateTargets | None = load(entry_point) if entry_point else None
     return targets
 
 
@@ -205,12 +175,12 @@ def make_policy(source: str | TrainedPolicy, world: WorldSpec, rows: int, sample
     if source == "sticky":
         return StickyPolicy(len(world.actions), rows)
     if isinstance(source, str):
-        if world.name not in _SCRIPTED:
-            raise WorldsimError(f"no scripted policy for {world.name!r}; there are some for {', '.join(_SCRIPTED)}")
+        entry = world_entry(world.name)
+        if not entry.explorer:
+            raise WorldsimError(f"no scripted policy for {world.name!r}; there are some for {', '.join(WORLDS)}")
         if not world.state_names:
             raise WorldsimError("the scripted policy reads the exact state of a game; a generated world has none")
-        scripted = _SCRIPTED[world.name]
-        return PerRowPolicy(_load(scripted.expert or scripted.explorer), rows)
+        return PerRowPolicy(load(entry.expert or entry.explorer), rows)
     from worldsim_policies.learned.policy import LearnedPolicy
 
     source.check_fits(world)
@@ -243,9 +213,3 @@ def merge_infos(before: dict[str, Any], new: dict[str, Any], rows: np.ndarray) -
             of_rows = rows.reshape(-1, *[1] * (values.ndim - 1))
             merged[name] = np.where(of_rows, values, before.get(name, np.zeros_like(values)))
     return merged
-
-
-def _load(name: str) -> Any:
-    """The attribute that "module:attribute" names."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)

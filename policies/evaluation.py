@@ -12,8 +12,8 @@ from gymnasium.vector import VectorEnv
 
 from worldsim.errors import WorldsimError, require
 from worldsim.evals.metrics import interval
-from worldsim_envs.registry import rules_of
-from worldsim_envs.rows import Place, world_of
+from worldsim_envs.registry import world_entry
+from worldsim_envs.sources import EnvSource, world_of
 from worldsim_policies.base import Policy, make_policy, merge_infos
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class EvaluationConfig:
 
     def steps(self, world: str) -> int:
         """After how many steps an episode of this world is truncated."""
-        return self.episode_steps or rules_of(world).agent_steps
+        return self.episode_steps or world_entry(world).agent_steps
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Result:
     """The scores of one policy in one environment."""
 
     policy: str
-    source: Place
+    source: EnvSource
     scores: Scores
 
     @property
@@ -123,7 +123,10 @@ class Gap:
 
 
 def evaluate_policies(
-    policies: Mapping[str, str | TrainedPolicy], sources: Sequence[Place], config: EvaluationConfig, progress: Progress
+    policies: Mapping[str, str | TrainedPolicy],
+    sources: Sequence[EnvSource],
+    config: EvaluationConfig,
+    progress: Progress,
 ) -> tuple[list[Result], str]:
     """Play every policy in every environment, and in the game that generated worlds imitate.
 
@@ -229,10 +232,10 @@ def rank_correlations(found: Sequence[Gap]) -> dict[str, tuple[float, int]]:
 
 def _open_all(
     policies: Mapping[str, str | TrainedPolicy],
-    sources: Sequence[Place],
+    sources: Sequence[EnvSource],
     config: EvaluationConfig,
     stack: contextlib.ExitStack,
-) -> tuple[list[tuple[Place, VectorEnv[Any, Any, Any]]], str]:
+) -> tuple[list[tuple[EnvSource, VectorEnv[Any, Any, Any]]], str]:
     """Environments of all sources, and of the game beside generated ones, or why there is none.
 
     The game has the frame size of the generated worlds, or of the first policy that was trained in this world.
@@ -242,7 +245,7 @@ def _open_all(
     trained = [policy.config for policy in policies.values() if not isinstance(policy, str)]
     size = next(((own.height, own.width) for own in trained if own.world == world), None)
 
-    def open_real(source: Place) -> tuple[Place, VectorEnv[Any, Any, Any]]:
+    def open_real(source: EnvSource) -> tuple[EnvSource, VectorEnv[Any, Any, Any]]:
         envs = source.make(1, "Disabled", steps, size=size)
         stack.callback(envs.close)
         return source, envs

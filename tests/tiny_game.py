@@ -13,7 +13,7 @@ from tiny import HEIGHT, ORIGIN, WIDTH, tiny_spec
 
 from worldsim.data.recording import Episode, RecordingWriter
 from worldsim_envs.base import WorldEnv
-from worldsim_envs.rows import Place, find_place
+from worldsim_envs.sources import EnvSource, find_env
 from worldsim_policies.learned.network import ActorCritic, PolicyConfig
 from worldsim_policies.learned.policy import TrainedPolicy
 
@@ -51,12 +51,12 @@ class TinyGame(WorldEnv):
 
 def real_rows(count: int, mode: str = "SameStep") -> VectorEnv[Any, Any, Any]:
     """Rows of the game."""
-    return Place("tiny", "tiny").make(count, mode, STEPS)
+    return EnvSource("tiny", "tiny").make(count, mode, STEPS)
 
 
 def generated_rows(count: int, mode: str = "SameStep", steps: int = STEPS, **options: Any) -> VectorEnv[Any, Any, Any]:
     """Rows of the generated world."""
-    return find_place(TINY_ID).make(count, mode, steps, **options)
+    return find_env(TINY_ID).make(count, mode, steps, **options)
 
 
 def tiny_policy(seed: int = 0, **changes: Any) -> TrainedPolicy:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from worldsim.errors import WorldsimError
+from worldsim.keycodes import SCANCODES
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LARGEST_SIDE = 4096  # pixels
@@ -80,6 +81,12 @@ class WorldSpec:
         unknown = {b for a in self.actions for b in a.buttons} - set(self.keys)
         if unknown:
             raise WorldsimError(f"world {self.name!r}: buttons without keys: {sorted(unknown)}")
+        strange = sorted({key for keys in self.keys.values() for key in keys} - set(SCANCODES))
+        if strange:
+            raise WorldsimError(
+                f"world {self.name!r}: no physical key is called {strange[0]!r}; give KeyboardEvent.code names, as in "
+                "ArrowUp, KeyW, Digit1, ShiftLeft, Comma"
+            )
         if sum(math.prod(len(self.keys[b]) for b in a.buttons) for a in self.actions) > MOST:
             raise WorldsimError(f"world {self.name!r}: more than {MOST} combinations of keys choose an action")
 

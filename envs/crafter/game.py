@@ -159,9 +159,7 @@ class LocalView(engine.LocalView):  # type: ignore[misc]
         """The picture `[x, y, 3]` with tiles of `unit` pixels."""
         (columns, rows), (x, y), (w, h) = self._grid.tolist(), player.pos.tolist(), unit.tolist()
         world = self._world
-        materials, indices = (
-            _crop(layer, x, y, columns, rows).tolist() for layer in (world._mat_map, world._obj_map)
-        )
+        materials, indices = (_crop(layer, x, y, columns, rows).tolist() for layer in (world._mat_map, world._obj_map))
         canvas = np.empty((columns * w, rows * h, 3), np.uint8)
         for i in range(columns):
             for j in range(rows):

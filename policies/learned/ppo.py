@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from worldsim.errors import WorldsimError, require
-from worldsim_envs.rows import world_of
+from worldsim_envs.sources import world_of
 
 if TYPE_CHECKING:
     from worldsim_policies.learned.network import ActorCritic, Encoder

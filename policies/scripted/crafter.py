@@ -278,7 +278,10 @@ class CrafterExplorer:
         """A stone onto a free place: come straight at it, for one faces where one walks."""
         for dx, dy in DIRECTIONS:
             before, start = (cell[0] - dx, cell[1] - dy), (cell[0] - 2 * dx, cell[1] - 2 * dy)
-            if self._ground.at(before) not in (*WALKABLE, "player") or self._ground.at(start) not in (*WALKABLE, "player"):
+            if self._ground.at(before) not in (*WALKABLE, "player") or self._ground.at(start) not in (
+                *WALKABLE,
+                "player",
+            ):
                 continue
             way = self._ground.way(self._at, [start], 12) if self._at != start else []
             if way is not None and (yield from self._follow([*way, before])) and self._front == cell:
@@ -425,7 +428,8 @@ class CrafterExplorer:
         return None
 
     def _away(self) -> Iterator[int]:
-        """Walk away, mostly straight, stay a moment, and come back the same way; sometimes again, sometimes for good."""
+        """Walk away, mostly straight, stay a moment, and come back the same way; sometimes again, sometimes for
+        good."""
         steps = int(5 * 12 ** self._rng.random())
         places = self._ground.walks(self._at, steps)
         way = self._ground.way(self._at, [places[-1 - int(self._rng.integers(min(len(places), 6)))]], 90)

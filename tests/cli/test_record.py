@@ -95,12 +95,12 @@ def test_the_toy_box_records_its_hidden_layer():
     episode, env = performer.play(3), make_real("toybox")
     env.reset(seed=3)
     for frame, hidden, action in zip(episode.frames, episode.hidden_layer, episode.actions, strict=True):
-        np.testing.assert_array_equal(hidden, env.unwrapped.behind())
+        np.testing.assert_array_equal(hidden, env.unwrapped.hidden_layer())
         assert not np.array_equal(frame, hidden)  # a hand is always in the way
         env.step(max(action, 0))
     assert performer.hidden_layer and not Performer("rooms", {}, 60).hidden_layer
     with pytest.raises(WorldsimError, match="rooms can't tell what is behind"):
-        make_real("rooms").behind()
+        make_real("rooms").hidden_layer()
     assert Performer("rooms", {}, 3).play(0).hidden_layer is None
 
 

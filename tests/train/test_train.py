@@ -26,7 +26,7 @@ from worldsim.train.checkpoint import load_autoencoder, load_world_model, read, 
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.motion import MotionTraining
 from worldsim.train.muon import Muon, orthogonal
-from worldsim.train.recipes import RECIPES, DynamicsSize, Practice, Recipe
+from worldsim.train.recipes.base import DynamicsSize, Finetune, Recipe
 from worldsim.train.self_rollout import diverged_tokens
 from worldsim.train.trainer import rate
 
@@ -37,7 +37,14 @@ TOKENIZER = AutoencoderConfig(channels=4, widths=(16, 16), blocks=1)
 TOKENIZER_TRAINING = AutoencoderTraining(steps=6, batch=4, frames=256, mask=0.5)
 SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
 TRAINING = DynamicsTraining(
-    steps=8, batch=2, length=6, self_rollout_start=0.25, self_rollout_max=4, divergence_threshold=0.5, huber=0.05, compile=False
+    steps=8,
+    batch=2,
+    length=6,
+    self_rollout_start=0.25,
+    self_rollout_max=4,
+    divergence_threshold=0.5,
+    huber=0.05,
+    compile=False,
 )
 
 
@@ -352,23 +359,23 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     training = dataclasses.replace(TRAINING, steps=2)
     first = dataclasses.replace(training, eventful=0.5, events=("action",))
     then = dataclasses.replace(training, learns=("token_out",))
-    practice = Practice(3500, 0.0, (first, then), longest=100)
+    settings = Finetune(3500, 0.0, (first, then), longest=100)
     size = dataclasses.replace(SIZE, pack=(2, 2))
-    small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, practice=practice)
-    monkeypatch.setitem(RECIPES, "toybox", small)
+    small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, finetune=settings)
+    monkeypatch.setattr("worldsim.train.recipes.toybox.RECIPE", small)
     monkeypatch.setattr(record_permanence, "MOST_SWAPS", 1)
     record = ["record", "toybox", "--frames", "800", "--episode-frames", "80", "--size", "32x32", "--workers", "1"]
     assert main([*record, "--out", "recordings/toybox"]) == 0
     assert main(["train", "toybox"]) == 0
-    assert "Ready to export: runs/toybox/practice/2\n" in capsys.readouterr().out
-    probes = Recording(tmp_path / "recordings" / "toybox-practice")
+    assert "Ready to export: runs/toybox/finetune/2\n" in capsys.readouterr().out
+    probes = Recording(tmp_path / "recordings" / "toybox-finetune")
     assert (probes.spec.width, probes.spec.height, len(probes) >= 3500) == (32, 32, True)
     assert probes.origin["longest hiding"] == 100
-    folders = [Path("runs/toybox") / folder for folder in ("", "practice", "practice/2")]
-    learned, practised, last = (weights(folder / "dynamics.safetensors") for folder in folders)
-    assert learned.keys() == practised.keys() == last.keys()
-    assert any((learned[k] != practised[k]).any() for k in learned)
-    assert {k.split(".")[0] for k in last if (last[k] != practised[k]).any()} == {"token_out"}  # what alone may learn
+    folders = [Path("runs/toybox") / folder for folder in ("", "finetune", "finetune/2")]
+    trained, finetuned, last = (weights(folder / "dynamics.safetensors") for folder in folders)
+    assert trained.keys() == finetuned.keys() == last.keys()
+    assert any((trained[k] != finetuned[k]).any() for k in trained)
+    assert {k.split(".")[0] for k in last if (last[k] != finetuned[k]).any()} == {"token_out"}  # what alone may learn
     assert all((folder / "autoencoder.safetensors").exists() for folder in folders)
     assert not list((folders[2]).glob("latents-*"))  # encoded once
 

@@ -22,8 +22,8 @@ from worldsim.cli.evaluate import progress
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.section import Figure, Section, Table, number
-from worldsim_envs.registry import rules_of
-from worldsim_envs.rows import find_place
+from worldsim_envs.registry import world_entry
+from worldsim_envs.sources import find_env
 from worldsim_policies.base import find_policy
 from worldsim_policies.evaluation import (
     FIRST_SEED,
@@ -68,7 +68,7 @@ def eval_agent(config: EvalAgentConfig) -> None:
     config.check()
     if len(config.policy) >= MIN_RANKED:
         require("scipy", "rl")
-    sources = [find_place(name) for name in dict.fromkeys(config.env)]
+    sources = [find_env(name) for name in dict.fromkeys(config.env)]
     if len({source.world for source in sources}) > 1:
         raise WorldsimError(f"{', '.join(config.env)} are of different worlds: evaluate each by itself")
     policies = {name: find_policy(name) for name in config.policy}
@@ -90,7 +90,7 @@ def section(results: Sequence[Result], no_game: str, config: EvaluationConfig) -
         config: of the evaluation.
     """
     world = results[0].source.world
-    score = rules_of(world).score
+    score = world_entry(world).score
     generated = any(result.source.generated for result in results)
     method = (
         f"{config.episodes} whole episodes of each policy, truncated after {config.steps(world)} steps, from seed "
@@ -122,7 +122,7 @@ def content(results: Sequence[Result], no_game: str, config: EvaluationConfig) -
         "format": FORMAT,
         "kind": "agents",
         "world": world,
-        "score": rules_of(world).score,
+        "score": world_entry(world).score,
         "facts": {
             "command": shlex.join(["worldsim", *sys.argv[1:]]),
             "date": datetime.date.today().isoformat(),

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import tyro
 
+from worldsim.cli.worlds import recipe_of
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 
@@ -62,12 +63,11 @@ def export(config: ExportConfig) -> None:
     """
     for module in ("torch", "onnx", "onnxscript"):
         require(module, "train")
-    from worldsim.data.windows import Windows
+    from worldsim.data.windows import start_windows
     from worldsim.models.retention import context
     from worldsim.models.sampler import SCHEDULE
     from worldsim.runtime.export import export_bundle
     from worldsim.train.checkpoint import load_autoencoder, load_world_model
-    from worldsim.train.recipes import RECIPES
 
     if not 1 <= config.starts <= 99 or config.seed < 0:
         raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
@@ -82,7 +82,7 @@ def export(config: ExportConfig) -> None:
                 f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
                 f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
             )
-    recipe = RECIPES.get(spec.name)
+    recipe = recipe_of(spec.name)
     if config.static_threshold is not None:
         if not config.static_threshold >= 0:
             raise WorldsimError(f"--static-threshold {config.static_threshold}: give 0 or more")
@@ -90,8 +90,8 @@ def export(config: ExportConfig) -> None:
     more_ends(dynamics, config.ends if config.ends is not None else 0.0 if recipe is None else recipe.ends)
     shown = config.shown or (recipe.shown if recipe is not None else 0)
     memory = dynamics.config.memory
-    spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
-    windows = Windows(spans, max(shown, context(dynamics.config.dit.window, memory.retention if memory else ())))
+    length = max(shown, context(dynamics.config.dit.window, memory.retention if memory else ()))
+    windows = start_windows(recording, "held-out", length)
     choose = beginnings if recipe is not None and recipe.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}

@@ -204,12 +204,12 @@ class Performer:
     """A real world and its explorer, playing whole episodes."""
 
     def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
-        from worldsim_envs.registry import REAL, make_real
+        from worldsim_envs.registry import WORLDS, import_real
 
-        self._env = make_real(world, **options)
+        self._env = import_real(world, **options)
         self.world: WorldSpec = self._env.world
-        self.hidden_layer = self._env.tells_behind
-        own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
+        self.hidden_layer = self._env.has_hidden_layer
+        own = WORLDS[world].episode_frames or 10**9 if world in WORLDS else LONGEST_EPISODE
         self._longest = episode_frames or own
 
     def origin(self) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def play_on(
     """Play an environment from what is seen now to its end, or to `longest` frames."""
     nothing = np.zeros(0, np.float32)
     frames, states = [observation], [info.get("state", nothing)]
-    hidden = [env.behind()] if env.tells_behind else []
+    hidden = [env.hidden_layer()] if env.has_hidden_layer else []
     actions, rewards, ends = [], [], []
     done = False
     while not done and len(frames) < longest:
@@ -250,8 +250,8 @@ def play_on(
         ends.append(terminated)
         frames.append(observation)
         states.append(info.get("state", nothing))
-        if env.tells_behind:
-            hidden.append(env.behind())
+        if env.has_hidden_layer:
+            hidden.append(env.hidden_layer())
         done = terminated or truncated
     return Episode(
         np.stack(frames),

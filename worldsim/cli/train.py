@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from worldsim.cli.worlds import recipe_of, worlds_with_recipes
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
@@ -59,14 +60,13 @@ def train(config: TrainConfig) -> None:
     from worldsim.train.autoencoder import train_autoencoder
     from worldsim.train.checkpoint import load_autoencoder
     from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.recipes import RECIPES, finetune, fit, learn
+    from worldsim.train.pipeline import finetune, fit, train_world
 
     keep_memory()
-    whole = config.what in RECIPES
+    whole = recipe_of(config.what) is not None
     if not whole and config.what not in ("autoencoder", "dynamics"):
-        raise WorldsimError(
-            f"nothing to train is called {config.what!r}; there are {', '.join(RECIPES)}, autoencoder, dynamics"
-        )
+        there_are = ", ".join((*worlds_with_recipes(), "autoencoder", "dynamics"))
+        raise WorldsimError(f"nothing to train is called {config.what!r}; there are {there_are}")
     if config.weights and config.what == "autoencoder":
         raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")
     if not whole and config.recording is None:
@@ -75,15 +75,15 @@ def train(config: TrainConfig) -> None:
         )
     name = config.what if whole else ""
     path = config.recording or Path("recordings") / name
-    if whole and not (path / "zarr.json").exists():
+    if (own := recipe_of(name)) and not (path / "zarr.json").exists():
         from worldsim.cli.record import RecordConfig, record
 
-        record(RecordConfig(name, path, RECIPES[name].frames))
+        record(RecordConfig(name, path, own.frames))
     recording = Recording(path)
     recipe_name = config.recipe or recording.spec.name
-    recipe = RECIPES.get(recipe_name, RECIPES["doom-maze"] if not config.recipe else None)
+    recipe = recipe_of(recipe_name) or (None if config.recipe else recipe_of("doom-maze"))
     if recipe is None:
-        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
+        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(worlds_with_recipes())}")
     if whole and recording.spec.name != name:
         raise WorldsimError(
             f"{path} is a recording of {recording.spec.name!r}, not of {name!r}; give another --recording"
@@ -93,24 +93,24 @@ def train(config: TrainConfig) -> None:
     print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
     start = take_over(config.weights, recording, out) if config.weights else None
     if whole and start is None:
-        learned = learn(recipe, recording, out)
+        trained = train_world(recipe, recording, out)
         if recipe.finetune:
             probes = path.with_name(f"{path.name}-finetune")
             if not (probes / "zarr.json").exists():
                 from worldsim.cli import record_permanence as probing
 
                 frame_size = f"{recording.spec.width}x{recording.spec.height}"
-                finetuning = recipe.finetune
+                settings = recipe.finetune
                 asked = probing.RecordConfig(
                     probes,
                     name,
-                    frames=finetuning.frames,
-                    longest=finetuning.longest,
-                    play=finetuning.play,
+                    frames=settings.frames,
+                    longest=settings.longest,
+                    play=settings.play,
                     size=frame_size,
                 )
                 probing.record_permanence(asked)
-            print(f"Ready to export: {finetune(recipe.finetune, Recording(probes), learned, out / 'finetune')}")
+            print(f"Ready to export: {finetune(recipe.finetune, Recording(probes), trained, out / 'finetune')}")
     elif config.what == "autoencoder":
         train_autoencoder(
             recording, out, recipe.autoencoder, dataclasses.replace(recipe.autoencoder_training, **chosen)

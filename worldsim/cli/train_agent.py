@@ -13,8 +13,8 @@ from gymnasium.vector import VectorEnv
 from worldsim.cli.record import parse_size
 from worldsim.errors import WorldsimError, require
 from worldsim.progress import ProgressBar
-from worldsim_envs.registry import rules_of
-from worldsim_envs.rows import Place, find_place, world_of
+from worldsim_envs.registry import world_entry
+from worldsim_envs.sources import EnvSource, find_env, world_of
 from worldsim_policies.base import state_targets
 from worldsim_policies.learned.ood_termination import OODTermination
 from worldsim_policies.learned.ppo import PPOConfig, train_ppo
@@ -89,7 +89,7 @@ def train_agent(config: TrainAgentConfig) -> None:
 
     config.check()
     POLICY.check_free(config.out)
-    source = find_place(config.env)
+    source = find_env(config.env)
     curves, checkpoint = (config.out.with_name(f"{config.out.name}.{kind}") for kind in ("curves", "checkpoint"))
     envs = _make_envs(source, config)
     try:
@@ -113,16 +113,16 @@ def train_agent(config: TrainAgentConfig) -> None:
     print(f"Next: worldsim eval agent --policy {config.out} --env {config.env}")
 
 
-def _episode_steps(source: Place, config: TrainAgentConfig) -> int:
-    return config.episode_steps or rules_of(source.world).agent_steps
+def _episode_steps(source: EnvSource, config: TrainAgentConfig) -> int:
+    return config.episode_steps or world_entry(source.world).agent_steps
 
 
-def _make_envs(source: Place, config: TrainAgentConfig) -> VectorEnv[Any, Any, Any]:
+def _make_envs(source: EnvSource, config: TrainAgentConfig) -> VectorEnv[Any, Any, Any]:
     """The rows that the agent is trained in."""
     size = parse_size(config.size)
     if size and source.generated:
         raise WorldsimError(f"{config.env} is generated, and has only the size that it learned: leave --size out")
-    options: dict[str, Any] = {"temperature": config.temperature, "most_ood": config.max_ood or None}
+    options: dict[str, Any] = {"temperature": config.temperature, "max_ood": config.max_ood or None}
     if source.generated:
         options["runtime"] = config.runtime
     if source.generated or not config.pretrain:  # for a game, a recording is only for pretraining
@@ -132,7 +132,7 @@ def _make_envs(source: Place, config: TrainAgentConfig) -> VectorEnv[Any, Any, A
     return OODTermination(envs, config.max_ood) if config.max_ood else envs
 
 
-def _facts(source: Place, config: TrainAgentConfig) -> dict[str, Any]:
+def _facts(source: EnvSource, config: TrainAgentConfig) -> dict[str, Any]:
     """What is stored with the policy about its training, besides the settings of PPO."""
     return {
         "env": config.env,
@@ -147,7 +147,7 @@ def _facts(source: Place, config: TrainAgentConfig) -> dict[str, Any]:
 
 
 def _make_encoder(
-    source: Place, envs: VectorEnv[Any, Any, Any], config: TrainAgentConfig, resumed: bool
+    source: EnvSource, envs: VectorEnv[Any, Any, Any], config: TrainAgentConfig, resumed: bool
 ) -> Encoder | None:
     """The frozen encoder that was asked for; None for one that learns with the rest."""
     from worldsim.data.recording import Recording

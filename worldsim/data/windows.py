@@ -116,6 +116,18 @@ class Windows:
         return start[:, None] + np.arange(self.length)
 
 
+def start_windows(recording: Recording, split: str, length: int) -> Windows:
+    """Windows of `length` frames that play may begin with: in the last frame of none of them is the episode over.
+
+    Args:
+        split: "train", "held-out" or "all".
+
+    Raises:
+        WorldsimError: if no episode is long enough.
+    """
+    return Windows([(start, end - 1) for start, end in recording.episodes(split)], length)
+
+
 def frame_batches(recording: Recording, size: int) -> Iterator[tuple[int, np.ndarray]]:
     """All frames in order, as (index of the first, uint8 `[<= size, H, W, 3]`)."""
     for start in range(0, len(recording), size):

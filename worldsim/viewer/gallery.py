@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import pygame
 
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer import draw, theme
 from worldsim.viewer.goal import goal_of
-from worldsim.viewer.keys import is_shortcut, scancode
+from worldsim.viewer.keys import is_shortcut
 from worldsim.viewer.screen import Wish
 
 NARROWEST, WIDEST, CAPTION, INSET, GAP, HEADER, FOOTER = 170, 440, 84, 10, 20, 100, 32  # pixels
@@ -50,12 +51,12 @@ class Gallery:
     def handle(self, event: pygame.Event) -> Wish:
         """Choose, play or quit."""
         if event.type == pygame.KEYDOWN and not is_shortcut(event.mod):
-            if event.scancode in map(scancode, PLAY):
+            if event.scancode in [SCANCODES[code] for code in PLAY]:
                 return self.worlds[self.chosen]
-            if event.scancode == scancode("Escape"):
+            if event.scancode == SCANCODES["Escape"]:
                 return "quit"
             moves = {"ArrowLeft": -1, "ArrowRight": 1, "ArrowUp": -self._columns, "ArrowDown": self._columns}
-            move = next((move for code, move in moves.items() if event.scancode == scancode(code)), 0)
+            move = next((move for code, move in moves.items() if event.scancode == SCANCODES[code]), 0)
             if 0 <= self.chosen + move < len(self.worlds):
                 self.chosen += move
         elif event.type in (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN):

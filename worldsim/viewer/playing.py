@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import pygame
 
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.session import Session
 from worldsim.viewer import draw, key_help, status, theme, timeline
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.commands import Command, assign_keys
 from worldsim.viewer.goal import goal_in_card
-from worldsim.viewer.keys import is_shortcut, label, scancode
+from worldsim.viewer.keys import is_shortcut, label
 from worldsim.viewer.player import Player, View
 from worldsim.viewer.screen import Wish
 
@@ -52,8 +53,8 @@ class Playing:
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.keys = assign_keys(self.spec.keys.values())
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
-        self._own_at = {scancode(code): code for code in self._own}
-        self._command_at = {scancode(code): name for name, code in self.keys.items()}
+        self._own_at = {SCANCODES[code]: code for code in self._own}
+        self._command_at = {SCANCODES[code]: name for name, code in self.keys.items()}
         self._help = key_help.KeyHelp(self.name, goal_in_card(world.card), self.spec.keys, self.keys)
         self._capture = capture
         self._scrubbing = False

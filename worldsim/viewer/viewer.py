@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 
 import pygame
 
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer.commands import KEYS
 from worldsim.viewer.gallery import Gallery
-from worldsim.viewer.keys import is_shortcut, scancode
+from worldsim.viewer.keys import is_shortcut
 from worldsim.viewer.screen import Screen
 from worldsim.viewer.window import Window
 
 REDRAW = 250  # milliseconds, when nothing happens
-FULL_SCREEN = scancode(KEYS["full screen"])
+FULL_SCREEN = SCANCODES[KEYS["full screen"]]
 
 
 class Viewer:
