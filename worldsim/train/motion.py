@@ -18,8 +18,7 @@ from worldsim.data.latents import LatentDataset
 from worldsim.data.recording import Recording
 from worldsim.data.windows import Windows
 from worldsim.errors import WorldsimError
-from worldsim.models.config import PAST
-from worldsim.models.motion import MotionPrior
+from worldsim.models.motion import PAST, MotionPrior
 from worldsim.train.motion_rollouts import MotionRollouts
 from worldsim.train.trainer import Loop, step_generator, with_peaks
 

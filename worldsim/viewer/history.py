@@ -27,7 +27,7 @@ def most_moments(state: State, fps: float) -> int:
         state: any of the world; the next one shares all but the newest entry, latents and frame with it.
         fps: of the world.
     """
-    own = (*state.entries[-1:], *state.log[-1:], state.latents, state.frame)
+    own = (*state.entries[-1:], *state.memory[-1:], state.latents, state.frame)
     return max(1, min(round(SECONDS * fps), MOST_BYTES // sum(array.nbytes for array in own)))
 
 
