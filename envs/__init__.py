@@ -8,32 +8,29 @@ Importing this package registers them all, and loads neither a game nor a model:
 
 from __future__ import annotations
 
-from typing import Any
-
 import gymnasium as gym
+
+from worldsim.runtime.bundle import shipped_worlds
+from worldsim_envs.registry import WORLDS
 
 GENERATED = "worldsim_envs.generated.env:GeneratedEnv"
 VECTOR = "worldsim_envs.generated.vector:GeneratedVectorEnv"
-IDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "worldsim/Freeway-v0": (GENERATED, {"world": "atari-freeway"}),
-    "worldsim/DoomMaze-v0": (GENERATED, {"world": "doom-maze"}),
-    "worldsim/DoomTakeCover-v0": (GENERATED, {"world": "doom-take-cover"}),
-    "worldsim/Toybox-v0": (GENERATED, {"world": "toybox"}),
-    "worldsim/Rooms-v0": (GENERATED, {"world": "rooms"}),
-    "worldsim/FreewayReal-v0": ("worldsim_envs.atari.freeway:FreewayEnv", {}),
-    "worldsim/DoomMazeReal-v0": ("worldsim_envs.doom.maze:DoomMazeEnv", {}),
-    "worldsim/DoomTakeCoverReal-v0": ("worldsim_envs.doom.take_cover:DoomTakeCoverEnv", {}),
-    "worldsim/ToyboxReal-v0": ("worldsim_envs.toybox.env:ToyboxEnv", {}),
-    "worldsim/RoomsReal-v0": ("worldsim_envs.rooms.env:RoomsEnv", {}),
-}
+SHIPPED = frozenset(shipped_worlds())
+IDS = tuple(
+    name
+    for entry in WORLDS.values()
+    for name in ((entry.generated_id,) if entry.name in SHIPPED else ()) + (entry.real_id,)
+)
 
 
 def register_envs() -> None:
     """Make the ids of `IDS` known to `gymnasium.make`; calling it again changes nothing."""
-    for name, (entry_point, options) in IDS.items():
-        if name not in gym.registry:
-            vector = VECTOR if entry_point == GENERATED else None
-            gym.register(name, entry_point=entry_point, vector_entry_point=vector, kwargs=options)
+    for entry in WORLDS.values():
+        if entry.name in SHIPPED and entry.generated_id not in gym.registry:
+            options = {"world": entry.name}
+            gym.register(entry.generated_id, entry_point=GENERATED, vector_entry_point=VECTOR, kwargs=options)
+        if entry.real_id not in gym.registry:
+            gym.register(entry.real_id, entry_point=entry.env)
 
 
 register_envs()

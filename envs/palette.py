@@ -1,7 +1,7 @@
 """The six hues reserved for objects, in every world that has objects of ours. Knows no world and draws nothing.
 
-Any two are more than 40 apart in CIE Lab, so the nearest one names an object's colour; whatever else a world draws is
-muted and stays away from all of them.
+Any two are more than 40 apart in CIE Lab, so the nearest one is an object's colour; everything else that a world draws
+is muted and keeps its distance from all of them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Worlds whose games keep their state to themselves: saved as what chance drew for the episode and the actions since,
-and restored by playing them again.
+"""Real worlds whose games keep their state to themselves: the state is what was drawn at random for the episode and the
+actions since, and is restored by playing them again.
 
 Exact, since all chance is drawn at the start, and small; restoring takes as long as playing so far did. Knows no game.
 """
@@ -14,13 +14,11 @@ import numpy as np
 from gymnasium.utils import EzPickle
 
 from worldsim.errors import WorldsimError
-from worldsim_envs.base import WorldEnv
-
-Moment = tuple[np.ndarray, dict[str, Any]]  # the frame and the info
+from worldsim_envs.base import Moment, RealEnv
 
 
-class ReplayedEnv(WorldEnv, EzPickle):
-    """A `WorldEnv` whose games begin with what `_draw` gives and go on with `_act`, and with nothing else.
+class ReplayedEnv(RealEnv, EzPickle):
+    """A `RealEnv` whose games begin with what `_draw` gives and go on with `_act`, and with nothing else.
 
     Subclasses call `EzPickle.__init__` with their own arguments: copies and pickles are made anew and played on.
     """
@@ -38,21 +36,15 @@ class ReplayedEnv(WorldEnv, EzPickle):
 
     @abc.abstractmethod
     def _act(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step of the game, as `step`."""
+        """One step of the game, as `_step`."""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Moment:
-        """A new episode."""
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
         self._drawn, self._acted = self._draw(self.np_random), []
-        frame, info = self._begin(self._drawn)
-        return self._show(frame), info
+        return self._begin(self._drawn)
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One frame."""
-        known = self._known(action)
-        frame, reward, terminated, truncated, info = self._act(known)
-        self._acted.append(known)
-        return self._show(frame), reward, terminated, truncated, info
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._acted.append(action)
+        return self._act(action)
 
     def save(self) -> bytes:
         """What the episode began with and the actions since, as JSON.
@@ -64,12 +56,7 @@ class ReplayedEnv(WorldEnv, EzPickle):
             raise WorldsimError(f"{self.world.name} has not begun: call reset() before it is saved")
         return json.dumps({"drawn": self._drawn, "acted": self._acted}).encode()
 
-    def restore(self, saved: bytes) -> Moment:
-        """Play again what was played when `save` was called; observation and info, as of a reset.
-
-        Raises:
-            WorldsimError: for anything that `save` did not give.
-        """
+    def _restore(self, saved: bytes) -> Moment:
         try:
             episode = json.loads(saved)
             drawn, acted = episode["drawn"], [self._known(action) for action in episode["acted"]]
@@ -80,7 +67,7 @@ class ReplayedEnv(WorldEnv, EzPickle):
             frame, *_, info = self._act(action)
             moment = frame, info
         self._drawn, self._acted = drawn, acted
-        return self._show(moment[0]), moment[1]
+        return moment
 
     def __getstate__(self) -> dict[str, Any]:
         """The arguments it was made with, and where it is."""

@@ -1,6 +1,6 @@
-"""The six actions of the worlds that are walked through: stand, go forward, turn, and both at once.
+"""The six actions of worlds seen by a walking player: stand, forward, turn, and both at once.
 
-Knows no world: how far a step leads and how far a turn goes is each world's own.
+Knows no world: the length of a step and the angle of a turn are each world's own.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from worldsim.evals.permanence.scene import (
     View,
 )
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 
 H, W = 48, 72
 STAND, DOWN, UP, SWAP, PAINT = range(5)
@@ -238,7 +238,7 @@ class TrueModel:
         return list(discs)
 
 
-class HideawayEnv(WorldEnv):
+class HideawayEnv(RealEnv):
     """The hideaway as a real world; it can be restored only."""
 
     def __init__(self, height: int = H, width: int = W, render_mode: str | None = None):
@@ -246,13 +246,13 @@ class HideawayEnv(WorldEnv):
             raise WorldsimError(f"the hideaway is {W}x{H}")
         super().__init__(SPEC, {"source": "a test", "licence": "none"}, render_mode)
 
-    def restore(self, saved: Room) -> tuple[np.ndarray, dict[str, Any]]:
+    def _restore(self, saved: Room) -> Moment:
         self._room = saved
-        return self._show(draw(saved)), {"state": np.array([saved.screen], np.float32)}
+        return draw(saved), {"state": np.array([saved.screen], np.float32)}
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        observation, info = self.restore(advance(self._room, self._known(action)))
-        return observation, 0.0, False, False, info
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        frame, info = self._restore(advance(self._room, action))
+        return frame, 0.0, False, False, info
 
 
 def codec(frames: np.ndarray) -> np.ndarray:

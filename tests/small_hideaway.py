@@ -12,7 +12,7 @@ import numpy as np
 import tiny
 
 from worldsim.evals.permanence.scene import Branch, Scene, Thing, View
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import RealEnv
 
 PROBES = ("P1",)
 SCALE = tiny.HEIGHT / hideaway.H
@@ -22,7 +22,7 @@ def stage(probe: str, seed: int, points: Sequence[int], height: int, width: int)
     return tuple(_scene(scene) for scene in hideaway.stage(probe, seed, points, hideaway.H, hideaway.W))
 
 
-class SmallEnv(WorldEnv):
+class SmallEnv(RealEnv):
     """There for its spec."""
 
     def __init__(self, **options: Any):

@@ -1,6 +1,6 @@
 """The built wheel: what is in it, and that it plays in a clean environment with the base dependencies alone.
 
-The clean environment holds the wheel, and links to exactly the packages that its base dependencies need; so an import
+The clean environment holds the wheel, and links to exactly the packages that its base dependencies need. An import
 that the metadata does not declare, torch's first of all, fails here.
 """
 
@@ -126,7 +126,7 @@ def test_commands_that_need_torch_name_the_extra(clean_python, command):
 
 
 def source_files(folder: Path) -> list[Path]:
-    """What of a source folder belongs into a wheel."""
+    """The files of a source folder that belong in a wheel."""
     return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 

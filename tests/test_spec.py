@@ -51,7 +51,18 @@ def test_unknown_action_lists_the_known_ones(small_spec):
         {"height": 0},
         {"fps": 0},
         {"fps": float("nan")},
+        {"fps": float("inf")},
         {"frame_skip": 0},
+        {"frame_skip": 1.5},
+        {"height": 4097},
+        {"width": 10**9},
+        {"actions": (Action("small"), *(Action("a", ("left",)) for _ in range(4096)))},
+        {"keys": {"left": ("KeyA",), "right": tuple(map(str, range(5000))), "up": ("KeyU",)}},
+        {"state_names": ("x",) * 5000},
+        {"title": "small\x1b[2J"},
+        {"title": "x" * 201},
+        {"state_names": ("x\ny",)},
+        {"actions": (Action("a\x07"),)},
         {"actions": (Action("a"), Action("b"))},
         {"actions": (Action("a", ("left",)),)},
         {"actions": (Action("a"), Action("b", ("nowhere",)))},
@@ -62,7 +73,26 @@ def test_nonsense_is_refused(small_spec, change):
         dataclasses.replace(small_spec, **change)
 
 
-@pytest.mark.parametrize("damage", [{"actions": 3}, {"height": None}, {"surprise": 1}, {"keys": []}])
+@pytest.mark.parametrize(
+    "name", ["../../outside", "/etc", "a/b", "A", "", ".hidden", "mod:X-v0", "a b", "x" * 65, "é", "a\n"]
+)
+def test_a_name_that_can_not_be_a_folder_s_is_refused(small_spec, name):
+    with pytest.raises(WorldsimError, match="can't be a world's name"):
+        WorldSpec.from_json({**small_spec.to_json(), "name": name})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"name": 3},
+        {"fps": 10**400},
+        {"actions": [{"name": 3, "buttons": []}]},
+        {"actions": 3},
+        {"height": None},
+        {"surprise": 1},
+        {"keys": []},
+    ],
+)
 def test_damaged_json_is_refused(small_spec, damage):
     with pytest.raises(WorldsimError):
         WorldSpec.from_json({**small_spec.to_json(), **damage})

@@ -1,22 +1,24 @@
-"""Folders that we write: whole or not at all, and checked when they are read. Knows nothing of what is in them.
+"""Kinds of folders that we write, and check when they are read: worlds, policies. Knows nothing of what is in them.
 
 One file of a folder is its manifest, JSON: its format, the size and sha256 of every file, and a digest of all that.
+Files that no manifest lists are not looked at. What a manifest lists lies inside its folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from worldsim import atomic
 from worldsim.errors import WorldsimError
+from worldsim.safe_read import read_json, reading
+
+FILES = 4096  # that a manifest may list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,29 +41,15 @@ class ArtifactKind:
 
     @contextlib.contextmanager
     def staging(self, out: str | Path) -> Iterator[Path]:
-        """A folder to write into, that takes the place of `out` when all went well and is gone when not.
+        """A folder to write into, whose content takes the place of what is in `out` when the context ends well.
 
         Raises:
-            WorldsimError: if `out` holds something of another kind, or the disk is full.
+            WorldsimError: if `out` holds something of another kind, is being written by another process or can't be
+                written, or the disk is full.
         """
-        out = Path(out)
-        self.check_free(out)
-        partial, old = (out.parent / f".{out.name}.{state}" for state in ("partial", "old"))
-        shutil.rmtree(partial, ignore_errors=True)  # of a writer that was killed
-        try:
-            partial.mkdir(parents=True)
-            yield partial
-            if out.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                os.replace(out, old)
-            os.replace(partial, out)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise WorldsimError(f"disk full while writing {out}; nothing was written. Free some space.") from error
-            raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+        self.check_free(Path(out))
+        with atomic.staging(out, "Give another --out.") as folder:
+            yield folder
 
     def check_free(self, out: Path) -> None:
         """Make sure that `out` is one of this kind, empty, or not there.
@@ -69,8 +57,10 @@ class ArtifactKind:
         Raises:
             WorldsimError: if it holds something else.
         """
-        if out.exists() and not (out / self.manifest).exists() and (not out.is_dir() or any(out.iterdir())):
-            raise WorldsimError(f"{out} holds something that is not {self.noun}. Give another --out.")
+        with reading(out, "Give another --out."):
+            atomic.settle(out)
+            if out.exists() and not (out / self.manifest).exists() and (not out.is_dir() or not atomic.is_empty(out)):
+                raise WorldsimError(f"{out} holds something that is not {self.noun}. Give another --out.")
 
     def write_manifest(self, folder: Path, content: Mapping[str, Any]) -> None:
         """Write it, when all other files are there."""
@@ -78,56 +68,77 @@ class ArtifactKind:
             "format": self.format,
             **content,
             "files": {
-                str(path.relative_to(folder).as_posix()): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+                path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
             },
         }
         manifest["digest"] = digest(manifest)
-        (folder / self.manifest).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+        atomic.write_text(folder / self.manifest, json.dumps(manifest, indent=1) + "\n")
 
     def read_manifest(self, folder: Path) -> dict[str, Any]:
-        """What `write_manifest` wrote.
+        """What `write_manifest` wrote: JSON of bounded size and depth, whose digest fits and whose `files` are well
+        formed. What else it says is for the caller to check, `files` themselves for `check_files`.
 
         Raises:
             WorldsimError: if it is missing, cut, changed, of another kind or of another format.
         """
         path = folder / self.manifest
-        if not path.is_file():
-            raise WorldsimError(
-                f"{folder} is not {self.noun}: it has no {self.manifest}. Give the folder that {self.written_by} wrote."
-            )
-        try:
-            manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            stated, found = manifest["format"], manifest["digest"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise WorldsimError(f"{path} is cut or is not that of {self.noun} ({error}). {self.way_out}") from error
-        if stated != self.format:
-            raise WorldsimError(f"{path} is of format {stated}; this worldsim reads {self.format}. {self.way_out}")
-        if found != digest(manifest):
-            raise WorldsimError(f"{path} was changed after it was written. {self.way_out}")
+        with reading(path, self.way_out):
+            atomic.settle(folder)
+            if not path.is_file():
+                raise WorldsimError(
+                    f"{folder} is not {self.noun}: it has no {self.manifest}. "
+                    f"Give the folder that {self.written_by} wrote."
+                )
+            manifest = read_json(path, self.way_out)
+            stated, found, files = manifest["format"], manifest["digest"], manifest["files"]
+            if stated != self.format:
+                raise WorldsimError(f"{path} is of format {stated}; this worldsim reads {self.format}. {self.way_out}")
+            if found != digest(manifest):
+                raise WorldsimError(f"{path} was changed after it was written. {self.way_out}")
+            if len(files) > FILES:
+                raise ValueError(f"it lists {len(files):,} files; at most {FILES:,} are read")
+            for name, facts in files.items():
+                _check_name(name)
+                if not (isinstance(facts["bytes"], int) and isinstance(facts["sha256"], str)):
+                    raise ValueError(f"size or sha256 of {name!r} is none")
         return manifest
 
     def check_files(self, folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make sure that all files of a manifest are as they were written.
+        """Make sure that all files of a manifest lie in its folder, and are as they were written.
 
         Raises:
-            WorldsimError: if one is missing, cut or changed.
+            WorldsimError: if one is missing, cut or changed, or a name or a link leads out of the folder.
         """
         for name, facts in files.items():
             path = folder / name
-            if not path.is_file():
-                raise WorldsimError(f"{path} is missing. {self.way_out}")
-            if path.stat().st_size != facts["bytes"]:
-                raise WorldsimError(f"{path} is cut: {path.stat().st_size} bytes of {facts['bytes']}. {self.way_out}")
-            if _sha256(path) != facts["sha256"]:
-                raise WorldsimError(f"{path} was changed: its sha256 is not the one in {self.manifest}. {self.way_out}")
+            with reading(path, self.way_out):
+                _check_name(name)
+                if not path.is_file():
+                    raise WorldsimError(f"{path} is missing. {self.way_out}")
+                if not path.resolve().is_relative_to(folder.resolve()):
+                    raise ValueError("it is a link that leads out of its folder")
+                size = path.stat().st_size
+                if size != facts["bytes"]:
+                    raise WorldsimError(f"{path} is cut: {size} bytes of {facts['bytes']}. {self.way_out}")
+                if _sha256(path) != facts["sha256"]:
+                    raise WorldsimError(
+                        f"{path} was changed: its sha256 is not the one in {self.manifest}. {self.way_out}"
+                    )
 
 
 def digest(manifest: Mapping[str, Any]) -> str:
     """Names the content of a folder: sha256 of its manifest but for the digest in it."""
     content = {key: value for key, value in manifest.items() if key != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_name(name: str) -> None:
+    """A name in a manifest is a path inside its folder, written in one way only."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.as_posix() != name or set(name) & set("\\:\0"):
+        raise ValueError(f"it names {name!r}, which is not inside the folder")
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Errors that are the user's to mend: one line that names the thing and the way out.
+"""Errors the user can fix: one line that names the thing and the way out.
 
-The command line prints them without a traceback and exits with code 2. Our own bugs stay `assert`s and tracebacks.
+The command line prints them without a traceback and exits with code 2. Our own bugs stay assertions and tracebacks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def require(module: str, extra: str) -> ModuleType:
 
     Args:
         module: importable name, for example `"vizdoom"`.
-        extra: the extra of this package that brings it, for example `"doom"`.
+        extra: the extra of this package that installs it, for example `"doom"`.
 
     Raises:
         WorldsimError: with the exact install command.

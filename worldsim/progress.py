@@ -1,6 +1,6 @@
 """The progress of a long command: a bar in a terminal, a line a minute in a log.
 
-It says what, how far, how fast and how long still; it knows nothing of what is done.
+It shows what is done, how far it is, how fast it goes and the time left. It knows nothing of the work itself.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from worldsim.terminal import console, printable
 
 LOG_EVERY = 60.0  # seconds
 
@@ -22,7 +23,7 @@ class _Speed(ProgressColumn):
 
 
 class ProgressBar:
-    """Use as a context, and tell it how much is done.
+    """Use it as a context manager and call `update` with how much is done.
 
     Args:
         title: what is being done.
@@ -31,10 +32,10 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, total: int, done: int = 0):
-        self._title, self._total, self._done = title, total, done
-        self._console = Console(stderr=True)
+        self._title, self._total, self._done = printable(title), total, done
+        self._console = console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             _Speed(),
@@ -43,7 +44,7 @@ class ProgressBar:
             speed_estimate_period=120,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(title, total=total, completed=done)
+        self._task = self._bar.add_task(self._title, total=total, completed=done)
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()
@@ -56,8 +57,8 @@ class ProgressBar:
         self._bar.stop()
 
     def update(self, done: int, note: str = "") -> None:
-        """So much is done, of `total`; `note` is shown beside the title."""
-        title = f"{self._title} {note}".strip()
+        """Show that `done` of `total` is done; `note` is shown beside the title."""
+        title = f"{self._title} {printable(note)}".strip()
         self._bar.update(self._task, completed=min(done, self._total), description=title)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._logged >= LOG_EVERY:
@@ -65,11 +66,11 @@ class ProgressBar:
             self._logged, self._done = now, done
             left = (self._total - done) / max(speed, 1e-9)
             line = f"{title}: {done:,} of {self._total:,}, {_figure(speed)}/s, {left / 60:.0f} min left"
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
 
     def say(self, line: str) -> None:
         """Print a line above the bar, at once."""
-        self._console.print(f"{self._title}: {line}", highlight=False, soft_wrap=True)
+        self._console.print(f"{self._title}: {line}", soft_wrap=True)
 
 
 def _figure(speed: float) -> str:

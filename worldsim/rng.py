@@ -1,6 +1,6 @@
-"""Random numbers of generated frames: counter-based, so they hang on nothing but seed, frame and draw.
+"""Random numbers of generated frames: counter-based, a function of seed, frame and draw alone.
 
-The same for every runtime, and for a batch or its rows one by one. There is no generator state to keep or to lose.
+They are the same for every runtime, and for a batch or its rows one by one. There is no generator state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def frame_noise(seed: int, frame: int, shape: tuple[int, ...], temperature: floa
 
 
 def frame_chance(seed: int, frame: int) -> float:
-    """A number from 0 to below 1 for one frame, every one as likely; not of the stream that its noise comes from."""
+    """A uniform random number in [0, 1) for one frame, from a stream of its own, independent of `frame_noise`."""
     return float(np.random.Generator(np.random.Philox(key=_key(seed, 1), counter=[0, 0, 0, frame])).random())
 
 

@@ -1,7 +1,7 @@
 """Atari Freeway, the real game, through ale-py.
 
 The whole screen scaled to 128x96 (height x width), four emulator frames a step, no sticky actions, up, down or stay.
-The ten cars start at places drawn from the seed, for the game itself knows only one traffic. An episode is the game's
+The ten cars start at places drawn from the seed: the game alone would repeat the same traffic. An episode is the game's
 own two minutes and a quarter (2,048 frames); each crossing pays 1. Knows nothing of recordings, explorers or models.
 """
 
@@ -15,7 +15,8 @@ from gymnasium.utils import EzPickle
 
 from worldsim.errors import require
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.replay import Moment, ReplayedEnv
+from worldsim_envs.base import Moment
+from worldsim_envs.replay import ReplayedEnv
 
 SCREEN = (210, 160)  # the console's picture, height x width
 SKIP = 4
@@ -77,7 +78,7 @@ class FreewayEnv(ReplayedEnv):
         self._switched_on = self._ale.cloneSystemState()  # a reset of the game alone keeps some of what went before
 
     def _draw(self, rng: np.random.Generator) -> list[int]:
-        """Where the cars are."""
+        """The places of the cars."""
         return [int(place) for place in rng.integers(0, TRAFFIC, LANES)]
 
     def _begin(self, drawn: list[int]) -> Moment:

@@ -1,4 +1,4 @@
-"""A running game of Doom, as the worlds of it hold one: what to see, which buttons there are, how it begins and ends.
+"""A running game of Doom, which its worlds share: what is rendered, which buttons there are, how it begins and ends.
 
 No status bar, no weapon, no crosshair, no sound, and no clock. Knows no world's rules.
 """
@@ -27,7 +27,7 @@ class Doom:
         scenario: its name, for example `"my_way_home"`.
         height, width: of the frames in pixels, 3:4.
         buttons, variables: names of `vizdoom.Button` and `vizdoom.GameVariable`, in the order of `hold` and `now`.
-        shown: what else `now` tells, of `"depth_buffer"`, `"objects_info"` and `"sectors_info"`.
+        shown: what else `now` holds, of `"depth_buffer"`, `"objects_info"` and `"sectors_info"`.
         living: reward of every tic lived.
 
     Raises:
@@ -69,26 +69,26 @@ class Doom:
         self.close = weakref.finalize(self, _quit, game, folder)
 
     def begin(self, seed: int) -> None:
-        """A new episode, all of whose chance comes from the seed, 0 to 2**31 - 1."""
+        """A new episode. All its randomness comes from the seed, 0 to 2**31 - 1."""
         self._game.set_seed(seed)
         self._game.new_episode()
 
     def hold(self, buttons: Sequence[float], tics: int) -> float:
-        """The same buttons for so many tics, or until the episode ends; returns the reward."""
+        """Hold the same buttons for `tics` tics, or until the episode ends; returns the reward."""
         return float(self._game.make_action(buttons, tics))
 
     @property
     def over(self) -> bool:
-        """Whether the episode has ended. Doom draws no frame of that: the last one stays."""
+        """Whether the episode has ended. Doom draws no frame of its end: the last one stays."""
         return bool(self._game.is_episode_finished())
 
     @property
     def now(self) -> Any:
-        """`vizdoom.GameState` of this moment; None when the episode is over."""
+        """The current `vizdoom.GameState`; None when the episode is over."""
         return self._game.get_state()
 
     def frame(self, now: Any) -> np.ndarray:
-        """The picture of a moment: uint8 RGB `[height, width, 3]`."""
+        """The frame of a `vizdoom.GameState`: uint8 RGB `[height, width, 3]`."""
         return cv2.resize(now.screen_buffer, self._size, interpolation=cv2.INTER_AREA)
 
 

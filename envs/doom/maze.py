@@ -1,8 +1,8 @@
 """The maze of Doom: ViZDoom's `my_way_home`, rooms and corridors of different textures, seen from the player's eyes.
 
 No status bar, no weapon, no crosshair, and no clock that ends an episode. Two tics a step, 17.5 frames a second. A key
-that turns does so by the same angle in every frame: forty frames are one whole turn. Each episode starts at a place and
-an angle drawn from the seed; touching the green armour pays 1 and ends it. Knows nothing of recordings, explorers or
+that turns does so by the same angle in every frame: forty frames are a full turn. Each episode starts at a place and an
+angle drawn from the seed; touching the green armour pays 1 and ends it. Knows nothing of recordings, explorers or
 models.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 from gymnasium.utils import EzPickle
 
 from worldsim.spec import WorldSpec
+from worldsim_envs.base import Moment
 from worldsim_envs.doom.game import TICS, Doom
-from worldsim_envs.replay import Moment, ReplayedEnv
+from worldsim_envs.replay import ReplayedEnv
 from worldsim_envs.walk import ACTIONS, KEYS, MOVES
 
 SKIP = 2  # tics a frame
@@ -80,7 +81,7 @@ class DoomMazeEnv(ReplayedEnv):
         )
 
     def _draw(self, rng: np.random.Generator) -> int:
-        """Where to wake up."""
+        """The seed of where the player starts."""
         return int(rng.integers(2**31))
 
     def _begin(self, drawn: int) -> Moment:
@@ -103,7 +104,7 @@ class DoomMazeEnv(ReplayedEnv):
         super().close()
 
     def _look(self) -> Moment:
-        """What is seen; when the episode is over, what was seen last."""
+        """The current frame and state; after the end of the episode, the last ones."""
         if not self._doom.over:
             now = self._doom.now
             x, y, degrees = now.game_variables

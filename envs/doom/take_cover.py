@@ -1,10 +1,10 @@
 """Take cover in Doom: ViZDoom's `take_cover`. Imps across the room throw fireballs; step aside, or die.
 
-The player looks east from the west end of a room and steps only sideways. More imps appear as time goes by, some eleven
-in the end; where, when, when each throws, and what a hit takes of 100 health (21 to 168, and half of all first hits
-kill), is chance, all of it from the seed. The picture doesn't tell the health; a hit that is survived pushes. A
-tic lived pays 1, and 2,100 tics, one minute, are all there are: the game of "World Models" (Ha and Schmidhuber, 2018),
-with its four tics a frame. Knows nothing of recordings, explorers or models.
+The player looks east from the west end of a room and steps only sideways. More imps appear as time goes by, about
+eleven in the end; when and where they appear, when each throws, and how much a hit takes of 100 health (21 to 168; half
+of all first hits kill) is random, all of it from the seed. The picture doesn't show the health; a hit that is survived
+pushes the player. A tic lived pays 1, and an episode has at most 2,100 tics, one minute: the game of "World Models" (Ha
+and Schmidhuber, 2018), with its four tics a frame. Knows nothing of recordings, explorers or models.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from gymnasium.utils import EzPickle
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
+from worldsim_envs.base import Moment
 from worldsim_envs.doom.game import TICS, Doom
-from worldsim_envs.replay import Moment, ReplayedEnv
+from worldsim_envs.replay import ReplayedEnv
 
 MOST = 2100  # tics of an episode
 SKIP = 4  # tics a frame
-SLOTS = 6  # fireballs that the state tells of; more than that are seldom in the air
+SLOTS = 6  # fireballs in the state; more than that are seldom in the air
 SPEED = 10.0  # map units that a fireball flies in a tic
 BODIES = 22.0  # map units from the middle of the player to that of a fireball, along either axis, at which they touch
 WALL = -448.0  # where the wall behind the player is, on the map
-FAR = 512.0  # map units ahead: where the state puts a fireball that isn't
+FAR = 512.0  # map units ahead, in the slot of a fireball that isn't there
 
 ORIGIN = {
     "source": "ViZDoom, scenario take_cover, with the assets of Freedoom",
@@ -92,7 +93,7 @@ class DoomTakeCoverEnv(ReplayedEnv):
         )
 
     def _draw(self, rng: np.random.Generator) -> int:
-        """When imps appear and shoot."""
+        """The seed of when imps appear and shoot."""
         return int(rng.integers(2**31))
 
     def _begin(self, drawn: int) -> Moment:
@@ -114,7 +115,7 @@ class DoomTakeCoverEnv(ReplayedEnv):
         super().close()
 
     def _look(self) -> Moment:
-        """What is seen; when the episode is over, what was seen last."""
+        """The current frame and state; after the end of the episode, the last ones."""
         if not self._doom.over:
             self._seen = self._doom.frame(self._doom.now), self._state()
         frame, state = self._seen

@@ -1,11 +1,11 @@
-"""What both generated environments are made of: a world opened at its starts, and where rows of it are.
+"""What both generated environments are made of: an open world and its starts, and where rows of it are.
 
     dream = Dream("doom-maze")
     play = dream.begin([np.random.default_rng(7)], [None])       # one row, at a start drawn from the generator
     play = dream.step(play, np.array([1]))                       # play.state.frame: uint8 [1, H, W, 3]
 
-A dream holds nothing of a play, and a play is a value, as the states of a session are. Knows what a start, an end and
-an info are, but nothing of spaces, windows or autoreset.
+A dream keeps no state of an episode, and a play is a value, as the states of a session are. Knows starts, ends and
+infos, but nothing of spaces, windows or autoreset.
 
 N rows, H x W pixels.
 """
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.data.recording import Recording
-from worldsim.data.windows import Windows
+from worldsim.data.windows import start_windows
 from worldsim.errors import WorldsimError
 from worldsim.runtime.base import Device, load_runtime
 from worldsim.runtime.bundle import open_world, shipped_worlds
@@ -42,17 +42,17 @@ class Play:
         start: int64 `[N]`, which start each began at.
         reward: float64 `[N]` of the last step, 0 after a reset.
         total: float64 `[N]`, rewards since the reset.
-        doubt: float64 `[N]`, uncertainty of all frames since the last real one, summed up.
-        cont: float64 `[N]`, probability that play goes on, 1 after a reset.
-        ended: bool `[N]`, whether it did not, drawn with that probability.
-        ood: float64 `[N]`, how unlike what the world learned from the frame is; None where nobody asked.
+        cumulative_uncertainty: float64 `[N]`, the sum of all frames' since the last real one.
+        cont: float64 `[N]`, probability that the episode goes on, 1 after a reset.
+        ended: bool `[N]`, whether it ended, drawn with that probability.
+        ood: float64 `[N]`, how unlike the training frames the frame is; None unless asked for.
     """
 
     state: State
     start: np.ndarray
     reward: np.ndarray
     total: np.ndarray
-    doubt: np.ndarray
+    cumulative_uncertainty: np.ndarray
     cont: np.ndarray
     ended: np.ndarray
     ood: np.ndarray | None
@@ -61,18 +61,18 @@ class Play:
         return self
 
     def info(self) -> dict[str, np.ndarray]:
-        """What Gymnasium's info says of each row, `[N]`."""
-        seen = {
+        """Gymnasium's info of each row, `[N]`."""
+        infos = {
             "start": self.start,
             "steps_since_real": self.state.index,
             "uncertainty": self.state.uncertainty.astype(np.float64),
-            "doubt": self.doubt,
+            "cumulative_uncertainty": self.cumulative_uncertainty,
             "continue": self.cont,
             "return": self.total,
         }
         if self.ood is not None:
-            seen["ood"] = self.ood
-        return {name: values.copy() for name, values in seen.items()}
+            infos["ood"] = self.ood
+        return {name: values.copy() for name, values in infos.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,12 +103,12 @@ class Dream:
         split: of the recording: "held-out", "train" or "all".
         max_episode_steps: an episode is truncated after so many; None for never.
         temperature: of the noise that a frame starts from, as a multiple of the world's own, 0 or more.
-        most_doubt: an episode is truncated once its doubt is larger; None for never.
-        ood: say of each frame how unlike what the world learned from it is; each is encoded again for that.
-        most_ood: the same, and an episode is truncated once that is larger; None for never.
+        max_cumulative_uncertainty: an episode is truncated once that is larger; None for never.
+        ood: measure how unlike the training frames each frame is, which encodes it again.
+        max_ood: the same, and an episode is truncated once that is larger; None for never.
 
     Attributes:
-        world: the spec; without `state_names`, for nobody knows a generated world's exact state.
+        world: the spec; without `state_names`, for a generated world has no exact state.
         origin: source and licence of the frames it learned from.
         starts: how many there are.
 
@@ -125,17 +125,17 @@ class Dream:
         split: str = "held-out",
         max_episode_steps: int | None = None,
         temperature: float = 1.0,
-        most_doubt: float | None = None,
+        max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
-        most_ood: float | None = None,
+        max_ood: float | None = None,
     ):
         if split not in SPLITS:
             raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
         if max_episode_steps is not None and max_episode_steps < 1:
             raise WorldsimError(f"max_episode_steps {max_episode_steps}: give 1 or more, or None for no end")
-        for name, most in (("most_doubt", most_doubt), ("most_ood", most_ood)):
-            if most is not None and not most > 0:
-                raise WorldsimError(f"{name} {most}: give a number above 0, or None for no end")
+        for name, limit in (("max_cumulative_uncertainty", max_cumulative_uncertainty), ("max_ood", max_ood)):
+            if limit is not None and not limit > 0:
+                raise WorldsimError(f"{name} {limit}: give a number above 0, or None for no end")
         bundle = open_world(world)
         self.world, self.origin = dataclasses.replace(bundle.spec, state_names=()), bundle.origin
         self._opened = (
@@ -146,13 +146,14 @@ class Dream:
             split,
             max_episode_steps,
             temperature,
-            most_doubt,
+            max_cumulative_uncertainty,
             ood,
-            most_ood,
+            max_ood,
         )
         self._digest = bundle.digest
-        self._most, self._most_doubt = max_episode_steps or sys.maxsize, most_doubt or math.inf
-        self._ood, self._most_ood = ood or most_ood is not None, most_ood or math.inf
+        self._max_steps = max_episode_steps or sys.maxsize
+        self._max_cumulative_uncertainty = max_cumulative_uncertainty or math.inf
+        self._ood, self._max_ood = ood or max_ood is not None, max_ood or math.inf
         self._session = Session(load_runtime(bundle, runtime, device), temperature)
         self.starts = len(bundle.starts)
         self._recording: Recording | None = None
@@ -164,11 +165,11 @@ class Dream:
                     f"recording {recording} is {_size(theirs)}; world {self.world.name!r} is {_size(self.world)}. "
                     "Give one that was recorded like the world's own."
                 )
-            self._windows = Windows(self._recording.episodes(split), bundle.starts.frames.shape[1])
+            self._windows = start_windows(self._recording, split, bundle.starts.frames.shape[1])
             self.starts = len(self._windows.starts)
 
     def begin(self, chance: Sequence[np.random.Generator], starts: Sequence[int | None]) -> Play:
-        """Begin a row for each generator, which is asked for its seed and, where `starts` says None, its start.
+        """Begin a row for each generator, which draws its seed and, where `starts` has None, its start.
 
         Raises:
             WorldsimError: for a start that there is not.
@@ -192,14 +193,16 @@ class Dream:
         """
         state, seen = self._session.step(play.state, actions)
         reward = seen.reward.astype(np.float64)
-        doubt, cont = play.doubt + state.uncertainty, seen.cont.astype(np.float64)
+        uncertainty = play.cumulative_uncertainty + state.uncertainty
+        cont = seen.cont.astype(np.float64)
         ood = self._session.ood(state).astype(np.float64) if self._ood else None
-        return Play(state, play.start, reward, play.total + reward, doubt, cont, seen.ended, ood)
+        return Play(state, play.start, reward, play.total + reward, uncertainty, cont, seen.ended, ood)
 
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""
-        truncated = (play.state.index >= self._most) | (play.doubt > self._most_doubt)
-        return play.ended.copy(), truncated if play.ood is None else truncated | (play.ood > self._most_ood)
+        truncated = play.state.index >= self._max_steps
+        truncated |= play.cumulative_uncertainty > self._max_cumulative_uncertainty
+        return play.ended.copy(), truncated if play.ood is None else truncated | (play.ood > self._max_ood)
 
     def put(self, play: Play, rows: np.ndarray, other: Play) -> Play:
         """A play in which the rows that the mask `rows`, bool `[N]`, names are those of another one."""
@@ -207,7 +210,8 @@ class Dream:
         for row, state in zip(np.flatnonzero(rows), others, strict=True):
             states[row] = state
         merged = {}
-        for name in ("start", "reward", "total", "doubt", "cont", "ended", *(("ood",) if self._ood else ())):
+        names = ("start", "reward", "total", "cumulative_uncertainty", "cont", "ended")
+        for name in (*names, *(("ood",) if self._ood else ())):
             merged[name] = getattr(play, name).copy()
             merged[name][rows] = getattr(other, name)
         return Play(self._session.stack(states), **{"ood": None, **merged})
@@ -217,7 +221,7 @@ class Dream:
         return Clone(self._digest, self._session.temperature, play, tuple(copy.deepcopy(rng) for rng in chance))
 
     def restore(self, clone: Clone, rows: int) -> tuple[Play, list[np.random.Generator]]:
-        """What was kept.
+        """The play and the generators of a clone.
 
         Raises:
             WorldsimError: for anything but a clone of so many rows of this world at this temperature.

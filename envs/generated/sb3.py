@@ -56,7 +56,7 @@ class SB3VecEnv(VecEnv):
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> np.ndarray:
-        """Begin all rows, with what `seed` and `set_options` said since the last time."""
+        """Begin all rows, with the seeds and options set since the last time."""
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         observations, infos = self.envs.reset(seed=seeds, options=_together(self._options))  # type: ignore[arg-type]
         self.reset_infos = [_row(infos, row) for row in range(self.num_envs)]
@@ -107,16 +107,16 @@ class SB3VecEnv(VecEnv):
         setattr(self.envs, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Indices = None, **options: Any) -> list[Any]:
-        """Refused: rows are no environments of their own."""
+        """Refused: rows are not environments of their own."""
         raise WorldsimError(f"rows of one environment have no {method_name}(): call it on .envs, for all of them")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Indices = None) -> list[bool]:
-        """False: rows are no environments of their own, so nothing is wrapped around one."""
+        """False: rows are not environments of their own, so no wrapper is around one."""
         return [False for _ in self._get_indices(indices)]
 
 
 def _row(infos: dict[str, Any], row: int) -> dict[str, Any]:
-    """What the infos of a vector environment say of one row: all but what a mask, `"_name"`, says is of others."""
+    """The info of one row of a vector environment: what its masks, `"_name"`, give to that row."""
     found: dict[str, Any] = {}
     for name, values in infos.items():
         mask = infos.get(f"_{name}")
@@ -126,7 +126,7 @@ def _row(infos: dict[str, Any], row: int) -> dict[str, Any]:
 
 
 def _together(options: list[dict[str, Any]]) -> dict[str, Any]:
-    """Options of rows as options of all: what all share as it is, otherwise arrays of one value a row."""
+    """Options of rows as those of the vector: shared ones as they are, otherwise arrays of one value a row."""
     if all(own is options[0] for own in options):
         return options[0]
     if any(own.keys() != options[0].keys() for own in options):

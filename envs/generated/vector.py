@@ -1,4 +1,4 @@
-"""Many generated worlds as one Gymnasium vector environment: one batched step for all rows.
+"""Many episodes of a generated world as one Gymnasium vector environment: one batched step for all rows.
 
 Knows no real game and no torch. N rows, H x W pixels.
 """
@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from worldsim.errors import WorldsimError
 from worldsim.runtime.base import Device
+from worldsim_envs.base import check_options, whole_fps
 from worldsim_envs.generated.dream import Clone, Dream, Play
 
 
@@ -27,14 +28,15 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observations, infos = envs.reset(seed=7)                      # uint8 [16, H, W, 3]
         observations, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
 
-    Each row is what a `GeneratedEnv` would be with its seed, start and actions, but for how the runtime rounds a batch:
-    measured on two CPU cores not at all, elsewhere perhaps a few units of 255 in a pixel. From run to run nothing
-    differs. Values of infos are `[N]`, each beside its mask `"_name"`, as in Gymnasium's own vector environments; so
-    are `final_obs` and `final_info`, in the same-step mode, where episodes have ended. In the next-step mode the action
-    of a row that is being reset is ignored, but still has to be one.
+    Each row gives what a `GeneratedEnv` gives with the same seed, start and actions, up to the rounding of a batch:
+    none on two CPU cores, elsewhere perhaps a few units of 255 in a pixel. Two runs of the same batch are identical.
+    Values of infos are `[N]`, each beside its mask `"_name"`, as in Gymnasium's own vector environments; so are
+    `final_obs` and `final_info`, in the same-step mode, where episodes have ended. In the next-step mode the action of
+    a row that is being reset is ignored, but still has to be one.
 
     Args:
-        world, runtime, device, recording, split, temperature, most_doubt, ood, most_ood: as for `GeneratedEnv`.
+        world, runtime, device, recording, split, temperature, max_cumulative_uncertainty, ood, max_ood: as for
+            `GeneratedEnv`.
         num_envs: N.
         render_mode: "rgb_array" or None; a vector has no window.
         max_episode_steps: truncate an episode after so many; None for never.
@@ -58,9 +60,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_episode_steps: int | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         temperature: float = 1.0,
-        most_doubt: float | None = None,
+        max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
-        most_ood: float | None = None,
+        max_ood: float | None = None,
     ):
         modes = [mode.value for mode in AutoresetMode]
         if num_envs < 1:
@@ -69,13 +71,12 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise WorldsimError(f"no render_mode {render_mode!r} of many worlds; there are rgb_array and None")
         if autoreset_mode not in (*AutoresetMode, *modes):
             raise WorldsimError(f"no autoreset_mode {autoreset_mode!r}; there are {', '.join(modes)}")
-        self._dream = Dream(
-            world, runtime, device, recording, split, max_episode_steps, temperature, most_doubt, ood, most_ood
-        )
+        limits = max_cumulative_uncertainty, ood, max_ood
+        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits)
         self.world, self.origin = self._dream.world, self._dream.origin
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**self.metadata, "render_fps": self.world.fps, "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**self.metadata, "render_fps": whole_fps(self.world), "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = gym.spaces.Box(0, 255, (self.world.height, self.world.width, 3), np.uint8)
         self.single_action_space = gym.spaces.Discrete(len(self.world.actions))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -104,10 +105,14 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 `[N]`, each row at its own.
 
         Raises:
-            WorldsimError: for a mask, seeds or starts of another shape or type, or a start that there is not.
+            WorldsimError: for a mask, seeds or starts of another shape or type, a start that there is not, or another
+                option.
+            ClosedEnvironmentError: after `close`.
             ResetNeeded: if only some rows are to be reset before all of them were.
         """
+        self._check_open("reset()")
         options = options or {}
+        check_options(options, ("start", "reset_mask"))
         rows = self._mask(options.get("reset_mask"))
         starts = self._starts(options.get("start"))
         seeds = self._seeded(seed)
@@ -129,7 +134,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             WorldsimError: for actions of another shape or type, or one that the world has not; nothing has changed.
             ResetNeeded: before a reset, or with autoreset disabled while a row is at its end.
+            ClosedEnvironmentError: after `close`.
         """
+        self._check_open("step()")
         before = self._begun("step()")
         over = np.logical_or(*self._dream.ends(before))
         if self.autoreset_mode == AutoresetMode.DISABLED and over.any():
@@ -175,6 +182,10 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.render_mode is None or self._play is None:
             return None
         return tuple(frame.copy() for frame in self._play.state.frame)
+
+    def _check_open(self, what: str) -> None:
+        if self.closed:
+            raise gym.error.ClosedEnvironmentError(f"{what} of {self.num_envs} {self.world.name} that were closed")
 
     def _begun(self, what: str) -> Play:
         if self._play is None:

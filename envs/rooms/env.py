@@ -1,9 +1,9 @@
-"""Rooms: a small building drawn anew in every episode, seen from the player's eyes, with coloured things to find.
+"""Rooms: a small building, another in each episode, seen from the player's eyes, with coloured things to find.
 
-Flat colours, so that a small model can learn it. A key that turns does so by a sixtieth of a circle, so sixty frames of
-turning are one whole turn, to the bit, and the picture is on a cylinder (`rooms_view`), so each shifts it by a
-sixteenth of its height. Touching a thing takes it away and pays 1; the last one ends the episode. After
-a reset nothing is left to chance. Knows nothing of recordings, explorers or models.
+Flat colours, so that a small model can learn it. Each frame of turning is a sixtieth of a circle, so sixty frames are
+exactly one full turn, and the image plane is a cylinder (`view`), so each shifts the picture by a sixteenth of its
+height. Touching a thing takes it away and pays 1; the last one ends the episode. Deterministic after a reset. Knows
+nothing of recordings, explorers or models.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 from worldsim_envs.palette import COLOURS
 from worldsim_envs.rooms.plan import BODY, Plan, Thing, draw_plan, draw_start, draw_things
 from worldsim_envs.rooms.view import AROUND, View
 from worldsim_envs.walk import ACTIONS, KEYS, MOVES
 
 FPS = 15.0
-TURNS = 60  # frames of a whole turn
+TURNS = 60  # frames of a full turn
 STEP = 0.15  # units a frame; a wall is 1 high
 NEAR = 1.0  # units: from here on a wall fills more than half of the view's height
 HEADINGS = [(math.cos(2 * math.pi * i / TURNS), math.sin(2 * math.pi * i / TURNS)) for i in range(TURNS)]
@@ -43,7 +43,7 @@ def rooms_spec(height: int = 64, width: int = 64) -> WorldSpec:
 
     State: x and y of the player, sine and cosine of the angle (counter-clockwise from east), the distance of the wall
     straight ahead; and for each colour of the palette whether there is a thing of it (1 or 0), its place, radius and
-    shape (an index of `rooms_plan.SHAPES`), all zero if there is none. Lengths are in units of a wall's height.
+    shape (an index of `plan.SHAPES`), all zero if there is none. Lengths are in units of a wall's height.
     """
     return WorldSpec(
         name="rooms",
@@ -67,8 +67,11 @@ def move(plan: Plan, pose: Pose, action: int) -> Pose:
     return (*plan.walk(x, y, STEP * cos, STEP * sin), heading) if walk else (x, y, heading)
 
 
-class RoomsEnv(WorldEnv):
+class RoomsEnv(RealEnv):
     """The rooms as a Gymnasium environment.
+
+    `reset(options=...)` takes `"things"`, a list of `Thing` that are put there instead, at most one of a colour; and
+    `"pose"`, (x, y, heading), where the player begins, the heading in sixtieths of a turn from east.
 
     Observations are uint8 RGB `[height, width, 3]`; six actions, see `walk.ACTIONS`; the reward is 1 for every thing
     touched, and `terminated` the moment the last one is. `info["state"]` is float32 `[35]`, named by
@@ -77,15 +80,18 @@ class RoomsEnv(WorldEnv):
     int64 `[m, 2]`, the two rooms of each doorway.
 
     Args:
-        height, width: frame size in pixels; no wider than all around.
+        height, width: frame size in pixels; no wider than 360 degrees.
         render_mode: "rgb_array", "human" (a window) or None.
 
     Attributes:
         plan: the building of this episode.
 
     Raises:
-        WorldsimError: for a frame more than 3.75 times as wide as high.
+        WorldsimError: for a frame more than 3.75 times as wide as high; of a reset, if the pose is in a wall or two
+            things have one colour.
     """
+
+    reset_options = ("things", "pose")
 
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None):
         if width > AROUND * height:
@@ -95,38 +101,25 @@ class RoomsEnv(WorldEnv):
         super().__init__(rooms_spec(height, width), ORIGIN, render_mode)
         self._view = View(height, width)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Another building.
-
-        Args:
-            seed: of the building, its things, the player's place, and those of the resets to come.
-            options: `{"things": [Thing, ...]}` puts these there instead, at most one of a colour;
-                `{"pose": (x, y, heading)}` is where the player begins, the heading in sixtieths of a turn from east.
-
-        Raises:
-            WorldsimError: if a pose is in a wall, or two things have one colour.
-        """
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
         self._draw = int(self.np_random.integers(2**63))
         rng = np.random.default_rng(self._draw)
         self.plan = draw_plan(rng)
         self._things = draw_things(rng, self.plan)
         self._pose = (*draw_start(rng, self.plan, self._things), int(rng.integers(TURNS)))
-        self._stage(options or {})
-        return self._begin()
+        self._stage(options)
+        return self._first_moment()
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Turn, then walk, then take what is touched."""
-        self._pose = move(self.plan, self._pose, self._known(action))
+        self._pose = move(self.plan, self._pose, action)
         kept = tuple(t for t in self._things if math.dist(self._pose[:2], (t.x, t.y)) > BODY + t.radius)
         taken, self._things = len(self._things) - len(kept), kept
-        observation, info = self._observe()
-        return observation, float(taken), bool(taken and not kept), False, info
+        frame, info = self._moment()
+        return frame, float(taken), bool(taken and not kept), False, info
 
     def save(self) -> bytes:
-        """The whole state of the world, as JSON: `restore` goes on from it to the bit, in any environment."""
+        """The whole state of the world as JSON: `restore` continues from it exactly, in any environment."""
         state = {
             "draw": self._draw,
             "pose": self._pose,
@@ -135,12 +128,7 @@ class RoomsEnv(WorldEnv):
         }
         return json.dumps(state).encode()
 
-    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
-        """Go back to what `save` returned; the frame and info are those of a reset.
-
-        Raises:
-            WorldsimError: if `saved` is nothing that `save` wrote.
-        """
+    def _restore(self, saved: bytes) -> Moment:
         try:
             state = json.loads(saved)
             draw, (x, y, heading) = int(state["draw"]), state["pose"]
@@ -151,7 +139,7 @@ class RoomsEnv(WorldEnv):
             raise WorldsimError(f"not a saved state of rooms: {error}") from error
         self._draw, self._things, self._pose = draw, things, pose
         self.plan = draw_plan(np.random.default_rng(draw))
-        return self._begin()
+        return self._first_moment()
 
     def _stage(self, options: dict[str, Any]) -> None:
         self._things = tuple(options.get("things", self._things))
@@ -163,13 +151,13 @@ class RoomsEnv(WorldEnv):
                 raise WorldsimError(f"the pose {x:g}, {y:g} is in a wall; the rooms are in the info of a reset")
             self._pose = float(x), float(y), int(heading) % TURNS
 
-    def _begin(self) -> tuple[np.ndarray, dict[str, Any]]:
-        observation, info = self._observe()
+    def _first_moment(self) -> Moment:
+        frame, info = self._moment()
         plan = self.plan
         known = {"walls": plan.walls(), "rooms": plan.rooms.astype(np.float32), "doors": plan.doors.astype(np.float32)}
-        return observation, {**info, **known, "joins": plan.joins.copy()}
+        return frame, {**info, **known, "joins": plan.joins.copy()}
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def _moment(self) -> Moment:
         x, y, heading = self._pose
         cos, sin = HEADINGS[heading]
         frame, ahead = self._view.render(self.plan, self._things, x, y, cos, sin)
@@ -178,4 +166,4 @@ class RoomsEnv(WorldEnv):
         for thing in self._things:
             first = 5 + len(THING_STATE) * thing.colour
             state[first : first + len(THING_STATE)] = 1, thing.x, thing.y, thing.radius, thing.shape
-        return self._show(frame), {"state": state}
+        return frame, {"state": state}

@@ -1,7 +1,7 @@
 """A floor plan of several connected rooms and the things that stand in them, all drawn from one generator.
 
-Lengths are in units of a wall's height; x points east, y north. Knows where walls are and where one may walk; knows no
-player, no picture and no clock.
+Lengths are in units of a wall's height; x points east, y north. Knows where walls are and where the player may
+walk; knows no rendering and no rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from worldsim.evals.permanence.scene import SHAPES
 from worldsim_envs.palette import COLOURS
 
-BODY = 0.62  # half the side of the player's body: nobody gets closer than this to a wall
+BODY = 0.62  # half the side of the player's body: the least distance to a wall
 DOOR = 1.8  # width of a doorway
 THICK = 0.4  # of the walls between rooms, and so the depth of a doorway
 SIDES = (3.4, 4.8)  # shortest and longest side of a room
@@ -116,7 +116,7 @@ class Plan:
 
 
 def draw_plan(rng: np.random.Generator) -> Plan:
-    """Three to six rooms of two rows or columns, every one to be reached from every other."""
+    """Three to six rooms in two rows or columns, each reachable from every other."""
     columns, rows = (3, 2) if rng.random() < 0.5 else (2, 3)
     xs = np.cumsum(rng.uniform(*SIDES, columns) + THICK) - THICK
     ys = np.cumsum(rng.uniform(*SIDES, rows) + THICK) - THICK
@@ -209,7 +209,7 @@ def _doorway(rng: np.random.Generator, a: np.ndarray, b: np.ndarray) -> tuple[fl
 
 
 def _room_walls(room: np.ndarray, doors: np.ndarray, paint: np.ndarray) -> list[Line]:
-    """A room's walls, doorways left out."""
+    """A room's walls without its doorways."""
     walls = []
     for axis, facing in itertools.product((0, 1), (1, -1)):  # the wall at the low end faces up
         at = float(room[axis if facing == 1 else axis + 2])

@@ -1,8 +1,8 @@
-"""The picture of rooms from the player's eyes: one ray for every half column, flat colours, no texture.
+"""Renders rooms from the player's eyes: one ray for every half column, flat colours, no texture.
 
-The picture is on a cylinder: every column is as wide an angle as every other, so who turns shifts it, and nothing else.
+The image plane is a cylinder: all columns are equally wide angles, so a turn shifts the picture and does nothing else.
 Everything is a span of rows on a ray (wall, skirting, shadow, thing), laid over what is farther away with exact
-coverage of the rows it begins and ends in. Knows a plan and things, and no player's rules.
+coverage of the rows it begins and ends in. Knows a plan and things, but no rules.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worldsim_envs.palette import HUES
 from worldsim_envs.rooms.plan import Plan, Thing
 
 EYE = 0.5  # height of the eyes; a wall's is 1
-AROUND = 3.75  # heights of the picture that it would be wide if it showed all around
+AROUND = 3.75  # width of a picture of 360 degrees, in heights of the picture
 SKIRTING = 0.12  # height of the darker foot of walls
 PANELS = 2  # of walls, each 1 wide: every other is darker
 DIM_SKIRTING, DIM_PANEL, DIM_SHADOW = 0.75, 0.93, 0.6  # their shares of the light
@@ -51,7 +51,7 @@ class View:
         """The view from x, y towards (cos, sin).
 
         Returns:
-            uint8 RGB `[height, width, 3]`, and how far the nearest wall in the middle of it is.
+            uint8 RGB `[height, width, 3]`, and the distance of the wall in the middle of it.
         """
         ahead, aside = np.cos(self._angles).ravel(), np.sin(self._angles).ravel()
         dx, dy = ahead * cos + aside * sin, ahead * sin - aside * cos  # right of (cos, sin) is (sin, -cos)

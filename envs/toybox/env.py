@@ -1,8 +1,8 @@
-"""The toy box: a room full of toys, seen from the front, to play in and to test memory with.
+"""The toy box: a room of toys seen from the front, to play in and to test memory with.
 
-A screen comes down before them, the view moves away from them, they go into a box with a lid or under cups; what is
-hidden goes on by the same physics. Every episode is drawn anew: toys, colours, places, wall. A card in the corner shows
-a shape; putting a toy of that shape into the box pays 1, and the card asks for another. Nothing is random after a
+A screen can hide them, the view can pan away from them, and they can be put into a box with a lid or under cups; hidden
+things obey the same physics. Each episode draws other toys, colours, places and another wall. A card in the corner
+shows a shape: putting a toy of that shape into the box pays 1, and the card asks for another. Nothing is random after a
 reset, and no episode ends by itself. Knows nothing of recordings, explorers or models.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 from worldsim_envs.toybox.layout import draw_room
 from worldsim_envs.toybox.looks import LOOKS
 from worldsim_envs.toybox.room import CUPS, TOYS, Act, Cover, Room, Toy
@@ -67,17 +67,17 @@ def toybox_spec(height: int = 64, width: int = 64) -> WorldSpec:
     )
 
 
-class ToyboxEnv(WorldEnv):
+class ToyboxEnv(RealEnv):
     """The toy box as a Gymnasium environment.
 
         env = ToyboxEnv(); env.reset(seed=1); saved = env.save(); env.step(1); frame, info = env.restore(saved)
 
-    Observations are uint8 RGB `[height, width, 3]`; twelve actions, see `toybox_room.Act`; grab, paint and lid act
+    Observations are uint8 RGB `[height, width, 3]`; twelve actions, see `room.Act`; grab, paint and lid act
     when they begin, not while they last. The reward is 1 for a toy of the wanted shape put into the box.
     `info["state"]` is float32 `[S]`, named by `world.state_names`.
 
     Args:
-        height, width: frame size in pixels; a wider frame sees more of the room.
+        height, width: frame size in pixels; a wider frame shows more of the room.
         render_mode: "rgb_array", "human" (a window) or None.
         look: "day", "night", "ink", "pastel", or "any": another for each episode.
 
@@ -86,7 +86,7 @@ class ToyboxEnv(WorldEnv):
             than half, or more than four times as wide as high.
     """
 
-    tells_behind = True
+    has_hidden_layer = True
 
     def __init__(self, height: int = 64, width: int = 64, render_mode: str | None = None, look: str = "day"):
         if min(height, width) < 16 or not height / 1.5 <= width <= height * MOST_ASPECT:
@@ -100,7 +100,7 @@ class ToyboxEnv(WorldEnv):
 
     @property
     def room(self) -> Room:
-        """Everything there is, as it is now; a copy of it may be kept, changed, and given to `enter`.
+        """The current room; a copy of it may be kept, changed, and given to `enter`.
 
         Raises:
             WorldsimError: before the first reset.
@@ -109,55 +109,46 @@ class ToyboxEnv(WorldEnv):
             raise WorldsimError("the toy box is empty before its first reset(); call that first")
         return self._room
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Another room."""
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
         names = list(LOOKS)
         look = names[int(self.np_random.integers(len(names)))] if self._look == "any" else self._look
-        return self.enter(draw_room(self.np_random, self.view.units, look))
+        return self._in(draw_room(self.np_random, self.view.units, look))
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One frame, a fifteenth of a second."""
-        reward = self.room.step(self._known(action))
-        observation, info = self._observe()
-        return observation, reward, False, False, info
+        reward = self.room.step(action)
+        frame, info = self._in(self.room)
+        return frame, reward, False, False, info
 
-    def enter(self, room: Room) -> tuple[np.ndarray, dict[str, Any]]:
-        """Go on in another room, which is from now on this environment's own; observation and info, as of a reset."""
-        self._room = room
-        return self._observe()
+    def enter(self, room: Room) -> Moment:
+        """Go on in another room, which now belongs to this environment; observation and info, as of a reset."""
+        self._check_open("enter()")
+        return self._enter(self._in(room))
 
     def caption(self, length: str = "medium", phrasing: int = 0) -> str:
-        """The room as it is now, in plain words; see `toybox_words.caption`."""
+        """The room as it is now, in plain words; see `words.caption`."""
         return caption(self.room, length, phrasing)
 
-    def behind(self) -> np.ndarray:
-        """The room as it is now with nothing in the way; see `View.behind`."""
-        return self.view.behind(self.room)
+    def hidden_layer(self) -> np.ndarray:
+        """The room as it is now with nothing in the way; see `View.hidden_layer`."""
+        return self.view.hidden_layer(self.room)
 
     def save(self) -> bytes:
-        """Everything there is now; JSON. The frame size is not part of it, but the width of what is seen is."""
+        """The room as JSON. The frame size is not part of it, but the width of the view is."""
         return self.room.to_bytes()
 
-    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
-        """Go on where `save` was called, bit for bit; observation and info, as of a reset.
-
-        Raises:
-            WorldsimError: for anything that `save` did not give, or gave for another shape of the frame.
-        """
+    def _restore(self, saved: bytes) -> Moment:
         room = Room.from_bytes(saved)
         if room.view != self.view.units or room.look not in LOOKS:
             here = self.view.units
             raise WorldsimError(
                 f"this toy room was saved for another shape of frames: {room.view:g}:64, not {here:g}:64"
             )
-        return self.enter(room)
+        return self._in(room)
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
-        room = self.room
-        return self._show(self.view.render(room)), {"state": room_state(room)}
+    def _in(self, room: Room) -> Moment:
+        self._room = room
+        return self.view.render(room), {"state": room_state(room)}
 
 
 def room_state(room: Room) -> np.ndarray:
@@ -176,7 +167,7 @@ def room_state(room: Room) -> np.ndarray:
 
 
 def room_of(state: np.ndarray) -> Room:
-    """The room that a state `[S]` tells of: all that moves, but neither the wall's decor nor the fences."""
+    """The room of a state `[S]`: all that moves, but neither the wall's decor nor the fences."""
     values = [float(v) for v in state]
     first, second = len(ROOM_STATE), len(ROOM_STATE) + CUPS * len(CUP_STATE)
     room = dict(zip(ROOM_STATE, values[:first], strict=True))

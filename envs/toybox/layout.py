@@ -1,4 +1,4 @@
-"""Rooms drawn anew: how many toys, of which kind and where, what moves, where the screen hangs. Knows no pixels.
+"""Random rooms: how many toys, their kinds and places, what moves, where the screen hangs. Knows no pixels.
 
 Nothing is hidden at first: the box is open and empty, the cups are empty, the screen is up.
 """
@@ -35,8 +35,8 @@ def draw_room(rng: np.random.Generator, view: float, look: str) -> Room:
     """A room for an episode.
 
     Args:
-        rng: decides everything.
-        view: units of width that are seen at once.
+        rng: of everything that is random.
+        view: width of the view, in units.
         look: name of the drawing style.
     """
     toys = draw_toys(rng, int(rng.integers(1, TOYS + 1)))
@@ -86,7 +86,7 @@ def draw_room(rng: np.random.Generator, view: float, look: str) -> Room:
 
 
 def draw_toys(rng: np.random.Generator, count: int, radii: tuple[float, ...] = RADII) -> list[Toy]:
-    """So many toys, most often no two of one colour; nowhere yet."""
+    """`count` toys, in most cases of different colours, that have no place yet."""
     distinct = rng.random() < 0.8
     colours = rng.permutation(len(COLOURS))[:count] if distinct else rng.integers(len(COLOURS), size=count)
     toys = []

@@ -1,4 +1,4 @@
-"""The colours of the toy room, in four styles. Only data.
+"""The colours of the toy room in four styles. Data only.
 
 In the looks of `JUDGED`, everything but the toys stays at least 40 (CIE76) away from all six of their hues.
 """
@@ -21,7 +21,7 @@ class Look:
     Attributes:
         walls, screens: one of each is chosen by an episode's decor.
         stripe: added to the wall's colour where it is patterned. trim: along the foot of the wall. shade: under things.
-        decor: what hangs on the wall is made of: light, middle, dark, line.
+        decor: of the landmarks on the wall: light, middle, dark, line.
         toys: the six hues as this look shows them.
     """
 

@@ -1,7 +1,7 @@
-"""How to get things done in the toy room: reach, take, carry, put, look, draw the screen, turn the lid.
+"""Scripted motions in the toy room: reach, take, carry, put, look, draw the screen, turn the lid.
 
-Each way is a generator of actions that looks at the room before every one of them: set `Pilot.room` to the room as it
-is, then ask for the next action. All of them end, whether they could be done or not. Knows no chance and no pixels.
+Each is a generator of actions that reads the room before every one of them: set `Pilot.room` to the current room, then
+ask for the next action. Every motion ends, whether it succeeded or not. Deterministic; knows no pixels.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from worldsim_envs.toybox.room import (
 )
 
 Moves = Iterator[int]
-PATIENCE = 90  # frames before a way is given up
+PATIENCE = 90  # frames after which a motion is given up
 
 
 class Pilot:
-    """Ways to get things done in `room`, which whoever asks keeps up to date."""
+    """Motions in `room`, which the caller keeps up to date."""
 
     room: Room
 
     def wait(self, frames: int) -> Moves:
-        """Stand so many frames."""
+        """Stand still for some frames."""
         for _ in range(frames):
             yield Act.STAND
 
     def press(self, action: int) -> Moves:
-        """Do something that acts once; if it was done just now, let go of the key first."""
+        """Take an action that acts once per key press; if it was the last action too, release the key first."""
         if self.room.last == action:
             yield Act.STAND
         yield action
@@ -65,7 +65,7 @@ class Pilot:
             yield step
 
     def take(self, number: int) -> Moves:
-        """Grab a toy, BOX or a cup (FIRST_CUP + i), running after it if need be."""
+        """Grab a toy, BOX or a cup (FIRST_CUP + i), following it if it moves."""
         for _ in range(PATIENCE):
             if self.room.held != NOWHERE:
                 return
@@ -79,7 +79,7 @@ class Pilot:
                 yield step
 
     def put(self, x: float, low: float = LOW) -> Moves:
-        """Bring what is held to x, lower the fingertips to `low`, and let go; if there is no room, further on."""
+        """Bring what is held to x, lower the fingertips to `low`, and let go; further to the right if x is occupied."""
         if self.room.held >= BOX:
             low = max(low, BOX_HEIGHT if self.room.held == BOX else CUP_HEIGHT)
         yield from self.reach(x)
@@ -100,14 +100,14 @@ class Pilot:
             yield Act.SCREEN_DOWN if down else Act.SCREEN_UP
 
     def turn_lid(self, closed: bool) -> Moves:
-        """Close the box or open it, and wait until it is."""
+        """Close or open the box, and wait until that is done."""
         if self.room.closing != closed:
             yield from self.press(Act.LID)
         while self.room.lid != (LID_STEPS if closed else 0):
             yield Act.STAND
 
     def carry(self, number: int, x: float, over: float | None = None) -> Moves:
-        """Take something, lift the fingertips to the height `over` if given, and put it down at x."""
+        """Take a thing, lift the fingertips to the height `over` if given, and put it down at x."""
         yield from self.take(number)
         if self.room.held == number:
             if over is not None:
@@ -132,7 +132,7 @@ class Pilot:
         return cup.x, cup.height + CUP_HEIGHT
 
     def free_place(self, near: float, wide: float) -> float:
-        """The x closest to `near` where so much width of floor is free of toys, cups, box and fences."""
+        """The x closest to `near` around which a width `wide` of floor is free of toys, cups, box and fences."""
         room = self.room
         taken = [(toy.x, 2 * toy.radius) for toy in room.toys if toy.inside == NOWHERE]
         taken += [(cup.x, CUP_WIDTH) for cup in room.cups] + [(room.box.x, BOX_WIDTH)] + [(f, 2.0) for f in room.fences]
@@ -142,7 +142,7 @@ class Pilot:
         return next((x for x in places if all(abs(x - t) >= (wide + w) / 2 for t, w in taken)), near)
 
     def _towards(self, x: float, height: float | None) -> int:
-        """The next step of the hand's way; Act.STAND when it is there."""
+        """The next action that brings the hand to a place; Act.STAND once it is there."""
         room = self.room
         if abs(x - room.hand) > HAND / 2:
             right = x > room.hand

@@ -1,8 +1,8 @@
-"""What happens in each probe of the permanence suite, staged in the toy box with its own actions alone.
+"""The plan of each probe of the permanence suite in the toy box, by the world's own actions alone.
 
-A plan is the room at the first context frame, one for each twin, and every action from there: context, hiding, the
-hidden time, and the reveal at each point. The same seed gives the same plan; the number of actions depends on the probe
-and the size of the view alone. Knows no pixels but where the wall's landmarks are.
+A plan is the room at the first context frame, one for each twin, and every action from there: context, hiding, hidden
+time, and the reveal at each point. The same seed gives the same plan; the number of actions depends on the probe and
+the size of the view alone. Knows no pixels but where the wall's landmarks are.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _count(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
 
 
 def _look_away(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
-    """P3: come from aside, see the toys, look away from them and back."""
+    """P3: the view pans to the toys, away from them, and back."""
     count, beside = int(rng.integers(1, 5)), int(rng.integers(2))
     reach, steps, right = way_out(rng, view)
     room = empty_room(rng, view, away=steps if right else -steps)
@@ -217,7 +217,7 @@ def _shells(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan
 
 
 def _interaction(rng: np.random.Generator, points: Sequence[int], view: View) -> Plan:
-    """P6: a toy is moved, painted, or put into the box, which closes; then one looks away and back."""
+    """P6: a toy is moved, painted, or put into the box, which closes; then the view pans away and back."""
     kind, count = str(rng.choice(["move", "paint", "remove"])), int(rng.integers(1, 4))
     reach, steps, right = way_out(rng, view)
     room = empty_room(rng, view, away=steps if right else -steps)
@@ -327,7 +327,7 @@ def _behind_lid(
 
 
 def _uncover(pilot: Pilot, cup: int, aside: float) -> Moves:
-    """Take a cup away from what is under it, and drop it aside."""
+    """Lift a cup off what is under it and put it aside."""
     yield from pilot.take(cup)
     yield from pilot.lift(OVER)
     yield from pilot.put(aside, OVER)
@@ -339,7 +339,7 @@ def _paint(pilot: Pilot, toy: int) -> Moves:
 
 
 def _put_away(pilot: Pilot, toy: int) -> Moves:
-    """Into the box with it, and close the lid."""
+    """Put a toy into the box and close the lid."""
     yield from pilot.carry(toy, pilot.room.box.x)
     assert pilot.room.held == NOWHERE
     yield from pilot.turn_lid(closed=True)

@@ -1,8 +1,8 @@
-"""The toy room: what is in it, how it moves, and what a hand can do there. Exact, and without chance once it is drawn.
+"""The toy room: what is in it, how it moves, and what the hand can do. Deterministic once a room is drawn.
 
 A room is wider than the view of it. Lengths are in units of a 64th of the view's height; x runs to the right from the
 left wall, heights go up from the floor. A step is one frame. All things have the same mass and nothing loses speed by
-rolling or bouncing, so the speeds that a room began with stay, whether anybody is looking or not. Knows no pixels.
+rolling or bouncing, so speeds are preserved, in view or not. Knows no pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worldsim.evals.permanence.scene import COLOURS, SHAPES
 
 
 class Act(enum.IntEnum):
-    """What can be done in a frame."""
+    """The actions, one a frame."""
 
     STAND = 0
     PAN_LEFT = 1
@@ -36,7 +36,7 @@ class Act(enum.IntEnum):
 
     @property
     def label(self) -> str:
-        """As the world names it."""
+        """Its name in the world's spec."""
         return self.name.lower().replace("_", "-")
 
 
@@ -111,16 +111,16 @@ class Cover:
 
 @dataclasses.dataclass(slots=True)
 class Room:
-    """Everything there is; two equal rooms have equal futures.
+    """The whole state: two equal rooms have equal futures.
 
     Attributes:
-        view: units of the room that are seen at once. look: name of the drawing style. decor: seed of the wall.
+        view: width of the view in units. look: name of the drawing style. decor: seed of the wall.
         toys: up to TOYS. box, cups: the covers. fences: x of posts between which movers stay.
         screen_x, screen_width: the screen's left edge and width. screen: steps down, 0 … SCREEN_STEPS.
         lid: steps closed, 0 … LID_STEPS. closing: where it is going.
         camera: x of the view's left edge. hand_x: from there. hand_height: of the fingertips.
         held: number of the toy, BOX, FIRST_CUP + i, or NOWHERE.
-        goal: shape that is wanted in the box, or -1. score: how often that was done. last: the action before.
+        goal: shape that is wanted in the box, or -1. score: how often one was put there. last: the previous action.
     """
 
     view: float
@@ -262,7 +262,7 @@ class Room:
         return min(near)[1] if near else NOWHERE
 
     def _in_reach(self, toy: Toy) -> bool:
-        """Whether no cover is in the way."""
+        """Whether no cover keeps the hand from a toy."""
         if toy.inside == BOX:
             return self.lid == 0
         if toy.inside != NOWHERE:

@@ -1,7 +1,4 @@
-"""What the plans of probes are made of: rooms with nothing in the way, twins, idle hands, a stand-in.
-
-Knows no probe.
-"""
+"""Parts of the plans of probes: rooms with nothing in the way, twins, idle hand motions. Knows no probe."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Plan:
         rooms: by twin, at the first context frame. The target is toy 0 of all but "absent", which lacks it.
         targets: numbers of the toys that are hidden.
         context, hide, hold: actions.
-        reveals: by point: k, the actions up to the gate, and what is special about it.
+        reveals: by point: k, the actions up to the gate, and the conditions of that branch.
         conditions, chance: as in `Scene`.
         hiding: the actions that hide, and that the visible control leaves out; empty: there is no control.
     """
@@ -47,7 +44,7 @@ class Plan:
 
 
 class Actor:
-    """Plays a copy of a room, and writes down what was done."""
+    """Plays a copy of a room and returns the actions taken."""
 
     def __init__(self, room: Room, actions: Sequence[int]):
         self.room = room.copy()
@@ -59,7 +56,7 @@ class Actor:
             self.room.step(action)
 
     def act(self, way: Callable[[Pilot], Moves], frames: int = 0) -> list[int]:
-        """The actions of a way through it, followed by nothing up to so many frames."""
+        """The actions of a motion in it, followed by standing still up to a number of frames."""
         pilot = Pilot()
         pilot.room = self.room
         done = []
@@ -98,7 +95,7 @@ def empty_room(rng: np.random.Generator, view: View, away: int = 0) -> Room:
 
 
 def way_out(rng: np.random.Generator, view: View) -> tuple[float, int, bool]:
-    """How many units of the view are left behind, by how many pans, and whether to the right."""
+    """How far the view pans away: units, number of pans, and whether to the right."""
     reach = min(view.units, FARTHEST)
     return reach, math.ceil((reach + 8) / PAN), bool(rng.integers(2))
 
@@ -111,12 +108,12 @@ def hang_screen(room: Room, width: float) -> float:
 
 
 def slots_of(middle: float, width: float, count: int) -> list[float]:
-    """So many places side by side, at quarters of a unit."""
+    """`count` places side by side, rounded to quarters of a unit."""
     return [round((middle + width * ((i + 0.5) / count - 0.5)) * 4) / 4 for i in range(count)]
 
 
 def a_toy(rng: np.random.Generator, colour: int, x: float, radii: Sequence[float]) -> Toy:
-    """A toy of some shape and one of these radii; the smallest are no crosses, as everywhere."""
+    """A toy of a random shape and one of these radii; the smallest are never crosses, which are too thin to see."""
     radius = float(rng.choice(list(radii)))
     shape = int(rng.integers(len(SHAPES) if radius > RADII[0] else len(SHAPES) - 1))
     return Toy(shape, int(colour), radius, float(x))
@@ -125,7 +122,7 @@ def a_toy(rng: np.random.Generator, colour: int, x: float, radii: Sequence[float
 def twins_of(
     room: Room, view: View, rng: np.random.Generator, colour: int | None = None, place: float | None = None
 ) -> dict[str, Room]:
-    """The room, with landmarks in view, and what it is with another target: of that colour, there, or not at all."""
+    """The room, with landmarks in view, and its twins: the target in another colour, in another place, or absent."""
     if room.toys and room.toys[0].shape == room.goal:
         room.goal = (room.goal + 1) % len(SHAPES)  # nothing done to the target is to change the card
     while not _landmarks_in_view(room, view):
@@ -143,14 +140,14 @@ def twins_of(
 
 
 def _landmarks_in_view(room: Room, view: View) -> bool:
-    """Whether there is enough of them, above the toys and beside the card."""
+    """Whether at least four landmarks are in view above the toys and clear of the card."""
     boxes = view.landmarks(room) / view.scale
     card = CARD_AT + CARD
     return sum(bottom <= 36 and (left > card or top > card) for left, top, _, bottom in boxes) >= 4
 
 
 def apart(room: Room, place: float, times: Sequence[int]) -> float:
-    """How far the target would be from where it is, had it begun at a place: mean and least, of which two radii count.
+    """Mean and least distance between the target and the same target started at `place`, each capped at two radii.
 
     Args:
         times: steps from the start, at which that matters.
@@ -167,7 +164,7 @@ def apart(room: Room, place: float, times: Sequence[int]) -> float:
 
 
 def stroll(rng: np.random.Generator, frames: int) -> list[int]:
-    """The hand goes left and right and stands, for so many frames; half of the time it stands throughout."""
+    """The hand moves left and right and pauses, for `frames` frames; in half of the cases it only stands."""
     actions: list[int] = []
     while len(actions) < frames and rng.random() < 0.97:
         actions += [Act.STAND] * int(rng.integers(1, 24))

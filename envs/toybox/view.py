@@ -1,7 +1,7 @@
-"""The picture of the toy room from the front: flat colours, soft edges, any size. Knows a room, and no rules of it.
+"""Renders the toy room from the front: flat colours, soft edges, any size. Knows a room, but not its physics.
 
-Everything is a sprite: a few flat parts around an anchor, drawn 4 times as fine, kept at quarters of a pixel, and laid
-over what is behind it. The wall with all that hangs on it is drawn once an episode, as wide as the room.
+Everything is a sprite: a few flat parts around an anchor, drawn at 4 times the resolution, cached at quarters of a
+pixel, and laid over what is behind it. The wall with its decor is drawn once an episode, as wide as the room.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class View:
         self._put(frame, 0, ("hand", room.look, closed), hand_parts(look, closed), room.hand_x, room.hand_top)
         return frame
 
-    def behind(self, room: Room) -> np.ndarray:
+    def hidden_layer(self, room: Room) -> np.ndarray:
         """The same view with nothing in the way, uint8 RGB `[height, width, 3]`: the wall, the box without its lid, and
         before them all toys, wherever they are; no screen, no cups, no hand."""
         look, offset, frame = LOOKS[room.look], round(room.camera * self.scale), self.background(room)
@@ -123,8 +123,8 @@ class View:
         return x - 0.5, (GROUND - toy.height - up) * self.scale - 0.5
 
     def landmarks(self, room: Room) -> np.ndarray:
-        """Boxes around both halves of what hangs on the wall, int64 `[m, 4]`: left, top, right, bottom in pixels of the
-        view, exclusive ends; those that are wholly in view."""
+        """Boxes around both halves of each landmark on the wall that is wholly in view, int64 `[m, 4]`: left, top,
+        right, bottom in pixels of the view, exclusive ends."""
         offset = round(room.camera * self.scale)
         boxes = []
         for _, x, low, wide, high in decoration(room):
@@ -250,7 +250,7 @@ def toy_parts(shape: int, r: float, colour: Colour) -> list[Part]:
 
 
 def shadow(look: Look, r: float) -> list[Part]:
-    """What a thing of that radius leaves of the light on the floor."""
+    """The shadow on the floor of a thing of that radius."""
     return [(look.shade, (-r, -1.25, r, 0.75))]
 
 

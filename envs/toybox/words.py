@@ -2,7 +2,7 @@
 
     caption(room, "medium", phrasing=1)     "There are a red ball and a blue block; the red ball is behind the screen."
 
-What is said is true also of what can't be seen. Everything is chosen by arguments, nothing by chance.
+A caption is true of hidden things too. Deterministic: the arguments choose everything.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def caption(room: Room, length: str = "medium", phrasing: int = 0) -> str:
     )[phrasing]
     clauses = [opening]
     if length != "short":
-        clauses += [clause for toy in here if (clause := _told(room, toy, long, phrasing))]
+        clauses += [clause for toy in here if (clause := _clause(room, toy, long, phrasing))]
     if long:
         clauses += _rest(room, phrasing)
     joined = "; ".join(clauses) if phrasing % 2 == 0 else ". ".join(c[0].upper() + c[1:] for c in clauses)
@@ -88,7 +88,7 @@ def where(room: Room, toy: Toy) -> str:
 
 
 def _behind_screen(room: Room, toy: Toy) -> bool:
-    """Whether all of it is."""
+    """Whether the toy is hidden by the screen completely."""
     across = room.screen_x <= toy.x - toy.radius and toy.x + toy.radius <= room.screen_x + room.screen_width
     return across and SCREEN_STEP * room.screen >= GROUND - toy.height
 
@@ -103,8 +103,8 @@ def _name(toy: Toy, long: bool) -> str:
     return " ".join(word for word in (size, COLOURS[toy.colour], NAMES[SHAPES[toy.shape]]) if word)
 
 
-def _told(room: Room, toy: Toy, long: bool, phrasing: int) -> str:
-    """What there is to say of one toy, if anything."""
+def _clause(room: Room, toy: Toy, long: bool, phrasing: int) -> str:
+    """The clause about one toy; "" if there is nothing to say."""
     place, name = where(room, toy), _name(toy, long)
     if place in (*HIDDEN, "in the box", "in the hand"):
         if place == "in the hand":

@@ -1,1 +1,1 @@
-"""Policies that learn."""
+"""Learned policies: their network, how it is trained, and how it plays."""

@@ -1,7 +1,7 @@
-"""Action repeat: rows in which an agent chooses once in a few frames, and what it chose is held until then.
+"""Action repeat: the agent chooses once in a few frames, and its action is held in between (Mnih et al. 2015).
 
-An agent that may change its mind in every frame hardly ever tries to walk somewhere (action repeat, Mnih et al. 2015).
-Knows what Gymnasium knows of a vector environment.
+An agent that may change its action at every frame explores by jitter and rarely gets anywhere. Works with any Gymnasium
+vector environment.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
+from worldsim_policies.base import merge_infos
+
 
 class ActionRepeat(VectorWrapper):
-    """Each step is several frames with the same action; a reward is the sum of theirs.
+    """Each step is several frames with the same action; its reward is the sum of theirs.
 
-    A row that ends has begun anew by the last of these frames: what the new episode paid until then is not counted, and
-    if it ended as well, a third one has begun.
+    A row whose episode ends within a step is reset within it: rewards of the new episode in that step are dropped, and
+    if the new episode ends as well, that end is not reported.
 
     Args:
-        envs: rows that reset in the same step.
-        frames: of a step, at least 1.
+        envs: rows with autoreset "SameStep".
+        frames: per step, at least 1.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], frames: int):
@@ -28,26 +30,15 @@ class ActionRepeat(VectorWrapper):
         self._frames = frames
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """The last frame of each row, and of those that ended the end: as the rows step."""
-        paid = np.zeros(self.num_envs)
+        """The last frame of each row; `final_obs` and `final_info` of those whose episode ended."""
+        total = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
         final: dict[str, Any] = {}
         for _ in range(self._frames):
             observations, rewards, ended, cut, infos = self.env.step(actions)
-            going = ~(terminated | truncated)
-            paid += np.where(going, rewards, 0)
-            terminated, truncated = terminated | (ended & going), truncated | (cut & going)
-            final = _kept(final, {k: infos.pop(k) for k in list(infos) if "final_" in k}, going & (ended | cut))
-        return observations, paid, terminated, truncated, {**infos, **final}
-
-
-def _kept(before: dict[str, Any], new: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """What was said of ends, and of these rows what is said now; masks `[N]`, values `[N, ...]`."""
-    kept = dict(before)
-    for name, values in new.items():
-        if isinstance(values, dict):
-            kept[name] = _kept(before.get(name, {}), values, rows)
-        else:
-            of_rows = rows.reshape(-1, *[1] * (values.ndim - 1))
-            kept[name] = np.where(of_rows, values, before.get(name, np.zeros_like(values)))
-    return kept
+            running = ~(terminated | truncated)
+            total += np.where(running, rewards, 0)
+            terminated, truncated = terminated | (ended & running), truncated | (cut & running)
+            new = {name: infos.pop(name) for name in list(infos) if "final_" in name}
+            final = merge_infos(final, new, running & (ended | cut))
+        return observations, total, terminated, truncated, {**infos, **final}

@@ -1,8 +1,8 @@
-"""Pessimism: where a generated world no longer knows what it shows, an episode is lost.
+"""OOD termination: where generated frames leave the training distribution, the episode is lost.
 
-An agent finds where a dream is wrong, and lives there (MOReL, Kidambi et al. 2020: model-based offline reinforcement
-learning with a state from which nothing leads anywhere, in place of what the model does not know). Knows what Gymnasium
-knows of a vector environment, and `info["ood"]`.
+Otherwise an agent finds the places where a world model is wrong, and exploits them. MOReL (Kidambi et al. 2020)
+likewise makes states absorbing that its model does not know. Works with any Gymnasium vector environment whose infos
+have `ood`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 
 
 class OODTermination(VectorWrapper):
-    """Rows that were cut because a picture was too unlike what the world learned from have ended, and not just stopped.
+    """Rows that were truncated because a frame was out of distribution are terminated instead.
 
-    An end is worth nothing to an agent; what was only cut would be worth what still might have come.
+    The value after termination is zero; after truncation it would be bootstrapped from the critic.
 
     Args:
-        envs: generated rows that reset in the same step, made with `most_ood`.
-        most_ood: the same number.
+        envs: generated rows with autoreset "SameStep", made with the same threshold.
+        max_ood: the threshold of `info["ood"]`.
     """
 
-    def __init__(self, envs: VectorEnv[Any, Any, Any], most_ood: float):
+    def __init__(self, envs: VectorEnv[Any, Any, Any], max_ood: float):
         super().__init__(envs)
-        self._most = most_ood
+        self._max_ood = max_ood
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """As the rows step, but for `terminated` and `truncated`."""
+        """As the rows step, except for `terminated` and `truncated`."""
         observations, rewards, terminated, truncated, infos = self.env.step(actions)
         if "final_info" in infos:
-            lost = truncated & infos["_final_info"] & (infos["final_info"]["ood"] > self._most)
+            lost = truncated & infos["_final_info"] & (infos["final_info"]["ood"] > self._max_ood)
             terminated, truncated = terminated | lost, truncated & ~lost
         return observations, rewards, terminated, truncated, infos

@@ -1,6 +1,6 @@
-"""PPO of Stable-Baselines3 on rows of a world, imagined or real; what comes out is a policy of ours, no pickle.
+"""PPO (Schulman et al. 2017) on rows of a world, generated or real: Stable-Baselines3 trains a `TrainedPolicy`.
 
-Knows no command line and no file but the curves.
+Knows no command line, and no files but the curves and the checkpoint.
 """
 
 from __future__ import annotations
@@ -20,166 +20,195 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from worldsim.errors import WorldsimError, require
-from worldsim_envs.rows import world_of
+from worldsim_envs.sources import world_of
 
 if TYPE_CHECKING:
-    from worldsim_policies.learned.policy import Eye, Policy
+    from worldsim_policies.learned.network import ActorCritic, Encoder
+    from worldsim_policies.learned.policy import TrainedPolicy
+
+OnStep = Callable[[int, float, "Callable[[], TrainedPolicy]"], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class PPOTraining:
+class PPOConfig:
     """How an agent is trained.
 
     Attributes:
-        steps: frames played, of all rows together; rounded up to whole updates.
-        seed: of the weights, the worlds and the draws.
-        repeat: for how many frames it holds what it chose.
-        stack: how many frames it sees: the newest of those on which it chose.
-        mirror: it answers a picture in a mirror by the same choice in a mirror; for worlds that look alike from both
-            sides, where it learns of left what it learns of right.
-        rollout: choices of each row between two updates.
-        batch: choices of a gradient step.
-        epochs: times that an update goes through what was played.
-        rate: learning rate at first; it falls to 0.
-        discount: what a reward of the next choice is worth now.
-        trace: of how long an action is judged by what really came, and not by what was expected then (lambda of
-            generalised advantage estimation, Schulman et al. 2016): 1 for ever, 0 for one frame.
-        entropy: what it is worth to stay undecided.
+        steps: frames to play, of all rows together; rounded up to whole updates.
+        seed: of the weights, the episodes and the sampling.
+        repeat: frames for which an action is held; all counts below are of actions, not frames.
+        stack: how many frames the agent observes: the newest of those on which it chose an action.
+        symmetric: make the policy equivariant under reflection (left becomes right): for symmetric worlds, where what
+            it learns of one side then holds for the other.
+        rollout: steps of each row between two updates.
+        batch: steps in a minibatch.
+        epochs: passes over the rollout per update.
+        lr: initial learning rate; decays linearly to 0.
+        gamma: discount factor.
+        gae_lambda: of generalised advantage estimation (Schulman et al. 2016): 1 uses whole returns, 0 one-step TD
+            errors.
+        entropy: coefficient of the entropy bonus.
     """
 
     steps: int = 1_000_000
     seed: int = 0
     repeat: int = 1
     stack: int = 4
-    mirror: bool = False
+    symmetric: bool = False
     rollout: int = 128
     batch: int = 256
     epochs: int = 4
-    rate: float = 5e-4
-    discount: float = 0.99
-    trace: float = 0.95
+    lr: float = 5e-4
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
     entropy: float = 0.01
 
     def check(self) -> None:
-        """Make sure that it is possible.
+        """Make sure that all values are in range.
 
         Raises:
-            WorldsimError: for a number that is none of these.
+            WorldsimError: for one that is not.
         """
         for name in ("steps", "repeat", "stack", "rollout", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise WorldsimError(f"{name} {getattr(self, name)}: give 1 or more")
-        shares = self.discount, self.trace
-        if self.seed < 0 or not self.rate > 0 or not self.entropy >= 0 or not all(0 <= share <= 1 for share in shares):
-            raise WorldsimError("seed and entropy are 0 or more, rate is above 0, discount and trace 0 to 1")
+        for name in ("seed", "entropy"):
+            if not getattr(self, name) >= 0:
+                raise WorldsimError(f"{name} {getattr(self, name)}: give 0 or more")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise WorldsimError(f"{name.replace('_', '-')} {getattr(self, name)}: give 0 to 1")
+        if not self.lr > 0:
+            raise WorldsimError(f"lr {self.lr}: give a number above 0")
 
 
-def learn(
+def train_ppo(
     envs: VectorEnv[Any, Any, Any],
-    training: PPOTraining,
+    config: PPOConfig,
     facts: dict[str, Any],
     curves: Path | None = None,
-    watch: Callable[[int, float, Callable[[], Policy]], None] | None = None,
+    on_step: OnStep | None = None,
     checkpoint: Path | None = None,
-    eye: Eye | None = None,
-) -> Policy:
+    encoder: Encoder | None = None,
+) -> TrainedPolicy:
     """Train an agent.
 
     Args:
-        envs: rows of a world that reset in the same step.
-        training: its settings.
-        facts: what else the policy should tell of where it comes from, plain JSON.
+        envs: rows of a world, with autoreset "SameStep".
+        config: of the training.
+        facts: more to store with the policy about its training, plain JSON.
         curves: a folder for TensorBoard.
-        watch: told after every step of all rows how many frames were played, how long the last hundred episodes were
-            on average (NaN before the first ended), and how to have the policy as it is now.
-        checkpoint: a file to go on from, if it is there, and to write once a minute, between two updates; what
-            follows is played in new episodes, so the result is not that of a training that was never stopped.
-        eye: that has learned to see (`worldsim_policies.learned.pretrain`), and stays as it is: the noise of rewards would teach
-            it to see less. If None a new one, which learns with the rest.
+        on_step: called after every step of all rows with the frames played so far, the mean length of the last hundred
+            episodes in frames (NaN before the first one ended), and a function that returns the policy as it is now.
+        checkpoint: a file to resume from if it exists, written about once a minute between two updates. A resumed
+            training begins new episodes, so its result differs from that of an uninterrupted one.
+        encoder: a pretrained one (see `pretrain`), which stays frozen. If None, a new one learns with the heads.
 
     Raises:
-        WorldsimError: if a package is missing, a setting is impossible, the rows are of no world of worldsim, the
-            curves can't be written, or the checkpoint is cut or of other settings.
+        WorldsimError: if a package is missing, a setting is out of range, the rows are of no world of worldsim, the
+            curves can't be written, or the checkpoint is cut or was written with other settings.
     """
-    sb3 = require("stable_baselines3", "rl")
-    from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.logger import configure
-    from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
-
+    require("stable_baselines3", "rl")
     from worldsim.device import keep_memory
-    from worldsim_envs.generated.sb3 import SB3VecEnv
-    from worldsim_policies.learned.action_repeat import ActionRepeat
-    from worldsim_policies.learned.actor import Actor, Seen
-    from worldsim_policies.learned.policy import Network, Policy, PolicyConfig
-    from worldsim_policies.learned.unfinished import Unfinished
+    from worldsim_policies.learned.checkpoint import PPOCheckpoint
+    from worldsim_policies.learned.network import ActorCritic, PolicyConfig
+    from worldsim_policies.learned.policy import TrainedPolicy
 
-    training.check()
-    config = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
-    if training.rollout * envs.num_envs < 2:
-        raise WorldsimError("an update needs more than one frame: give more rows or a longer rollout")
-    rows: Any = VecFrameStack(VecMonitor(SB3VecEnv(ActionRepeat(envs, training.repeat))), training.stack)
-    network = Network(config)
-    if eye is not None:
-        network.eye = eye.requires_grad_(False)
-        rows = Seen(rows, network)
-    model: Any = sb3.PPO(
-        Actor,
-        VecNormalize(rows, norm_obs=False, gamma=training.discount),  # rewards differ from world to world
-        learning_rate=lambda left: training.rate * left,
-        n_steps=training.rollout,
-        batch_size=min(training.batch, training.rollout * envs.num_envs),
-        n_epochs=training.epochs,
-        gamma=training.discount,
-        gae_lambda=training.trace,
-        ent_coef=training.entropy,
-        policy_kwargs={"network": network, "sees": eye is not None},
-        seed=training.seed,
-        device="auto",
-    )
+    config.check()
+    policy_config = PolicyConfig.of(world_of(envs), config.stack, config.repeat, config.symmetric)
+    if config.rollout * envs.num_envs < 2:
+        raise WorldsimError("an update needs more than one step: give more rows or a longer rollout")
+    network = ActorCritic(policy_config)
+    model = _model(envs, config, network, encoder)
     keep_memory()
-    settings = {**facts, **dataclasses.asdict(training), "rows": envs.num_envs, "config": dataclasses.asdict(config)}
+    facts = {**facts, **dataclasses.asdict(config), "rows": envs.num_envs}
+    settings = {**facts, "config": dataclasses.asdict(policy_config)}
     del settings["steps"]
-    unfinished = Unfinished(checkpoint, model, settings, training.seed)
+    saved = PPOCheckpoint(checkpoint, model, settings, config.seed)
     if curves is not None:
-        require("tensorboard", "rl")
-        try:
-            curves.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorldsimError(f"can't write {curves}: {error.strerror or error}. Give another --out.") from error
-        model.set_logger(configure(str(curves), ["tensorboard"]))
-    began = time.monotonic() - unfinished.seconds
+        _log_curves(model, curves)
+    began = time.monotonic() - saved.seconds
 
-    def policy() -> Policy:
-        told = {
+    def snapshot() -> TrainedPolicy:
+        training = {
             "algorithm": "PPO",
             **facts,
-            **dataclasses.asdict(training),
-            "rows": envs.num_envs,
-            "steps": model.num_timesteps * training.repeat,
+            "steps": model.num_timesteps * config.repeat,
             "seconds": round(time.monotonic() - began, 1),
-            "versions": versions(),
+            "versions": _versions(),
         }
-        return Policy(config, copy.deepcopy(network).cpu().eval().requires_grad_(False), told)
+        return TrainedPolicy(policy_config, copy.deepcopy(network).cpu().eval().requires_grad_(False), training)
+
+    def after_step() -> None:
+        if on_step is not None:
+            lengths = [episode["l"] * config.repeat for episode in model.ep_info_buffer]
+            on_step(model.num_timesteps * config.repeat, float(np.mean(lengths)) if lengths else math.nan, snapshot)
+
+    left = math.ceil(config.steps / config.repeat) - model.num_timesteps
+    if left > 0:
+        callback = _callback(after_step, lambda: saved.save(time.monotonic() - began))
+        model.learn(left, callback=callback, reset_num_timesteps=False)
+    return snapshot()
+
+
+def _model(envs: VectorEnv[Any, Any, Any], config: PPOConfig, network: ActorCritic, encoder: Encoder | None) -> Any:
+    """A `stable_baselines3.PPO` that trains the network."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
+
+    from worldsim_envs.generated.sb3 import SB3VecEnv
+    from worldsim_policies.learned.action_repeat import ActionRepeat
+    from worldsim_policies.learned.actor import Actor, EncodedRows
+
+    rows: Any = VecFrameStack(VecMonitor(SB3VecEnv(ActionRepeat(envs, config.repeat))), config.stack)
+    if encoder is not None:
+        network.encoder = encoder.requires_grad_(False)
+        rows = EncodedRows(rows, network)
+    return PPO(
+        Actor,
+        VecNormalize(rows, norm_obs=False, gamma=config.gamma),  # the scale of rewards differs between worlds
+        learning_rate=lambda left: config.lr * left,
+        n_steps=config.rollout,
+        batch_size=min(config.batch, config.rollout * envs.num_envs),
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        ent_coef=config.entropy,
+        policy_kwargs={"network": network, "pretrained": encoder is not None},
+        seed=config.seed,
+        device="auto",
+    )
+
+
+def _log_curves(model: Any, folder: Path) -> None:
+    """Make the model log to TensorBoard, in this folder."""
+    require("tensorboard", "rl")
+    from stable_baselines3.common.logger import configure
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorldsimError(f"can't write {folder}: {error.strerror or error}. Give another --out.") from error
+    model.set_logger(configure(str(folder), ["tensorboard"]))
+
+
+def _callback(after_step: Callable[[], None], before_rollout: Callable[[], None]) -> Any:
+    """A callback of Stable-Baselines3 that calls these."""
+    from stable_baselines3.common.callbacks import BaseCallback
 
     class Callback(BaseCallback):
         def _on_step(self) -> bool:
-            if watch is not None:
-                lengths = [episode["l"] * training.repeat for episode in model.ep_info_buffer]
-                played = model.num_timesteps * training.repeat
-                watch(played, float(np.mean(lengths)) if lengths else float("nan"), policy)
+            after_step()
             return True
 
         def _on_rollout_start(self) -> None:
-            unfinished.save(time.monotonic() - began)
+            before_rollout()
 
-    left = math.ceil(training.steps / training.repeat) - model.num_timesteps
-    if left > 0:
-        model.learn(left, callback=Callback(), reset_num_timesteps=False)
-    return policy()
+    return Callback()
 
 
-def versions() -> dict[str, str]:
-    """Of what an agent was trained with."""
+def _versions() -> dict[str, str]:
+    """Of the packages that an agent is trained with."""
     found = {"python": platform.python_version(), "gymnasium": gym.__version__, "numpy": np.__version__}
     for package in ("worldsim-engine", "stable-baselines3", "torch"):
         try:

@@ -1,16 +1,14 @@
-"""How an eye learns to see before it learns to act: it names the exact state of recorded play off its frames, and
-what follows from it where a world knows more to ask for.
+"""Pretraining of a policy's encoder: it learns to predict the exact state of a world from recorded frames.
 
-An agent that learns from pixels alone spends most of its frames on finding out what is in them. (Lample and Chaplot
-2017 teach the same in Doom beside the reward; the agents of World Models, Ha and Schmidhuber 2018, see through a
-network that learned from recorded frames.) Knows no action, no reward and no environment.
+An agent that learns from pixels alone spends most of its frames on perception. Lample and Chaplot 2017 predict game
+features in Doom beside the reward; the agents of World Models (Ha and Schmidhuber 2018) see through a network that was
+trained on recorded frames. Knows no action, no reward and no environment.
 
-N rows, S frames in a stack, H x W pixels, C components of state.
+N rows, S frames in a stack, H x W pixels, C target components.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -22,120 +20,125 @@ from worldsim.data.recording import Recording
 from worldsim.data.windows import SLAB, draw_rng
 from worldsim.device import NATIVE, keep_memory
 from worldsim.errors import WorldsimError
-from worldsim_policies.learned.policy import Eye, PolicyConfig
-from worldsim_policies.scripted.doom_take_cover import mirrored, passing
+from worldsim_policies.learned.network import Encoder, PolicyConfig
+from worldsim_policies.learned.state_targets import StateTargets
 
-BATCH = 128  # stacks of a gradient step
-RATE, WARMUP, DECAY = 1e-3, 100, 0.02  # of AdamW; the rate falls to 0 by a cosine
-MOST = 320_000  # frames held in memory: 7 GB of take cover's
-JUDGED = 1024  # stacks of held-out play that say how well it sees
-
-
-@dataclasses.dataclass(frozen=True)
-class Lesson:
-    """What a world knows of its exact state.
-
-    Attributes:
-        more: what follows from it, `[N, C]` -> `[N, D]`.
-        mirrored: both, `[N, C + D]` -> the same of the moment in a mirror.
-    """
-
-    more: Callable[[np.ndarray], np.ndarray]
-    mirrored: Callable[[np.ndarray], np.ndarray]
+BATCH = 128  # stacks per gradient step
+LR, WARMUP, WEIGHT_DECAY = 1e-3, 100, 0.02  # of AdamW; the learning rate decays to 0 by a cosine
+MAX_FRAMES = 320_000  # held in memory: 7 GB in take cover
+VALIDATION = 1024  # held-out stacks that the explained variance is measured on
 
 
-LESSONS = {"doom-take-cover": Lesson(passing, mirrored)}
-
-
-class _Stacks:
-    """Slabs of recorded frames, and what there is to name; what was before a slab is black, as before an episode."""
-
-    def __init__(self, recording: Recording, split: str, most: int, config: PolicyConfig, seed: int):
-        spans = recording.episodes(split)
-        slabs = [(start, min(start + SLAB, end)) for begin, end in spans for start in range(begin, end, SLAB)]
-        if not slabs:
-            raise WorldsimError(f"{recording.path} has no {split} episodes; record at least ten (more --frames)")
-        chosen = sorted(draw_rng(seed, 0).permutation(len(slabs))[: max(1, most // SLAB)])
-        parts = [slabs[i] for i in chosen]
-        self._place = np.concatenate([np.arange(b - a) for a, b in parts])  # of each frame in its slab
-        self._frames = np.empty((len(self._place), *recording.frames.shape[1:]), np.uint8)
-        state = np.concatenate([np.asarray(recording.state[a:b]) for a, b in parts])
-        for (a, b), end in zip(parts, np.cumsum([b - a for a, b in parts]), strict=True):
-            self._frames[end - (b - a) : end] = recording.frames[a:b]
-        lesson = LESSONS.get(recording.spec.name)
-        self.true = np.concatenate([state, lesson.more(state)], axis=1) if lesson else state
-        self.mirrored = lesson.mirrored if lesson and config.mirror else None
-        self._config = config
-
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-        """Random stacks as the policy sees them, `NATIVE` `[count, 3 S, H, W]` in [0, 1], half of them in a mirror if
-        the policy knows mirrors, and what there is to name, `[count, C]`."""
-        last = rng.integers(len(self._frames), size=count)
-        seen = []
-        for ago in range((self._config.stack - 1) * self._config.repeat, -1, -self._config.repeat):
-            frames = self._frames[np.maximum(last - ago, 0)]
-            frames[self._place[last] < ago] = 0
-            seen.append(frames)
-        stacks = torch.from_numpy(np.concatenate(seen, axis=-1)).permute(0, 3, 1, 2).to(NATIVE) / 255
-        true = self.true[last]
-        if self.mirrored:
-            turned = rng.random(count) < 0.5
-            stacks[torch.from_numpy(turned)] = stacks[torch.from_numpy(turned)].flip(-1)
-            true = np.where(turned[:, None], self.mirrored(true), true)
-        return stacks, true
-
-
-def learn_to_see(
-    config: PolicyConfig, recording: Recording, steps: int, seed: int, tick: Callable[[int], None]
-) -> tuple[Eye, float]:
-    """An eye that has learned what is where.
+def pretrain_encoder(
+    config: PolicyConfig,
+    recording: Recording,
+    steps: int,
+    seed: int,
+    on_step: Callable[[int], None],
+    targets: StateTargets | None = None,
+) -> tuple[Encoder, float]:
+    """Train an encoder to predict the exact state of a world through a linear map of its features.
 
     Args:
-        config: of the policy that it is for; if that knows mirrors and the world's `LESSONS` do too, half of what it
-            learns from is in a mirror.
-        recording: play of the policy's world; its training split is learned from.
+        config: of the policy that it is for.
+        recording: play of the policy's world; the training split is used.
         steps: gradient steps, of 128 stacks.
-        seed: of the weights and the draws.
-        tick: told after each step how many are done.
+        seed: of the weights and the batches.
+        on_step: called after each step with the number of steps done.
+        targets: what to predict besides the state. If the policy is symmetric, they also say how all targets are
+            mirrored, and half of the stacks are mirrored (mirror augmentation).
 
     Returns:
-        the eye, and the share of the variance of what there is to name that a linear map of its features names in
-        held-out play, at most 1.
+        the encoder, and the share of the variance of the targets that it explains in held-out play, at most 1.
 
     Raises:
-        WorldsimError: if the recording is of another world or size, or knows no exact state.
+        WorldsimError: if the recording is of another world or size, or has no exact state.
     """
+    _check(recording, config)
+    train = _Stacks(recording, "train", MAX_FRAMES, config, seed, targets)
+    held_out = _Stacks(recording, "held-out", MAX_FRAMES // 8, config, seed, targets)
+    mean, std = train.targets.mean(0), train.targets.std(0)
+    if train.mirror:
+        mean = (mean + train.mirror(mean[None])[0]) / 2
+    varies = std > 1e-6
+    keep_memory()
+    torch.manual_seed(seed)
+    encoder = Encoder(config)
+    readout = nn.Linear(config.hidden, len(mean))
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *readout.parameters()], lr=LR, weight_decay=WEIGHT_DECAY)
+
+    def loss_of(stacks: _Stacks, count: int, rng: np.random.Generator) -> Tensor:
+        frames, values = stacks.draw(count, rng)
+        return (readout(encoder(frames)) - torch.from_numpy((values - mean) / (std + 1e-6)))[:, varies].square().mean()
+
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = LR * min(1.0, (step + 1) / WARMUP) * (1 + math.cos(math.pi * step / steps)) / 2
+        loss = loss_of(train, BATCH, draw_rng(seed, step + 1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        on_step(step + 1)
+    with torch.inference_mode():
+        return encoder, 1 - float(loss_of(held_out, VALIDATION, draw_rng(seed, 0)))
+
+
+def _check(recording: Recording, config: PolicyConfig) -> None:
     spec = recording.spec
     if not spec.state_names:
-        raise WorldsimError(f"{recording.path} knows no exact state that an eye could learn to name: leave sight out")
+        raise WorldsimError(f"{recording.path} has no exact state that an encoder could predict: leave pretrain out")
     if (spec.name, spec.height, spec.width) != (config.world, config.height, config.width):
         raise WorldsimError(
             f"{recording.path} is of {spec.name!r}, {spec.width}x{spec.height}; the agent plays {config.world!r}, "
             f"{config.width}x{config.height}"
         )
-    known = _Stacks(recording, "train", MOST, config, seed)
-    unseen = _Stacks(recording, "held-out", MOST // 8, config, seed)
-    mean, spread = known.true.mean(0), known.true.std(0) + 1e-6
-    if known.mirrored:
-        mean = (mean + known.mirrored(mean[None])[0]) / 2
-    told = known.true.std(0) > 1e-6
-    keep_memory()
-    torch.manual_seed(seed)
-    eye = Eye(config)
-    name = nn.Linear(config.hidden, len(mean))
-    optimizer = torch.optim.AdamW([*eye.parameters(), *name.parameters()], lr=RATE, weight_decay=DECAY)
 
-    def error(stacks: _Stacks, count: int, rng: np.random.Generator) -> Tensor:
-        seen, true = stacks.draw(count, rng)
-        return (name(eye(seen)) - torch.from_numpy((true - mean) / spread))[:, told].square().mean()
 
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = error(known, BATCH, draw_rng(seed, step + 1))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        tick(step + 1)
-    with torch.inference_mode():
-        return eye, 1 - float(error(unseen, JUDGED, draw_rng(seed, 0)))
+class _Stacks:
+    """Frame stacks of a split of a recording, and their targets. It holds slabs of consecutive frames in memory; frames
+    before a slab are black, as before an episode.
+
+    Attributes:
+        targets: of every frame, float32 `[frames, C]`.
+        mirror: maps targets to those of the mirror images; None without mirror augmentation.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        split: str,
+        max_frames: int,
+        config: PolicyConfig,
+        seed: int,
+        targets: StateTargets | None,
+    ):
+        spans = recording.episodes(split)
+        slabs = [(start, min(start + SLAB, end)) for begin, end in spans for start in range(begin, end, SLAB)]
+        if not slabs:
+            raise WorldsimError(f"{recording.path} has no {split} episodes; record at least ten (more --frames)")
+        chosen = [slabs[i] for i in sorted(draw_rng(seed, 0).permutation(len(slabs))[: max(1, max_frames // SLAB)])]
+        self._index = np.concatenate([np.arange(b - a) for a, b in chosen])  # of each frame in its slab
+        self._frames = np.empty((len(self._index), *recording.frames.shape[1:]), np.uint8)
+        for (a, b), end in zip(chosen, np.cumsum([b - a for a, b in chosen]), strict=True):
+            self._frames[end - (b - a) : end] = recording.frames[a:b]
+        state = np.concatenate([np.asarray(recording.state[a:b]) for a, b in chosen])
+        self.targets = np.concatenate([state, targets.derive(state)], axis=1) if targets else state
+        self.mirror = targets.mirror if targets and config.symmetric else None
+        self._stack, self._repeat = config.stack, config.repeat
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
+        """Random stacks as the policy sees them, `NATIVE` `[count, 3 S, H, W]` in [0, 1], and their targets
+        `[count, C]`; half of them mirrored with mirror augmentation."""
+        newest = rng.integers(len(self._frames), size=count)
+        stack = []
+        for ago in range((self._stack - 1) * self._repeat, -1, -self._repeat):
+            frames = self._frames[np.maximum(newest - ago, 0)]
+            frames[self._index[newest] < ago] = 0
+            stack.append(frames)
+        stacks = torch.from_numpy(np.concatenate(stack, axis=-1)).permute(0, 3, 1, 2).to(NATIVE) / 255
+        values = self.targets[newest]
+        if self.mirror:
+            flipped = rng.random(count) < 0.5
+            stacks[torch.from_numpy(flipped)] = stacks[torch.from_numpy(flipped)].flip(-1)
+            values = np.where(flipped[:, None], self.mirror(values), values)
+        return stacks, values

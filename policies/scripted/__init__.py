@@ -1,1 +1,1 @@
-"""Scripted policies, one file a world."""
+"""Scripted policies, one module a world: explorers for recordings, and experts."""

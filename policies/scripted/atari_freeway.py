@@ -1,4 +1,4 @@
-"""Explorers of Freeway, of mixed skill: a recording should show every way to cross, be hit, turn back and wait."""
+"""Scripted explorer of Freeway, of mixed skill, so that a recording shows crossings, hits, retreats and waiting."""
 
 from __future__ import annotations
 
@@ -8,48 +8,46 @@ from typing import Any
 import numpy as np
 
 NOOP, UP, DOWN = 0, 1, 2
-CHICKEN_X = 28.8  # columns of a 96 wide frame, and rows of a 128 high one
-LANE_0, LANE_STEP = 107.3, 9.75  # middle row of the bottom lane, rows from lane to lane
-STRIDE = 2.44  # rows the chicken walks in a frame
-REACH = 5.0  # columns between the middles of a car and a chicken that just touch
+CHICKEN_X = 28.8  # in columns; all lengths here are in columns of a 96 wide frame or rows of a 128 high one
+LANE_0, LANE_STEP = 107.3, 9.75  # centre row of the bottom lane, rows between lanes
+STRIDE = 2.44  # rows that the chicken walks per frame
+CONTACT = 5.0  # columns between the centres of a car and a chicken that just touch
 
 
 class FreewayExplorer:
-    """A third of the episodes are one dodger's from beginning to end, so that scores grow; the others change hands.
+    """Plays one episode from `info["state"]`: about a third of them dodge cars throughout, so that points are scored;
+    the others switch behaviour every few hundred frames.
 
     Args:
-        rng: decides everything that `info["state"]` does not.
+        rng: of all random choices.
     """
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
-        self.reset()
-
-    def reset(self) -> None:
-        """A new episode: choose who plays."""
-        self._loyal = self._rng.random() < 0.35
+        self._dodge_only = self._rng.random() < 0.35
         self._cars: np.ndarray | None = None
-        self._change(dodge=self._loyal)
+        self._switch()
 
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
-        """The next action from the exact state."""
+        """The next action."""
         state = info["state"]
         self._speed = np.zeros(10) if self._cars is None else (state[2:] - self._cars + 48) % 96 - 48
         self._cars = state[2:].copy()
         self._left -= 1
         if self._left < 0:
-            self._change(dodge=self._loyal)
+            self._switch()
         return self._play(state)
 
-    def _change(self, dodge: bool) -> None:
+    def _switch(self) -> None:
+        """Choose a behaviour, how long it lasts, and how skilled it is."""
         kinds: list[Callable[[np.ndarray], int]] = [self._dodge, self._wander, self._sticky, self._rush, self._idle]
-        self._play = self._dodge if dodge else kinds[self._rng.choice(5, p=[0.3, 0.25, 0.2, 0.1, 0.15])]
+        self._play = self._dodge if self._dodge_only else kinds[self._rng.choice(5, p=[0.3, 0.25, 0.2, 0.1, 0.15])]
         self._left = int(self._rng.integers(40, 400))
         self._skill = self._rng.uniform(0.6, 1.0)
         self._held, self._hold = UP, 0
 
     def _stroke(self, odds: tuple[float, float, float], longest: int) -> int:
-        """One action held for a while, then another."""
+        """A random action, held for a while."""
         self._hold -= 1
         if self._hold < 0:
             self._held, self._hold = int(self._rng.choice(3, p=odds)), int(self._rng.integers(1, longest))
@@ -68,7 +66,7 @@ class FreewayExplorer:
         return UP if self._rng.random() < 0.97 else NOOP
 
     def _dodge(self, state: np.ndarray) -> int:
-        """Step on if no car will be there, wait if only that is safe, else step back; the less skilled look away."""
+        """Step forward if that is safe, else wait if that is, else step back; low skill sometimes ignores the cars."""
         if self._rng.random() > self._skill:
             return UP
         for action, rows in ((UP, -STRIDE), (NOOP, 0.0), (DOWN, STRIDE)):
@@ -77,12 +75,12 @@ class FreewayExplorer:
         return UP
 
     def _safe(self, y: float, rows: float) -> bool:
-        for ahead in range(1, 6):  # the frames it takes to pass half a lane
+        for ahead in range(1, 6):  # frames in which the chicken walks about a lane
             y += rows
             lane = round((LANE_0 - y) / LANE_STEP)
             if 0 <= lane < 10 and abs(LANE_0 - lane * LANE_STEP - y) < 6.0:
                 assert self._cars is not None
                 car = (self._cars[lane] + self._speed[lane] * ahead) % 96
-                if abs(car - CHICKEN_X) < REACH:
+                if abs(car - CHICKEN_X) < CONTACT:
                     return False
         return True

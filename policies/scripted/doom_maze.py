@@ -1,7 +1,7 @@
-"""An explorer of the Doom maze that knows the map, walks far, and does on its way what a model must learn.
+"""Scripted explorer of the Doom maze: follows the map, and on its way does what a world model has to learn.
 
-Whole turns both ways, looking away and back, turning round and going back, standing still, and now and then random keys
-and the recovery from them. It keeps off walls, for a frame that is all wall teaches nothing.
+It makes full turns in both directions, looks away and back, turns round and returns, stands still, and sometimes
+presses random keys and recovers. It keeps away from walls, because frames that show only wall carry no information.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 
 from worldsim_envs.walk import FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, STAND
 
-TURN = 2 * math.pi / 40  # a frame
+TURN = 2 * math.pi / 40  # radians per frame
 CELL = 8.0  # map units
-BODY = 20.0  # closer than this to a wall nobody gets (the player's radius is 16)
-NEAR = 56.0  # with less than this ahead, the view is all wall
+BODY = 20.0  # distance to walls that a path keeps at least (the player's radius is 16)
+NEAR = 56.0  # with a wall closer than this ahead, the view shows only wall
 ARMOUR = (1040.0, -352.0)  # the goal, which ends the episode: visited rarely
 
 
 class MazeMap:
-    """The cells of the maze that can be walked, and the ways through them.
+    """The walkable cells of the maze, and shortest paths through them.
 
     Args:
         walls: float32 `[n, 4]`, x1, y1, x2, y2.
-        inside: x, y of a place in the maze.
+        inside: x, y of a point in the maze.
     """
 
     def __init__(self, walls: np.ndarray, inside: tuple[float, float]):
@@ -46,25 +46,25 @@ class MazeMap:
         self._cells = sorted(self._clearance)
 
     def place(self, cell: tuple[int, ...]) -> tuple[float, float]:
-        """Map units of a cell's middle."""
+        """The centre of a cell, in map units."""
         return float((cell[0] + 0.5) * CELL + self._low[0]), float((cell[1] + 0.5) * CELL + self._low[1])
 
     def cell(self, x: float, y: float) -> tuple[int, int]:
-        """The walkable cell nearest to a place."""
+        """The walkable cell nearest to a point."""
         here = int((x - self._low[0]) // CELL), int((y - self._low[1]) // CELL)
         return here if here in self._clearance else min(self._cells, key=lambda c: math.dist(c, here))
 
     def room(self, x: float, y: float) -> float:
-        """Map units from a place to the nearest wall."""
+        """Distance from a point to the nearest wall, in map units."""
         return self._clearance[self.cell(x, y)]
 
     def pick(self, rng: np.random.Generator, clearance: float) -> tuple[int, int]:
-        """A random cell with so much room around it."""
+        """A random cell with at least this distance to walls."""
         cells = [c for c in self._cells if self._clearance[c] >= clearance]
         return cells[int(rng.integers(len(cells)))]
 
     def costs(self, target: tuple[int, ...]) -> dict[tuple[int, ...], float]:
-        """The cost of the way to `target` from every cell that has one; ways near walls are dear (Dijkstra)."""
+        """The cost of the cheapest path to `target` from every cell that has one (Dijkstra); walls make it higher."""
         done: dict[tuple[int, ...], float] = {}
         queue: list[tuple[float, tuple[int, ...]]] = [(0.0, target)]
         while queue:
@@ -80,20 +80,16 @@ class MazeMap:
 
 
 class MazeExplorer:
-    """Chooses actions from `info["state"]` (x, y, sin, cos, ahead) and the reset's `info["walls"]`.
+    """Plays one episode from `info["state"]` (x, y, sin, cos, ahead) and the reset's `info["walls"]`.
 
     Args:
-        rng: decides everything else.
+        rng: of all random choices.
     """
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
         self._map: MazeMap | None = None
-        self.reset()
-
-    def reset(self) -> None:
-        """A new episode: forget where it was going."""
-        self._script: list[int] = []  # actions to come, the next one last
+        self._script: list[int] = []  # planned actions, the next one last
         self._costs: dict[tuple[int, ...], float] = {}
         self._target = self._origin = (0, 0)
 
@@ -109,7 +105,7 @@ class MazeExplorer:
         if self._script:
             action = self._script.pop()
             if ahead < NEAR and action in (STAND, FORWARD) and self._rng.random() < 0.8:
-                self._script.clear()  # nothing but wall to see: move on
+                self._script.clear()  # only wall in view: move on
             else:
                 return action
         if math.dist(here, self._target) * CELL < 28:
@@ -126,7 +122,7 @@ class MazeExplorer:
             if rare or math.dist(self._map.place(cell), ARMOUR) > 130:
                 target = cell
         self._target, self._costs = target, self._map.costs(target)
-        self._sweep = int(self._rng.integers(2, 7))  # frames of turning it does while walking on
+        self._sweep = int(self._rng.integers(2, 7))  # frames of turning up to which it keeps walking
 
     def _arrive(self, here: tuple[int, int]) -> None:
         assert self._map is not None
@@ -139,7 +135,7 @@ class MazeExplorer:
             self._pause(self._map.room(*self._map.place(here)))
 
     def _pause(self, room: float) -> None:
-        """Something to do on the way; turning takes room."""
+        """Plan a behaviour for a stop on the way; turning needs room."""
         rng, side = self._rng, self._side()
         kind = rng.choice(4, p=[0.25, 0.35, 0.25, 0.15])
         if kind == 0 and room >= 60:
@@ -157,7 +153,7 @@ class MazeExplorer:
         return int(self._rng.integers(LEFT, RIGHT + 1))
 
     def _walk(self, x: float, y: float, angle: float) -> int:
-        """Towards a place a little further on the way, with a slip of the hand now and then."""
+        """Towards a cell a few steps further on the path; sometimes a random key."""
         assert self._map is not None
         if self._rng.random() < 0.02:
             return int(self._rng.integers(6))

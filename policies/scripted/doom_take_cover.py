@@ -1,7 +1,8 @@
-"""Explorers of Doom's take cover, of mixed skill: a recording should show early deaths, late ones, and none at all.
+"""Scripted policies of Doom's take cover: an expert, and an explorer of mixed skill, so that a recording shows early
+deaths, late deaths and survival.
 
-The dodger knows how the player and the fireballs move, and looks a second and a half ahead; its skill is in how far it
-sees, where it likes to be, and how often its mind wanders. It counts on the world's own four tics a frame.
+The expert plans a second and a half ahead with the motion of the player and the fireballs. The explorer limits how far
+it sees, where it wants to be and how often it lapses. Both assume the world's own four tics per frame.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from typing import Any
 import numpy as np
 
 from worldsim_envs.doom.take_cover import BODIES, FAR, FIREBALL, LEFT, RIGHT, SKIP, SLOTS, SPEED, STAND
+from worldsim_policies.learned.state_targets import StateTargets
 
-PUSH, SLIDE = 0.75, 0.90625  # of the player: speed that a key adds in a tic, and the share that is left after it
-RIGHT_END, LEFT_END = 16.0, 752.0  # places
-WIDE = 40.0  # map units by which a fireball had better miss
+PUSH, SLIDE = 0.75, 0.90625  # of the player: speed that a key adds per tic, and the share of it that friction leaves
+RIGHT_END, LEFT_END = 16.0, 752.0  # ends of the corridor, in map units
+WIDE = 40.0  # map units by which a fireball should miss
 TOUCH = BODIES + 4.0
-IDLE = 60.0  # map units from where an idler wants to be, and is content
-# What could be done in the next frames: three for each of four choices, and one more of the last.
+IDLE = 60.0  # map units around its home within which an idler stands still
+# Candidate plans: four choices of three frames each, the last of four.
 PLANS = np.array(list(itertools.product((STAND, LEFT, RIGHT), repeat=4))).repeat((3, 3, 3, 4), axis=1)
 PUSHES = np.array([0.0, PUSH, -PUSH])[PLANS].repeat(SKIP, axis=1)  # [plans, tics]
 
-# The map of `passing`: map units to the left of the player, and tics from now.
+# The grid of `passing`: map units to the left of the player, and tics from now.
 PLACES_APART = 30.0
 PLACES = PLACES_APART * np.arange(-8, 9)
 TIMES = np.array([0.0, 8.0, 18.0, 30.0, 60.0])
@@ -30,13 +32,13 @@ TILES = len(PLACES) * (len(TIMES) - 1)
 
 
 def dodge(state: np.ndarray, sight: float = FAR, home: float = 384.0, comfort: float = 200.0) -> int:
-    """The first action of the plan that keeps furthest from all fireballs, and then nearest to home.
+    """The first action of the plan that best avoids all fireballs, and then ends nearest to home.
 
     Args:
-        state: as `doom_take_cover_spec` has it.
-        sight: map units ahead; a fireball that is further away is not seen.
-        home: the place to be at.
-        comfort: map units from home that do not count.
+        state: as in `doom_take_cover_spec`.
+        sight: map units ahead; fireballs further away are ignored.
+        home: preferred position.
+        comfort: map units from home that cost nothing.
     """
     place, _, speed = state[:3]
     balls = state[-SLOTS * len(FIREBALL) :].reshape(SLOTS, len(FIREBALL))
@@ -51,17 +53,17 @@ def dodge(state: np.ndarray, sight: float = FAR, home: float = 384.0, comfort: f
 
 
 def passing(state: np.ndarray) -> np.ndarray:
-    """Where fireballs will pass the player, and when: of each tile of a map, how near its middle the nearest comes.
+    """Where and when fireballs will pass the player: for each cell of a grid, how near its centre the nearest comes.
 
     Args:
-        state: `[N, 26]`, as `doom_take_cover_spec` has it.
+        state: `[N, 26]`, as in `doom_take_cover_spec`.
 
     Returns:
-        float32 `[N, 68]` in [0, 1]: 17 places to the right and left of the player, 30 map units apart, at four times.
+        float32 `[N, 68]` in [0, 1]: 17 positions right and left of the player, 30 map units apart, at four times.
     """
     ahead, left, drift = np.moveaxis(state[:, -SLOTS * len(FIREBALL) :].reshape(len(state), SLOTS, -1), -1, 0)
     tics = np.maximum(ahead, 0) / np.sqrt(np.maximum(SPEED**2 - drift**2, 1))
-    miss = left + drift * tics  # of a player who stands
+    miss = left + drift * tics  # if the player stands still
     when = (
         (ahead[..., None] < FAR) & (tics[..., None] >= TIMES[:-1]) & (tics[..., None] < TIMES[1:])
     )  # [N, balls, times]
@@ -70,19 +72,22 @@ def passing(state: np.ndarray) -> np.ndarray:
     return tiles.reshape(len(state), -1).astype(np.float32)
 
 
-def mirrored(told: np.ndarray) -> np.ndarray:
-    """What a state and its `passing`, side by side, `[N, 94]`, are of the same moment in a mirror."""
-    told = told.copy()
-    state, tiles = told[:, :-TILES], told[:, -TILES:]
+def mirrored(targets: np.ndarray) -> np.ndarray:
+    """States and their `passing`, side by side, `[N, 94]` -> those of the mirror images of the frames."""
+    targets = targets.copy()
+    state, tiles = targets[:, :-TILES], targets[:, -TILES:]
     state[:, 0] = LEFT_END + RIGHT_END - state[:, 0]
     state[:, 2] *= -1
-    state[:, -SLOTS * len(FIREBALL) :].reshape(len(told), SLOTS, -1)[..., 1:] *= -1
-    tiles[:] = tiles.reshape(len(told), len(PLACES), -1)[:, ::-1].reshape(len(told), TILES)
-    return told
+    state[:, -SLOTS * len(FIREBALL) :].reshape(len(targets), SLOTS, -1)[..., 1:] *= -1
+    tiles[:] = tiles.reshape(len(targets), len(PLACES), -1)[:, ::-1].reshape(len(targets), TILES)
+    return targets
+
+
+STATE_TARGETS = StateTargets(passing, mirrored)
 
 
 def _places(place: float, speed: float) -> np.ndarray:
-    """Where the player is in every tic of every plan."""
+    """The player's position in every tic of every plan, `[plans, tics]`."""
     at, fast = np.full(len(PLANS), place), np.full(len(PLANS), speed)
     places = np.empty(PUSHES.shape)
     for tic, push in enumerate(PUSHES.T):
@@ -95,41 +100,33 @@ def _places(place: float, speed: float) -> np.ndarray:
 
 
 class Dodger:
-    """Sees all that flies and never tires: what skill is worth here. Takes a generator, and leaves all to `dodge`."""
+    """The expert: `dodge` with unlimited sight and no lapses. Deterministic; `rng` is there as for any explorer."""
 
     def __init__(self, rng: np.random.Generator):
         pass
 
-    def reset(self) -> None:
-        """Nothing to forget."""
-
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
-        """The next action from the exact state."""
+        """The next action."""
         return dodge(info["state"])
 
 
 class TakeCoverExplorer:
-    """In a tenth of the episodes keys are random, in a quarter they are held, a fifth are a dodger's; in the rest
-    somebody walks somewhere and stands there, whatever flies: a recording has to show what being hit looks like.
+    """Plays one episode from `info["state"]`: 10% of them with random keys, 25% with keys held for a while, 20%
+    dodging; in the rest it walks somewhere and stands there, whatever comes, so that recordings show hits.
 
     Args:
-        rng: decides everything that `info["state"]` does not.
+        rng: of all random choices.
 
     Attributes:
-        idle: whether this episode is one of those.
+        idle: whether it walks and stands in this episode.
     """
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
-        self.reset()
-
-    def reset(self) -> None:
-        """A new episode: choose who plays."""
-        rng = self._rng
         kind = rng.choice(["random", "sticky", "idler", "dodger"], p=[0.1, 0.25, 0.45, 0.2])
         self.idle = kind == "idler"
-        self._longest = 1 if kind == "random" else int(rng.integers(4, 24))  # frames a key is held
-        # Chance of a frame to be the first of a lapse, in which random keys are held.
+        self._longest = 1 if kind == "random" else int(rng.integers(4, 24))  # frames that a key is held
+        # Probability that a lapse, in which random keys are held, begins in a frame.
         self._lapse = 10 ** rng.uniform(-3.2, -0.8) if kind == "dodger" else 1.0
         self._sight = FAR if rng.random() < 0.5 else rng.uniform(120, FAR)
         self._comfort = rng.choice([10.0, 40.0, 160.0])
@@ -137,7 +134,7 @@ class TakeCoverExplorer:
         self._held = STAND
 
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
-        """The next action from the exact state."""
+        """The next action."""
         rng = self._rng
         self._lapsed -= 1
         if self._lapsed <= 0 and rng.random() < self._lapse:

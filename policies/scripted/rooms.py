@@ -1,8 +1,8 @@
-"""An explorer of the rooms that knows the plan, and does what a model must see to learn that things stay in place.
+"""Scripted explorer of the rooms: knows the floor plan, and shows what teaches a model that things stay in place.
 
-It turns whole turns both ways, faces a thing, looks away and back after a while, walks out of a room and returns,
-stands still, presses random keys and recovers; now and then it takes a thing. Whiles are log-uniform. It keeps off
-walls, for a frame that is all wall teaches nothing.
+It makes full turns in both directions, faces a thing, looks away and back, leaves a room and returns, stands still,
+presses random keys and recovers, and sometimes takes a thing. Durations are log-uniform. It keeps away from walls,
+because frames that show only wall carry no information.
 """
 
 from __future__ import annotations
@@ -16,30 +16,26 @@ from worldsim_envs.rooms.env import NEAR, STEP, THING_STATE, TURNS
 from worldsim_envs.rooms.plan import BODY
 from worldsim_envs.walk import FORWARD, FORWARD_LEFT, FORWARD_RIGHT, LEFT, RIGHT, STAND
 
-TURN = 2 * math.pi / TURNS  # a frame
-AWAY = 10, TURNS // 2  # frames of turning after which something faced is out of view, and at most
+TURN = 2 * math.pi / TURNS  # radians per frame
+AWAY = 10, TURNS // 2  # frames of turning after which something faced is out of view; the most it turns away
 LONGEST = 256  # frames of standing still or looking elsewhere
-MARGIN = NEAR + 0.2  # from walls, of the places it walks to
-Place = tuple[float, float]
+MARGIN = NEAR + 0.2  # distance to walls of the points it walks to
+Point = tuple[float, float]
 
 
 class RoomsExplorer:
-    """Chooses actions from `info["state"]` and the rooms, doors and joins in the reset's info. Where nobody tells,
-    as in a world that is only seen, it turns, looks away and back, stands and presses keys, with nowhere to go.
+    """Plays one episode from `info["state"]` and the rooms, doors and joins in the reset's info. Without these, as in a
+    generated world, it turns, looks away and back, stands still and presses keys, but walks to no destination.
 
     Args:
-        rng: decides everything else.
+        rng: of all random choices.
     """
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
-        self.reset()
-
-    def reset(self) -> None:
-        """A new episode: forget where it was going."""
-        self._script: list[int] = []  # actions to come, the next one last
-        self._path: list[Place] = []  # places to walk to, the next one last
-        self._plans: list[tuple[str, Any]] = []  # what to do then, the next one last
+        self._script: list[int] = []  # planned actions, the next one last
+        self._path: list[Point] = []  # points to walk to, the next one last
+        self._plans: list[tuple[str, Any]] = []  # behaviours after that, the next one last
         self._last = STAND
         self._x = self._y = 0.0
         self._rooms, self._still = np.zeros((0, 4), np.float32), 0
@@ -63,7 +59,7 @@ class RoomsExplorer:
                 action = self._script.pop()
                 if ahead >= NEAR or action not in (STAND, FORWARD) or self._rng.random() < 0.75:
                     return action
-                self._script.clear()  # hardly anything but wall to see: move on
+                self._script.clear()  # mostly wall in view: move on
             elif self._path and not self._arrived():
                 return self._walk()
             elif self._plans:
@@ -81,7 +77,7 @@ class RoomsExplorer:
             self._script = list(how)
 
     def _decide(self) -> None:
-        """What to do next; whatever it is ends with a walk, so that the next is done elsewhere."""
+        """Plan the next behaviour. Each ends with a walk, so that the next one happens elsewhere."""
         rng, here = self._rng, (self._x, self._y)
         side = int(rng.integers(LEFT, RIGHT + 1))
         if not len(self._rooms):
@@ -101,27 +97,27 @@ class RoomsExplorer:
             plans += [("do", [side] * turns), ("do", self._wait(turns)), ("do", back)]
             plans.append(("do", [STAND] * int(rng.integers(3, 12))))
         elif kind == "out":
-            plans += [("go", self._place(beside=True)), ("do", self._wait(AWAY[1])), ("go", here)]
+            plans += [("go", self._destination(beside=True)), ("do", self._wait(AWAY[1])), ("go", here)]
             plans += [("face", (thing[1], thing[2]))] if thing is not None else []
             plans.append(("do", [STAND] * int(rng.integers(3, 12))))
         elif kind == "still":
             plans.append(("do", [STAND] * self._while(4, 128)))
         elif kind == "keys":
             plans.append(("do", self._keys()))
-            plans.append(("do", [FORWARD] * int(rng.integers(0, 40))))  # into a wall, as like as not
+            plans.append(("do", [FORWARD] * int(rng.integers(0, 40))))  # often into a wall
         elif thing is not None and len(self._things) > 1:
             plans.append(("do", [FORWARD] * math.ceil(math.dist(here, (thing[1], thing[2])) / STEP)))
-        plans.append(("go", self._place(beside=bool(rng.random() < 0.5))))
+        plans.append(("go", self._destination(beside=bool(rng.random() < 0.5))))
         self._plans = plans[::-1]
-        self._sweep = int(rng.integers(2, 7))  # frames of turning it does while walking on
+        self._sweep = int(rng.integers(2, 7))  # frames of turning up to which it keeps walking
 
     def _keys(self) -> list[int]:
-        """Random keys, each held for some frames."""
+        """Random keys, each held for a few frames."""
         keys = self._rng.choice(6, size=int(self._rng.integers(3, 9)), p=[0.1, 0.2, 0.2, 0.2, 0.15, 0.15])
         return [int(key) for key in keys for _ in range(self._rng.integers(1, 9))]
 
     def _aimless(self, side: int) -> list[int]:
-        """What can be done without knowing where one is."""
+        """Actions that need no knowledge of the position."""
         kind = self._rng.choice(["turn", "away", "still", "keys"], p=[0.15, 0.3, 0.1, 0.45])
         if kind == "turn":
             return [side] * TURNS
@@ -134,7 +130,7 @@ class RoomsExplorer:
         return int(shortest * (longest / shortest) ** self._rng.random())
 
     def _wait(self, turns: int) -> list[int]:
-        """A while of standing and looking about, after so many turns away from what shall stay hidden."""
+        """Stand and glance about for a while, after `turns` frames of turning away, without turning back too far."""
         left, reach = self._while(1, LONGEST), min(turns - AWAY[0], 4)
         actions: list[int] = []
         while len(actions) < left:
@@ -145,14 +141,14 @@ class RoomsExplorer:
         return actions
 
     def _room(self, x: float, y: float) -> int:
-        """The room of a place, or the nearest one to a place in a doorway."""
+        """The room that a point is in, or the nearest one for a point in a doorway."""
         x0, y0, x1, y1 = self._rooms.T
         return int(
             np.hypot(np.maximum(np.maximum(x0 - x, x - x1), 0), np.maximum(np.maximum(y0 - y, y - y1), 0)).argmin()
         )
 
-    def _place(self, beside: bool) -> Place:
-        """Somewhere to go, away from things: in a room next to this one, or anywhere."""
+    def _destination(self, beside: bool) -> Point:
+        """A random destination away from things: in a room next to this one, or anywhere."""
         rooms = np.arange(len(self._rooms))
         if beside:
             here = self._room(self._x, self._y)
@@ -165,8 +161,8 @@ class RoomsExplorer:
                 break
         return x, y
 
-    def _way(self, target: Place) -> list[Place]:
-        """The places to walk through, the next one last: both sides of every doorway on the shortest way of rooms."""
+    def _way(self, target: Point) -> list[Point]:
+        """Points to walk through, the next one last: both sides of every doorway on the path with the fewest rooms."""
         goal, start = self._room(*target), self._room(self._x, self._y)
         came: dict[int, tuple[int, int]] = {goal: (goal, -1)}  # room -> the next one on the way, and its doorway
         queue = [goal]
@@ -179,7 +175,7 @@ class RoomsExplorer:
         while room != goal:
             following, door = came[room]
             x0, y0, x1, y1 = self._doors[door].astype(float)
-            if x1 - x0 < y1 - y0:  # a doorway is wider than deep: this one leads east and west
+            if x1 - x0 < y1 - y0:  # doorways are wider than deep: this one leads east and west
                 ends = [(x0 - BODY, (y0 + y1) / 2), (x1 + BODY, (y0 + y1) / 2)]
             else:
                 ends = [((x0 + x1) / 2, y0 - BODY), ((x0 + x1) / 2, y1 + BODY)]
@@ -187,12 +183,12 @@ class RoomsExplorer:
             room = following
         return [target, *way[::-1]]
 
-    def _error(self, place: Place) -> float:
-        """Radians to turn left to face a place, in [-pi, pi)."""
-        return (math.atan2(place[1] - self._y, place[0] - self._x) - self._angle + math.pi) % (2 * math.pi) - math.pi
+    def _error(self, point: Point) -> float:
+        """Radians to turn left to face a point, in [-pi, pi)."""
+        return (math.atan2(point[1] - self._y, point[0] - self._x) - self._angle + math.pi) % (2 * math.pi) - math.pi
 
     def _arrived(self) -> bool:
-        """Strike off the next place if it is reached, or out of reach; whether that was the last."""
+        """Drop the next point if it is reached, or the whole path if it can't be; whether nothing is left."""
         self._still += 1
         if math.dist((self._x, self._y), self._path[-1]) < 0.3:
             self._path.pop()
@@ -202,12 +198,12 @@ class RoomsExplorer:
         return not self._path
 
     def _walk(self) -> int:
-        """Towards the next place, round things, with a slip of the hand now and then."""
+        """Towards the next point, around things; sometimes a random key."""
         if self._rng.random() < 0.02:
             return int(self._rng.integers(6))
         error = self._error(self._aside(self._path[-1]))
         turns = round(error / TURN)
-        if turns == 0 and self._blocked:  # by a doorway's edge that it doesn't quite miss
+        if turns == 0 and self._blocked:  # by the edge of a doorway
             return LEFT if error > 0 else RIGHT
         if turns == 0:
             return FORWARD
@@ -215,8 +211,8 @@ class RoomsExplorer:
             return FORWARD_LEFT if turns > 0 else FORWARD_RIGHT
         return LEFT if turns > 0 else RIGHT
 
-    def _aside(self, target: Place) -> Place:
-        """Where to aim for: the target, or a place beside a thing in the way."""
+    def _aside(self, target: Point) -> Point:
+        """Where to aim: at the target, or beside a thing in the way."""
         way = np.array(target) - (self._x, self._y)
         length = float(np.hypot(*way))
         way = way / length

@@ -1,8 +1,8 @@
-"""The explorer of the toy box: hides things in every way there is, and comes back to look at them.
+"""Scripted explorer of the toy box: hides things in every possible way, and comes back to look at them.
 
-By screen, by looking away, in the box and under cups, with the box carried and the cups swapped; hidden times are
-log-uniform between 1 and about 1,000 frames. In between it paints, moves toys, stands still and presses random keys.
-It plays from the exact state, and its errands are generators of actions, one after the other.
+Behind the screen, out of view, in the box and under cups, with the box carried and the cups swapped; they stay hidden
+for 1 to about 1,000 frames, log-uniform. In between it paints, moves toys, stands still and presses random keys. It
+plays from the exact state; its behaviour is a sequence of errands, each a generator of actions.
 """
 
 from __future__ import annotations
@@ -17,29 +17,25 @@ from worldsim_envs.toybox.layout import SLOT
 from worldsim_envs.toybox.moves import Moves, Pilot
 from worldsim_envs.toybox.room import BOX, BOX_WIDTH, CUP_WIDTH, FIRST_CUP, HAND, HIGH, NOWHERE, Act, Toy
 
-EPISODE = 1500  # frames it reckons with
-LONGEST = 1000  # frames hidden
-SLIP = 0.004  # of the keys
-KEYS = np.array([3, 2, 2, 0.5, 0.5, 2, 2, 1.5, 1.5, 0.7, 0.5, 0.4])  # odds of random ones, by action
+EPISODE = 1500  # frames that an episode is expected to have
+LONGEST = 1000  # frames that something stays hidden at most
+SLIP = 0.004  # probability of a random action in place of the planned one
+KEYS = np.array([3, 2, 2, 0.5, 0.5, 2, 2, 1.5, 1.5, 0.7, 0.5, 0.4])  # odds of each action when keys are random
 
 
 class ToyboxExplorer:
-    """Chooses actions from `info["state"]`.
+    """Plays one episode from `info["state"]`.
 
     Args:
-        rng: decides everything else.
+        rng: of all random choices.
     """
 
     def __init__(self, rng: np.random.Generator):
         self._rng = rng
         self._pilot = Pilot()
-        self.reset()
-
-    def reset(self) -> None:
-        """A new episode: nothing in mind."""
         self._errand: Moves = iter(())
         self._frame = 0
-        self._patient = self._rng.random() < 0.65  # hides things for long
+        self._patient = self._rng.random() < 0.65  # hides things for a long time
 
     def __call__(self, observation: np.ndarray, info: dict[str, Any]) -> int:
         """The next action."""
@@ -66,14 +62,14 @@ class ToyboxExplorer:
         return bool(self._rng.random() < odds)
 
     def _hidden_time(self) -> int:
-        """Log-uniform; no longer than what is left of the episode, so that there is an end to see."""
+        """Frames, log-uniform; short enough that the episode shows the thing again."""
         frames = int(LONGEST ** self._rng.random()) if self._patient else int(100 ** self._rng.random())
         return min(frames, max(EPISODE - 40 - self._frame, 5))
 
     # --- errands
 
     def _screen(self) -> Moves:
-        """Let the screen down before something, do this and that, raise it."""
+        """Lower the screen in front of something, pass some time, raise it."""
         pilot, room = self._pilot, self._pilot.room
         yield from self._empty_hand()
         middle = room.screen_x + room.screen_width / 2
@@ -94,7 +90,7 @@ class ToyboxExplorer:
         yield from pilot.wait(self._pick(2, 12))
 
     def _look_away(self) -> Moves:
-        """Pan until something is out of sight, do this and that, and pan back."""
+        """Pan until something is out of view, pass some time, and pan back."""
         pilot = self._pilot
         if self._chance(0.85):
             yield from self._empty_hand()
@@ -108,7 +104,7 @@ class ToyboxExplorer:
         yield from self._pass_time(away=0.1, deal=0.15)
         yield from pilot.look_at(camera, 0.0)
         yield from pilot.wait(self._pick(2, 12))
-        if self._chance(0.3):  # and again, for longer or shorter
+        if self._chance(0.3):  # again, for another duration
             yield from self._look_away()
 
     def _box(self) -> Moves:
@@ -146,7 +142,7 @@ class ToyboxExplorer:
         yield from pilot.lift(self._pick(6, 11) * HAND)
 
     def _cups(self) -> Moves:
-        """Put a cup over a toy, move or swap the cups, and lift one to see."""
+        """Put a cup over a toy, move or swap the cups, and lift one."""
         pilot = self._pilot
         if not pilot.room.cups:
             return
@@ -197,7 +193,7 @@ class ToyboxExplorer:
             yield from pilot.swap(one, other, aside)
 
     def _paint(self) -> Moves:
-        """Paint a toy, and often look away from it at once."""
+        """Paint a toy, then often look away."""
         pilot = self._pilot
         yield from self._ready()
         toy = self._some_toy(still=True)
@@ -213,7 +209,7 @@ class ToyboxExplorer:
             yield from self._look_away()
 
     def _move(self) -> Moves:
-        """Put a toy somewhere else, and often look away from it at once."""
+        """Move a toy, then often look away."""
         pilot = self._pilot
         yield from self._ready()
         toy = self._some_toy()
@@ -222,7 +218,7 @@ class ToyboxExplorer:
         yield from pilot.take(toy)
         if self._chance(0.5):
             yield from pilot.lift(self._pick(5, 11) * HAND)
-        drop = self._chance(0.3)  # from high up: balls bounce
+        drop = self._chance(0.3)  # from above: balls bounce
         yield from pilot.put(self._floor(pilot.room.toys[toy]), self._pick(4, 10) * HAND if drop else 8.0)
         yield from pilot.lift(self._pick(6, 11) * HAND)
         if self._chance(0.6):
@@ -238,7 +234,7 @@ class ToyboxExplorer:
     # --- parts of errands
 
     def _pass_time(self, away: float, deal: float) -> Moves:
-        """The time that something is hidden: mostly still, sometimes looking about or busy with what can be seen."""
+        """Wait while something is hidden: mostly still, sometimes glancing about or moving what is in view."""
         pilot = self._pilot
         end = self._frame + self._hidden_time()
         busy = self._chance(0.5)
@@ -254,7 +250,7 @@ class ToyboxExplorer:
                 yield from self._wander(min(left, self._pick(4, 30)))
 
     def _wander(self, frames: int) -> Moves:
-        """The hand goes about."""
+        """Move the hand at random."""
         while frames > 0:
             action = int(self._rng.choice([5, 6, 7, 8]))
             for _ in range(min(frames, self._pick(1, 6))):
@@ -262,7 +258,7 @@ class ToyboxExplorer:
                 frames -= 1
 
     def _glance(self) -> Moves:
-        """Away and back again."""
+        """Pan away and back."""
         camera, steps = self._pilot.room.camera, self._pick(2, 20)
         right = self._chance(0.5)
         for _ in range(steps):
@@ -289,11 +285,11 @@ class ToyboxExplorer:
             yield from pilot.lift(self._pick(6, 11) * HAND)
 
     def _floor(self, toy: Toy) -> float:
-        """Somewhere on the floor, not too far."""
+        """A free position on the floor near the toy."""
         return self._pilot.free_place(toy.x + self._pick(-70, 70), 2 * toy.radius + 2)
 
     def _some_toy(self, still: bool = False) -> int | None:
-        """A toy that can be taken, rather a near one."""
+        """A random toy that can be taken, near ones more often."""
         room = self._pilot.room
         toys = [
             i

@@ -16,7 +16,6 @@ from worldsim.cli import evaluate
 from worldsim.cli.bench import CALLS
 from worldsim.cli.main import main
 from worldsim.data.recording import Episode, Recording, RecordingWriter
-from worldsim.evals import probes
 from worldsim.evals.generated import SessionSimulator
 from worldsim.evals.probes import CounterProbe, EventProbe, Probes, StateGroup, TurnProbe
 from worldsim.runtime.base import load_runtime
@@ -159,7 +158,7 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path, 
         turn=TurnProbe(("left", "right"), 8, "place", "heading", 5.0, 45.0, "view", 5.0),
         counter=CounterProbe("y", (0.0, 0.5, 0.0, 0.5)),
     )
-    monkeypatch.setitem(probes.PROBES, "tiny", asked)
+    monkeypatch.setattr("worldsim.cli.evaluate.probes_of", lambda spec: asked)
     bundle = open_world(tiny_world)
     bundle.spec = dataclasses.replace(bundle.spec, state_names=STATE)
     path = record(tmp_path / "waves", bundle.spec)

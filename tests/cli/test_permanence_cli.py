@@ -11,7 +11,7 @@ import hideaway
 import numpy as np
 import pytest
 
-from worldsim.cli import permanence, record_permanence
+from worldsim.cli import record_permanence
 from worldsim.cli.main import main
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
@@ -19,7 +19,7 @@ from worldsim.evals.permanence import offline, results, tiers
 from worldsim.evals.permanence.adapter import AdapterSimulator, check_adapter, load_adapter
 from worldsim.evals.permanence.results import RESULTS, TRIALS, read_results, read_trials
 from worldsim.evals.permanence.scene import CONTEXT, PALETTE
-from worldsim_envs.registry import REAL, RealWorld
+from worldsim_envs.registry import WORLDS, WorldEntry
 
 ROOT = Path(__file__).parents[2]
 TINY = tiers.Tier(
@@ -32,8 +32,8 @@ FROZEN_SMOKE = tiers.TIERS["smoke"]
 
 def stage_hideaway(patch: pytest.MonkeyPatch) -> None:
     """The hideaway is a real world whose probes can be staged, in a tier that takes seconds."""
-    patch.setitem(REAL, "hideaway", RealWorld("hideaway:HideawayEnv"))
-    patch.setitem(permanence.STAGED, "hideaway", "hideaway")
+    entry = WorldEntry("hideaway", env="hideaway:HideawayEnv", staging="hideaway")
+    patch.setitem(WORLDS, "hideaway", entry)
     patch.setitem(tiers.TIERS, "smoke", TINY)
 
 
@@ -80,8 +80,7 @@ def test_a_run_writes_results_trials_and_a_page(judged: Path):
 
 def test_a_world_of_ours_is_judged_with_its_codec(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A learned world that never saw a hideaway remembers nothing of it, and its codec blurs it beyond belief."""
-    monkeypatch.setitem(REAL, "tiny", RealWorld("small_hideaway:SmallEnv"))
-    monkeypatch.setitem(permanence.STAGED, "tiny", "small_hideaway")
+    monkeypatch.setitem(WORLDS, "tiny", WorldEntry("tiny", env="small_hideaway:SmallEnv", staging="small_hideaway"))
     assert run("eval", "permanence", "--world", tiny_world, "--tier", "smoke", "--out", tmp_path) == 0
     found = read_results(tmp_path / RESULTS)
     checks = {check["frames"]: check["recall"]["value"] for check in found["detector"]["checks"]}
@@ -373,7 +372,7 @@ def test_the_longest_hiding_is_as_asked():
 def test_free_play_among_recorded_probes():
     performer = record_permanence.ProbePerformer("toybox", {"height": 32, "width": 32}, play=0.5)
     lengths = [len(performer.play(seed)) for seed in range(6)]
-    free = REAL["toybox"].episode_frames
+    free = WORLDS["toybox"].episode_frames
     assert free in lengths and min(lengths) < free  # the longest probe is shorter
     assert performer.origin()["free play"] == 0.5
 

@@ -88,20 +88,20 @@ def test_an_episode_is_its_seed_s_alone():
     assert len(first) == 40 and first.actions[-1] == -1 and (first.actions[:-1] >= 0).all()
 
 
-def test_the_toy_box_tells_what_is_behind_its_frames():
+def test_the_toy_box_records_its_hidden_layer():
     from worldsim_envs.registry import make_real
 
     performer = Performer("toybox", {}, 60)
     episode, env = performer.play(3), make_real("toybox")
     env.reset(seed=3)
-    for frame, behind, action in zip(episode.frames, episode.behind, episode.actions, strict=True):
-        np.testing.assert_array_equal(behind, env.unwrapped.behind())
-        assert not np.array_equal(frame, behind)  # a hand is always in the way
+    for frame, hidden, action in zip(episode.frames, episode.hidden_layer, episode.actions, strict=True):
+        np.testing.assert_array_equal(hidden, env.unwrapped.hidden_layer())
+        assert not np.array_equal(frame, hidden)  # a hand is always in the way
         env.step(max(action, 0))
-    assert performer.behind and not Performer("rooms", {}, 60).behind
+    assert performer.hidden_layer and not Performer("rooms", {}, 60).hidden_layer
     with pytest.raises(WorldsimError, match="rooms can't tell what is behind"):
-        make_real("rooms").behind()
-    assert Performer("rooms", {}, 3).play(0).behind is None
+        make_real("rooms").hidden_layer()
+    assert Performer("rooms", {}, 3).play(0).hidden_layer is None
 
 
 def test_alignment_of_actions_and_frames():
@@ -127,7 +127,9 @@ def test_a_world_that_nobody_prepared(tmp_path, capsys):
     )
     assert "100 frames" in capsys.readouterr().out or len(Recording(out)) > 100
     recording = Recording(out)
-    assert recording.spec.name == "CartPole-v1" and recording.frames.shape[1:] == (32, 48, 3)
+    assert (recording.spec.name, recording.spec.title) == ("cartpole-v1", "CartPole-v1") and recording.frames.shape[
+        1:
+    ] == (32, 48, 3)
     assert recording.origin["source"] and recording.origin["licence"] and recording.origin["recorder"]
     for start, end in recording.episodes()[:-1]:
         assert recording.terminated[end - 2] and not recording.terminated[start : end - 2].any()
@@ -145,6 +147,7 @@ def test_a_world_that_nobody_prepared(tmp_path, capsys):
         (["record", "CartPole-v1", "--out", "x", "--size", "100000x64"], "as in 1024x64"),
         (["record", "doom-maz", "--out", "x"], "there are atari-freeway, doom-maze"),
         (["record", "doom-maze", "--out", "x", "--size", "64x64"], "4:3"),
+        (["record", "CartPole-v1", "--out", "x", "--seed", "-1"], "can't be negative"),
         (["inspect", "nothing"], "no recording at nothing"),
         (["fly"], "no command 'fly'"),
     ],
@@ -226,7 +229,8 @@ def test_a_really_full_disk(tmp_path):
     script = f"""mount -t tmpfs -o size=256k none {tmp_path} || exit 1
         {worldsim} record CartPole-v1 --workers 1 --size 128x96 --frames 9999 --out {out}
         echo code $?
-        {sys.executable} -c 'from worldsim.data.recording import Recording; print(len(Recording("{out}").ends), "left")'"""
+        {sys.executable} -c 'from worldsim.data.recording import Recording
+print(len(Recording("{out}").ends), "left")'"""
     ran = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True)
     if "code" not in ran.stdout:
         pytest.skip(f"no user namespaces: {ran.stderr.strip()}")

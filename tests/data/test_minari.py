@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -51,13 +54,13 @@ def test_there_and_back_not_a_byte_differs(small_recording, tmp_path, capsys):
         np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-def test_what_is_behind_the_frames_goes_there_and_back_too(tmp_path, small_spec, make_episode):
-    writer = RecordingWriter(tmp_path / "told", small_spec, behind=True)
+def test_the_hidden_layer_goes_there_and_back_too(tmp_path, small_spec, make_episode):
+    writer = RecordingWriter(tmp_path / "with", small_spec, hidden_layer=True)
     for i in range(2):
         episode = make_episode(i, 20)
-        writer.append(dataclasses.replace(episode, behind=255 - episode.frames))
-    assert run("export", tmp_path / "told", ID) == run("import", ID, "--out", tmp_path / "again") == 0
-    first, again = (Recording(tmp_path / name).behind for name in ("told", "again"))
+        writer.append(dataclasses.replace(episode, hidden_layer=255 - episode.frames))
+    assert run("export", tmp_path / "with", ID) == run("import", ID, "--out", tmp_path / "again") == 0
+    first, again = (Recording(tmp_path / name).hidden_layer for name in ("with", "again"))
     np.testing.assert_array_equal(first[:], again[:])
     assert again[:].any()
 
@@ -112,14 +115,15 @@ def foreign(pictures: gym.Space, actions: gym.Space, changed: dict[str, Any] | N
         )
 
 
-PICTURES, THREE = gym.spaces.Box(0, 255, (34, 50, 3), np.uint8), gym.spaces.Discrete(3, start=1)
+PICTURES, THREE = gym.spaces.Box(0, 255, (40, 48, 3), np.uint8), gym.spaces.Discrete(3, start=1)
 
 
 def test_a_dataset_of_others_is_a_world_to_learn(tmp_path):
     foreign(PICTURES, THREE)
     assert run("import", "others/game-v1", "--out", tmp_path / "game", "--fps", "12") == 0
     recording = Recording(tmp_path / "game")
-    assert (recording.spec.height, recording.spec.width, recording.spec.fps) == (34, 50, 12)
+    assert (recording.spec.height, recording.spec.width, recording.spec.fps) == (40, 48, 12)
+    assert (recording.spec.name, recording.spec.title) == ("others-game-v1", "others/game-v1")
     assert [action.name for action in recording.spec.actions] == ["action-1", "action-2", "action-3"]
     assert recording.spec.action_for(["Digit2"]) == 2 and recording.spec.noop == 0
     np.testing.assert_array_equal(recording.actions[:], [0, 2, 1, -1] * 2)
@@ -132,12 +136,15 @@ def test_a_dataset_of_others_is_a_world_to_learn(tmp_path):
 @pytest.mark.parametrize(
     ("pictures", "actions", "changed", "words"),
     [
-        (gym.spaces.Box(0, 1, (34, 50, 3), np.float32), THREE, {}, "only uint8 RGB pictures"),
-        (gym.spaces.Box(0, 255, (34, 50), np.uint8), THREE, {}, "only uint8 RGB pictures"),
+        (gym.spaces.Box(0, 1, (40, 48, 3), np.float32), THREE, {}, "only uint8 RGB pictures"),
+        (gym.spaces.Box(0, 255, (40, 48), np.uint8), THREE, {}, "only uint8 RGB pictures"),
         (PICTURES, gym.spaces.Box(-1, 1, (), np.float32), {"actions": np.zeros(3)}, "only discrete ones"),
         (PICTURES, gym.spaces.Discrete(99), {}, "99 actions, more than there are keys"),
         (PICTURES, THREE, {"actions": np.array([1, 4, 1])}, "episode 0 has an action that the world has not"),
         (PICTURES, THREE, {"actions": np.array([1, 2])}, "episode 0: 3 steps"),
+        (PICTURES, THREE, {"rewards": np.array([1, np.nan, 0])}, "episode 0 (seed 0), step 1: the reward is nan"),
+        (PICTURES, THREE, {"rewards": np.array([1, 1, 1e300])}, "episode 0 (seed 0), step 2: the reward is 1e+300"),
+        (gym.spaces.Box(0, 255, (42, 32, 3), np.uint8), THREE, {}, "Have them scaled: --size 32x40"),
     ],
 )
 def test_a_dataset_of_another_kind_is_one_error(pictures, actions, changed, words, tmp_path, capsys):
@@ -145,6 +152,72 @@ def test_a_dataset_of_another_kind_is_one_error(pictures, actions, changed, word
     assert run("import", "others/game-v1", "--out", tmp_path / "game") == 2
     assert_one_line(capsys, words)
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
+
+
+def test_pictures_of_any_size_are_scaled(tmp_path):
+    foreign(gym.spaces.Box(0, 255, (42, 32, 3), np.uint8), THREE)
+    assert run("import", "others/game-v1", "--out", tmp_path / "game", "--size", "16x24") == 0
+    recording, (found, _) = Recording(tmp_path / "game"), minari.load_dataset("others/game-v1")
+    assert recording.frames.shape == (8, 24, 16, 3)
+    np.testing.assert_array_equal(
+        recording.frames[2], cv2.resize(found.observations[2], (16, 24), interpolation=cv2.INTER_AREA)
+    )
+
+
+def test_infos_of_another_dataset_are_left_alone(tmp_path):
+    """Whatever they are called."""
+    foreign(
+        PICTURES, THREE, {"infos": {"behind": np.arange(4), "hidden_layer": np.arange(4), "state": np.zeros((4, 2))}}
+    )
+    assert run("import", "others/game-v1", "--out", tmp_path / "game") == 0
+    assert Recording(tmp_path / "game").hidden_layer is None
+
+
+def test_rewards_with_an_axis_of_their_own_are_rewards(tmp_path):
+    foreign(PICTURES, THREE, {"rewards": np.array([[0.5], [-2.0], [0.1]])})
+    assert run("import", "others/game-v1", "--out", tmp_path / "game") == 0
+    np.testing.assert_array_equal(Recording(tmp_path / "game").rewards[:4], np.array([0.5, -2, 0.1, 0], np.float32))
+
+
+def test_no_environment_that_a_dataset_names_is_made(tmp_path, root, capsys):
+    foreign(PICTURES, THREE)
+    path = root / "others/game-v1/data/metadata.json"
+    facts = json.loads(path.read_text())
+    facts["env_spec"] = gym.envs.registration.EnvSpec("Trap-v0", "pathlib:Path.touch", kwargs={}).to_json()
+    facts["env_spec"] = facts["env_spec"].replace('"kwargs": {}', f'"kwargs": {{"self": "{tmp_path / "trap"}"}}')
+    del facts["action_space"]
+    path.write_text(json.dumps(facts))
+    assert run("import", "others/game-v1", "--out", tmp_path / "game") == 2
+    assert_one_line(capsys, "makes no environment that a dataset names")
+    assert not (tmp_path / "trap").exists()
+
+
+@pytest.mark.parametrize("way", ["external storage", "external link", "soft link", "virtual", "huge"])
+def test_a_dataset_reads_nothing_but_itself(way, tmp_path, root, capsys):
+    foreign(PICTURES, THREE)
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(4 * 40 * 48 * 3))
+    with (
+        h5py.File(root / "others/game-v1/data/main_data.hdf5", "a") as file,
+        h5py.File(tmp_path / "other", "w") as other,
+    ):
+        other["x"] = np.zeros((4, 40, 48, 3), np.uint8)
+        episode = file["episode_0"]
+        del episode["observations"]
+        if way == "external storage":
+            episode.create_dataset("observations", (4, 40, 48, 3), np.uint8, external=[(str(secret), 0, 23040)])
+        elif way == "virtual":
+            layout = h5py.VirtualLayout((4, 40, 48, 3), np.uint8)
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other"), "x", (4, 40, 48, 3))
+            episode.create_virtual_dataset("observations", layout)
+        elif way == "huge":
+            episode.create_dataset("observations", (10**9, 40, 48, 3), np.uint8, chunks=(1, 40, 48, 3))
+        else:
+            link = h5py.ExternalLink(str(tmp_path / "other"), "x") if way == "external link" else h5py.SoftLink("/x")
+            episode["observations"] = link
+    assert run("import", "others/game-v1", "--out", tmp_path / "game") == 2
+    assert_one_line(capsys, "game-v1 can't be read (episode_0/observations")
+    assert not (tmp_path / "game").exists()
 
 
 def assert_one_line(capsys: pytest.CaptureFixture[str], words: str) -> None:
@@ -185,7 +258,7 @@ def test_a_damaged_dataset_is_one_error(harm, small_recording, tmp_path, root, c
         (data / "metadata.json").write_text("{")
     capsys.readouterr()
     assert run("import", ID, "--out", tmp_path / "again") == 2
-    assert_one_line(capsys, "can't make")
+    assert_one_line(capsys, "can't be read" if harm != "no data" else "Fetch it again: minari download")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "small"]
 
 
@@ -196,4 +269,4 @@ def test_an_export_that_fails_leaves_nothing(small_recording, root, tmp_path, ma
     assert list(root.iterdir()) == []
     shutil.rmtree(next(small_recording.glob("frames")))
     assert run("export", small_recording, ID) == 2
-    assert_one_line(capsys, "not a whole recording")
+    assert_one_line(capsys, "frames is missing")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from worldsim.data.recording import FIELDS, Recording, RecordingWriter
+from worldsim.data.recording import EPISODES, FIELDS, SMALL, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 
 
@@ -27,34 +27,125 @@ def test_episodes_come_back(small_recording, small_spec, make_episode):
         assert_equal(episode, make_episode(i, 50 + i))
 
 
-def test_what_is_behind_the_frames_comes_back_where_it_is_told(tmp_path, small_spec, make_episode):
-    episodes = [dataclasses.replace(make_episode(i, 20), behind=make_episode(9 + i, 20).frames) for i in range(3)]
-    for name, behind in (("told", True), ("untold", False)):
-        writer = RecordingWriter(tmp_path / name, small_spec, behind=behind)
-        for episode in episodes[:2]:
-            writer.append(episode)
-        RecordingWriter(tmp_path / name, small_spec, behind=not behind).append(episodes[2])  # goes on as it began
-    for i, episode in enumerate(Recording(tmp_path / "told").iter_episodes()):
+def test_the_hidden_layer_comes_back_where_the_world_has_one(tmp_path, small_spec, make_episode):
+    episodes = [dataclasses.replace(make_episode(i, 20), hidden_layer=make_episode(9 + i, 20).frames) for i in range(3)]
+    for name, hidden_layer in (("with", True), ("without", False)):
+        with RecordingWriter(tmp_path / name, small_spec, hidden_layer=hidden_layer) as writer:
+            for episode in episodes[:2]:
+                writer.append(episode)
+        with RecordingWriter(tmp_path / name, small_spec, hidden_layer=not hidden_layer) as writer:
+            writer.append(episodes[2])  # goes on as it began
+    for i, episode in enumerate(Recording(tmp_path / "with").iter_episodes()):
         assert_equal(episode, episodes[i])
-        np.testing.assert_array_equal(episode.behind, episodes[i].behind)
-    (tmp_path / "told" / "behind" / "c" / "0" / "0" / "0" / "0").unlink()
-    with pytest.raises(WorldsimError, match="is damaged: .*behind.* is missing"):  # and not read as black
-        Recording(tmp_path / "told")
-    untold = Recording(tmp_path / "untold")
-    assert untold.behind is None and untold.episode((0, 20)).behind is None and len(untold) == 60
+        np.testing.assert_array_equal(episode.hidden_layer, episodes[i].hidden_layer)
+    (tmp_path / "with" / "hidden_layer" / "c" / "0" / "0" / "0" / "0").unlink()
+    with pytest.raises(WorldsimError, match="hidden_layer.* is missing"):  # and not read as black
+        Recording(tmp_path / "with")
+    without = Recording(tmp_path / "without")
+    assert without.hidden_layer is None and without.episode((0, 20)).hidden_layer is None and len(without) == 60
 
 
-def test_a_missing_or_cut_chunk_is_one_error(small_recording):
-    chunk = small_recording / "frames" / "c" / "3" / "0" / "0" / "0"
-    whole = chunk.read_bytes()
-    chunk.write_bytes(whole[:10])
+@pytest.mark.parametrize(
+    "chunk",
+    (
+        *("actions/c/0", "rewards/c/0", "terminated/c/0", "state/c/0/0", "frames/c/3/0/0/0"),
+        *("frame_checksums/c/0/0", "episode_checksums/c/0", "episode_seeds/c/0"),
+    ),
+)
+def test_a_chunk_that_is_missing_is_one_error_and_never_zeros(small_recording, chunk):
+    (small_recording / chunk).unlink()
+    with pytest.raises(WorldsimError, match=f"{chunk} is missing.*Record again"):
+        Recording(small_recording)
+
+
+def test_a_cut_chunk_of_frames_is_one_error_when_they_are_read(small_recording):
+    chunk = small_recording / "frames/c/3/0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:10])
     recording = Recording(small_recording)
     assert recording.frames[0:64].any()
-    with pytest.raises(WorldsimError, match="is damaged.*Record again"):
+    with pytest.raises(WorldsimError, match="small can't be read.*Record again"):
         recording.frames[200:210]
-    chunk.unlink()
-    with pytest.raises(WorldsimError, match=f"is damaged: {chunk} is missing"):
+
+
+@pytest.mark.parametrize("field", SMALL)
+def test_one_value_that_has_changed_is_found_when_a_recording_is_opened(small_recording, field):
+    array = zarr.open_group(str(small_recording))[field]
+    values = array[:]
+    values[7] = 1 - values[7]
+    array[:] = values
+    with pytest.raises(WorldsimError, match="frames 0 to 49 have changed"):
         Recording(small_recording)
+
+
+def test_one_pixel_that_has_changed_is_found_when_its_frame_is_read(small_recording):
+    frames = zarr.open_group(str(small_recording))["frames"]
+    frames[70, 3, 4, 1] = frames[70, 3, 4, 1] ^ 1
+    recording = Recording(small_recording)
+    assert len(recording.frames[0:70]) == 70 and recording.frames[71].shape == (16, 32, 3)
+    for index in (70, slice(64, 72)):
+        with pytest.raises(WorldsimError, match="frame 70 of frames has changed"):
+            recording.frames[index]
+    with pytest.raises(WorldsimError, match="frame 70 of frames has changed"):
+        list(recording.verify())
+
+
+def test_swapped_chunks_are_found(small_recording):
+    one, other = (small_recording / f"frames/c/{i}/0/0/0" for i in (2, 3))
+    one.rename(one.with_name("kept"))
+    other.rename(one)
+    one.with_name("kept").rename(other)
+    with pytest.raises(WorldsimError, match="frame 128 of frames has changed"):
+        list(Recording(small_recording).verify())
+
+
+def test_a_whole_recording_is_verified_frame_by_frame(small_recording):
+    assert list(Recording(small_recording).verify())[-1] == len(Recording(small_recording))
+
+
+def test_a_spec_that_was_changed_is_found(small_recording):
+    group = zarr.open_group(str(small_recording))
+    group.attrs["seed"] = 6
+    with pytest.raises(WorldsimError, match="attributes have changed"):
+        Recording(small_recording)
+
+
+def test_an_older_recording_is_refused_by_name(small_recording):
+    zarr.open_group(str(small_recording)).attrs["format"] = 1
+    with pytest.raises(WorldsimError, match="small is a recording of format 1; this worldsim reads 2. Record again"):
+        Recording(small_recording)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("field", ["rewards", "state"])
+def test_a_value_that_nothing_can_learn_from_is_refused_by_its_step(
+    small_recording, small_spec, make_episode, field, value
+):
+    episode = make_episode(77, 30)
+    getattr(episode, field)[17] = value
+    with RecordingWriter(small_recording, small_spec, 5) as writer:
+        with pytest.raises(WorldsimError, match=rf"episode 12 \(seed 17\), step 17: the {field.rstrip('s')} is"):
+            writer.append(episode)
+        writer.append(make_episode(78, 30))
+    assert len(Recording(small_recording).ends) == 13
+
+
+def test_seeds_of_episodes_are_kept(small_recording, small_spec, make_episode):
+    with RecordingWriter(small_recording, small_spec, 5) as writer:
+        assert writer.next_seed == 17
+        writer.append(make_episode(77, 9), seed=19)
+    with RecordingWriter(small_recording, small_spec, 5) as writer:
+        assert writer.next_seed == 20
+    assert Recording(small_recording).seeds.tolist() == [*range(5, 17), 19]
+
+
+def test_two_writers_in_one_folder_are_one_too_many(small_recording, small_spec, make_episode):
+    with RecordingWriter(small_recording, small_spec, 5) as writer:
+        with pytest.raises(WorldsimError, match="small is being written by another process"):
+            RecordingWriter(small_recording, small_spec, 5)
+        writer.append(make_episode(77, 9))
+    assert not (small_recording / ".lock").exists()
+    with RecordingWriter(small_recording, small_spec, 5) as writer:
+        assert writer.episodes == 13
 
 
 def test_black_frames_are_frames(tmp_path, small_spec, make_episode):
@@ -82,7 +173,7 @@ def test_a_writer_goes_on_where_it_stopped(small_recording, small_spec, make_epi
     assert_equal(recording.episode(recording.episodes()[3]), make_episode(3, 53))
 
 
-@pytest.mark.parametrize("field", [*FIELDS, "episode_ends"])
+@pytest.mark.parametrize("field", [*FIELDS, "frame_checksums", *EPISODES])
 def test_a_write_cut_off_anywhere_loses_only_itself(small_recording, small_spec, make_episode, monkeypatch, field):
     """Dies when the named array has been made longer, but not filled."""
     writer = RecordingWriter(small_recording, small_spec, 5)
@@ -97,6 +188,7 @@ def test_a_write_cut_off_anywhere_loses_only_itself(small_recording, small_spec,
     with pytest.raises(KeyboardInterrupt):
         writer.append(make_episode(77, 99))
     monkeypatch.undo()
+    writer.close()
     assert len(Recording(small_recording).ends) == 12
     writer = RecordingWriter(small_recording, small_spec, 5)
     writer.append(make_episode(78, 9))
@@ -140,7 +232,7 @@ def test_damaged_files_are_one_error(small_recording, name):
 
 def test_fewer_frames_than_claimed_is_damage(small_recording):
     zarr.open_group(str(small_recording))["actions"].resize((100,))
-    with pytest.raises(WorldsimError, match="damaged"):
+    with pytest.raises(WorldsimError, match="it has 100 actions, and its episodes claim 666"):
         Recording(small_recording)
 
 

@@ -64,9 +64,9 @@ def test_no_frames_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["missing/walk.mp4", "walk.nonsense", "walk", "."])
+@pytest.mark.parametrize("name", ["walk.nonsense", "walk", "."])
 def test_places_that_cannot_be_written(tmp_path, name):
-    with pytest.raises(WorldsimError, match="cannot write"):
+    with pytest.raises(WorldsimError, match="can't write"):
         VideoWriter(tmp_path / name, FPS)
     assert not list(tmp_path.iterdir())
 
@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path, frames):
     resource = pytest.importorskip("resource", reason="file size limits are POSIX only")
     rng = np.random.default_rng(0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with pytest.raises(WorldsimError, match="cannot write"), VideoWriter(tmp_path / "walk.mp4", FPS) as video:
+    with pytest.raises(WorldsimError, match="disk full while"), VideoWriter(tmp_path / "walk.mp4", FPS) as video:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))  # Python ignores SIGXFSZ: writes fail instead
         try:
             for _ in range(150):
@@ -90,5 +90,5 @@ def test_unreadable_files(tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no video")
     for path in (text, tmp_path / "missing.mp4"):
-        with pytest.raises(WorldsimError, match="cannot read"):
+        with pytest.raises(WorldsimError, match="can't read"):
             list(read_frames(path))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pygame
 import pytest
+from gymnasium.wrappers import MaxAndSkipObservation
 
 from worldsim.errors import WorldsimError
-from worldsim_envs import IDS, register_envs
+from worldsim_envs.base import RealEnv
 from worldsim_envs.doom.maze import NEAR
 from worldsim_envs.gym_adapter import GymWorld
-from worldsim_envs.registry import make_real
+from worldsim_envs.registry import import_real, make_real
 from worldsim_envs.testing import CloneContract, WorldContract
+from worldsim_policies.base import make_explorer
 from worldsim_policies.scripted.doom_maze import ARMOUR, MazeMap
-from worldsim_policies.scripted.explorers import make_explorer
 
 
 class TestFreeway(WorldContract):
@@ -171,6 +175,95 @@ def test_a_game_s_own_keys():
     env.close()
 
 
+class Odd(gym.Env):
+    """Names keys of its own, and rewards as it is told to."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 40}
+    observation_space = gym.spaces.Discrete(1)
+    action_space = gym.spaces.Discrete(7)
+
+    def __init__(self, render_mode: str | None = None, reward: Any = 0.0, frame_skip: int = 1):
+        self.render_mode, self.reward, self.frame_skip = render_mode, reward, frame_skip
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action: int):
+        return 0, self.reward, False, False, {}
+
+    def render(self) -> np.ndarray:
+        return np.zeros((32, 32, 3), np.uint8)
+
+    def get_keys_to_action(self) -> dict[Any, int]:
+        shift, left = pygame.K_LSHIFT, pygame.K_LEFT
+        return {(): 0, (shift,): 1, ",": 2, (";", shift): 3, (ord("["), left): 4, pygame.K_PAGEUP: 5, ("no key",): 6}
+
+
+@pytest.fixture
+def odd():
+    """`odd(**options)`: the odd environment as a world."""
+    made = []
+
+    def make(wrap: Callable[[gym.Env], gym.Env] = lambda env: env, **options: Any) -> RealEnv:
+        gym.register("Odd-v0", entry_point=lambda **given: wrap(Odd(**given, **options)))
+        made.append(make_real("Odd-v0"))
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+    gym.registry.pop("Odd-v0", None)
+
+
+def test_keys_that_a_game_names_can_be_pressed(odd):
+    env = odd()
+    ways = [("ShiftLeft",), ("Comma",), ("Semicolon", "ShiftLeft"), ("ArrowLeft", "BracketLeft"), ("PageUp",)]
+    for action, held in enumerate(ways, 1):
+        assert env.world.action_for(held) == action
+    assert env.world.action_for({"Digit1"}) == 6  # whose own key there is not
+    keys = env.get_keys_to_action()
+    assert keys[(pygame.K_LSHIFT,)] == 1 and keys[(pygame.K_SEMICOLON, pygame.K_LSHIFT)] == 3
+
+
+@pytest.mark.parametrize("reward", [np.array([0.5]), np.float32(0.5), np.array(0.5), 0.5, [0.5]])
+def test_a_reward_is_one_number(odd, reward):
+    env = odd(reward=reward)
+    env.reset(seed=0)
+    paid = env.step(1)[1]
+    assert type(paid) is float and paid == 0.5
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    [
+        (float("nan"), "gave the reward nan, which is not finite"),
+        (-np.inf, "gave the reward -inf, which is not finite"),
+        (1e39, "gave the reward 1e.39, which is not finite in float32"),
+        (np.zeros(2), "not one number"),
+        ("much", "not one number"),
+        (None, "not finite"),
+    ],
+)
+def test_a_reward_that_nothing_can_learn_is_one_error(odd, reward, words):
+    env = odd(reward=reward)
+    env.reset(seed=0)
+    with pytest.raises(WorldsimError, match=f"Odd-v0 .*{words}"):
+        env.step(1)
+
+
+def test_the_clock_counts_observations(odd):
+    for name, skip in (("ALE/Boxing-v5", 4), ("BoxingNoFrameskip-v4", 1), ("Boxing-v4", 3)):  # v4 skips 2 to 4
+        env = make_real(name)
+        assert (env.world.fps, env.world.frame_skip) == (60 / skip, skip)
+        env.close()
+    world = odd(frame_skip=2).world
+    assert (world.fps, world.frame_skip) == (40, 2)  # render_fps is of what it shows
+    gym.registry.pop("Odd-v0")
+    world = odd(lambda env: MaxAndSkipObservation(env, 4), frame_skip=2).world
+    assert (world.fps, world.frame_skip) == (10, 8)
+
+
 def test_no_idle_action_makes_the_first_one_idle():
     env = make_real("CartPole-v1")
     assert env.world.noop == 0 and env.world.fps == 50
@@ -190,7 +283,7 @@ def test_no_idle_action_makes_the_first_one_idle():
 )
 def test_what_cannot_be_recorded_says_why(name, words):
     with pytest.raises(WorldsimError, match=words):
-        make_real(name)
+        import_real(name)
 
 
 @pytest.mark.parametrize(
@@ -200,12 +293,6 @@ def test_a_missing_package_names_its_extra(monkeypatch, name, module, extra):
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(WorldsimError, match=rf"pip install '\.\[{extra}\]'"):
         make_real(name)
-
-
-def test_registering_twice_changes_nothing():
-    before = dict(gym.registry)
-    register_envs()
-    assert gym.registry == before and set(IDS) <= set(gym.registry)
 
 
 def test_no_explorer_for_a_stranger():

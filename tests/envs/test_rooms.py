@@ -16,7 +16,7 @@ from worldsim_envs.rooms.plan import BODY, Thing, clear, draw_place, draw_plan
 from worldsim_envs.rooms.view import AROUND, EYE
 from worldsim_envs.testing import WorldContract
 from worldsim_envs.walk import FORWARD, LEFT, RIGHT
-from worldsim_policies.scripted.explorers import make_explorer
+from worldsim_policies.base import make_explorer
 
 
 class TestRooms(WorldContract):

@@ -10,10 +10,10 @@ import pytest
 from worldsim.errors import WorldsimError
 from worldsim_envs.doom.take_cover import FAR, LEFT, MOST, RIGHT, SLOTS, STAND, DoomTakeCoverEnv
 from worldsim_envs.registry import make_real
-from worldsim_envs.rows import find_place
+from worldsim_envs.sources import find_env
 from worldsim_envs.testing import CloneContract, WorldContract
 from worldsim_policies.evaluation import play_episodes
-from worldsim_policies.learned.policy import LearnedPlayer, load_policy
+from worldsim_policies.learned.policy import LearnedPolicy, load_policy
 from worldsim_policies.scripted.doom_take_cover import PLACES, PLACES_APART, TakeCoverExplorer, dodge, mirrored, passing
 
 
@@ -210,7 +210,7 @@ def test_the_agent_that_ships_learned_in_the_dream_alone_and_plays_the_game():
     """Random keys come to some 265 tics."""
     policy = load_policy("doom-take-cover")
     assert policy.training["world_digest"]  # of a generated world; a game has none
-    envs = find_place("worldsim/DoomTakeCoverReal-v0").make(8, "Disabled", MOST // 4)
-    scores = play_episodes(envs, LearnedPlayer(policy, 8), 8, 0, lambda _: None)
+    envs = find_env("worldsim/DoomTakeCoverReal-v0").make(8, "Disabled", MOST // 4)
+    scores = play_episodes(envs, LearnedPolicy(policy, 8), 8, 0, lambda _: None)
     envs.close()
     assert scores.total.mean() > 400

@@ -248,14 +248,14 @@ def test_what_is_behind_is_all_there_is_whatever_is_in_the_way():
     room, view = room_with(*toys, cups=[Cover(76.0)], box=Cover(90.0)), View(64, 64)
     room.toys[0].inside, room.toys[1].inside = FIRST_CUP, BOX
     play(room, *[Act.STAND] * 9)  # all has come to rest
-    open_air = view.behind(room)
+    open_air = view.hidden_layer(room)
     for toy in room.toys:
         x, y = (round(v) for v in view.pixels(room, toy))
         np.testing.assert_array_equal(open_air[y, x], LOOKS["day"].toys[toy.colour])
     play(room, *[Act.SCREEN_DOWN] * 7, Act.LID, *[Act.STAND] * 3, *[Act.HAND_LEFT] * 4)
-    np.testing.assert_array_equal(view.behind(room), open_air)
+    np.testing.assert_array_equal(view.hidden_layer(room), open_air)
     room.toys[0].colour = 3
-    assert not np.array_equal(view.behind(room), open_air)
+    assert not np.array_equal(view.hidden_layer(room), open_air)
 
 
 def test_paint_makes_the_next_colour_of_what_is_at_hand():

@@ -202,8 +202,8 @@ def test_gymnasium_s_episode_statistics(tiny_world, mode):
 @pytest.mark.parametrize(("split", "episodes"), [("held-out", 1), ("train", 11), ("all", 12)])
 def test_a_recording_is_where_to_begin(tiny_world, tiny_recording, split, episodes):
     recording = Recording(tiny_recording)
-    places = [last for a, b in recording.episodes(split) for last in range(a + WINDOW, b)]
-    assert len(places) == episodes * (8 - WINDOW)
+    places = [last for a, b in recording.episodes(split) for last in range(a + WINDOW, b - 1)]
+    assert len(places) == episodes * (7 - WINDOW)  # the game is over in the last of eight frames
     single = GeneratedEnv(tiny_world, recording=tiny_recording, split=split)
     envs = GeneratedVectorEnv(tiny_world, 2, recording=tiny_recording, split=split)
     for start in (0, len(places) - 1):
@@ -251,6 +251,7 @@ def test_wrong_actions_are_one_error_and_change_nothing(envs, actions, words):
         ({"start": [0, 1]}, r"start int64 \[2\]: give an integer, or 3"),
         ({"start": 0.5}, r"start float64 \[\]: give an integer"),
         ({"start": STARTS}, rf"no start {STARTS}; it has 0 to {STARTS - 1}"),
+        ({"strat": 1}, r"no option 'strat'; there are start, reset_mask"),
     ],
 )
 def test_wrong_options_are_one_error_and_change_nothing(envs, options, words):
@@ -284,6 +285,11 @@ def test_other_wrong_input_is_one_error(tiny_world, tiny_recording, small_record
         fresh.reset(options={"reset_mask": np.array([True, False])})
     with pytest.raises(WorldsimError, match="has 3 rows, the environment 2"):
         fresh.restore_state(envs.clone_state())
+    fresh.reset(seed=0)
+    fresh.close()
+    for call in (lambda: fresh.step(np.array([0, 0])), fresh.reset):
+        with pytest.raises(gym.error.ClosedEnvironmentError, match="were closed"):
+            call()
 
 
 @pytest.fixture
@@ -349,16 +355,21 @@ def test_a_pickle_of_a_world_that_was_exported_again_is_one_error(other_world, t
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
-def test_without_a_display_there_is_no_window(tiny_world, monkeypatch):
+def test_without_a_display_a_window_is_off_screen_and_says_so(tiny_world, monkeypatch):
     import pygame
 
     pygame.display.quit()
     for name in ("SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     env = GeneratedEnv(tiny_world, "human")
-    with pytest.raises(WorldsimError, match="no display for render_mode='human'.*rgb_array"):
+    with pytest.warns(UserWarning, match="no display was found: render_mode='human'"):
         env.reset(seed=0)
+    env.step(np.int64(1))
+    env.close()
     assert not pygame.display.get_init()
+    monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
+    with pytest.raises(WorldsimError, match="no display for render_mode='human'.*rgb_array"):
+        GeneratedEnv(tiny_world, "human").reset(seed=0)
 
 
 def test_a_copy_opens_a_window_of_its_own(tiny_world):

@@ -27,10 +27,9 @@ from worldsim.evals.instruments import (
     trust,
     turn,
 )
-from worldsim.evals.probes import PROBES, CounterProbe, EventProbe, StateGroup, Target, TurnProbe, probes_of
+from worldsim.evals.probes import CounterProbe, EventProbe, StateGroup, Target, TurnProbe
 from worldsim.evals.scenes import Footage, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
-from worldsim_envs.registry import make_real
 
 HORIZONS = (1, 4, 16)
 GROUPS = (StateGroup("square", ("row", "column"), unit="px", radius=2.0), StateGroup("bar", ("bar",), period=40.0))
@@ -570,34 +569,3 @@ def test_report_shows_targets_and_figures():
 def test_numbers_for_people():
     assert number(0.123, "%") == "12.3 %" and number(float("nan"), "dB") == "-"
     assert number(31.26, "dB") == "31.3 dB" and number(1.5) == "1.50" and number(4) == "4" and number("x") == "x"
-
-
-def test_every_probe_names_what_its_world_has():
-    pytest.importorskip("cv2")
-    from worldsim_envs.atari.freeway import freeway_spec
-    from worldsim_envs.doom.maze import doom_maze_spec
-
-    for spec in (freeway_spec(), doom_maze_spec()):
-        probes = PROBES[spec.name]
-        for group in probes.groups:
-            assert set(group.components) <= set(spec.state_names)
-        if probes.turn is not None:
-            assert {probes.turn.place, probes.turn.heading} <= {group.name for group in probes.groups}
-            assert probes.turn.view in spec.state_names and all(map(spec.action_index, probes.turn.actions))
-        if probes.counter is not None:
-            assert probes.counter.mover in spec.state_names
-    assert [group.name for group in probes_of(toy.SPEC).groups] == list(toy.SPEC.state_names)
-
-
-@pytest.mark.parametrize("name", PROBES)
-def test_probes_ask_for_what_the_world_has(name):
-    env = make_real(name)
-    asked, spec = PROBES[name], env.world
-    env.close()
-    groups = {group.name for group in asked.groups}
-    assert {component for group in asked.groups for component in group.components} <= set(spec.state_names)
-    if asked.turn is not None:
-        assert set(asked.turn.actions) <= {action.name for action in spec.actions}
-        assert asked.turn.view in spec.state_names and {asked.turn.place, asked.turn.heading} <= groups
-    if asked.counter is not None:
-        assert asked.counter.mover in spec.state_names

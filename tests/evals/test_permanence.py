@@ -13,7 +13,7 @@ import hideaway
 import numpy as np
 import pytest
 
-from worldsim.cli.permanence import STAGED, staging
+from worldsim.cli.permanence import staging
 from worldsim.evals.permanence import calibration, stats
 from worldsim.evals.permanence.adapter import AdapterSimulator, SurprisedAdapter
 from worldsim.evals.permanence.ask import Answer, ask, frames_asked
@@ -24,7 +24,7 @@ from worldsim.evals.permanence.scene import CONTEXT, PALETTE, SHAPES, Scene, Thi
 from worldsim.evals.permanence.suite import judge_scene
 from worldsim.evals.permanence.summary import Trials, summarise
 from worldsim.evals.permanence.tiers import SPLITS, TIERS, TRAIN_SEEDS, judged_seeds, seeds_digest, train_seed
-from worldsim_envs.registry import make_real
+from worldsim_envs.registry import WORLDS, make_real
 
 POINTS = {"P1": (1, 8, 40), "P2": (17, 40), "P5": (0, 1), "P6": (4, 16), "P7": (4, 16)}
 SEEDS = (0, 1)
@@ -46,6 +46,9 @@ def judged(probe: str, wrong: str = "") -> tuple[Trial, ...]:
     scenes = staged(probe)
     pairs = zip(scenes, answered(probe, wrong), strict=True)
     return tuple(trial for scene, answer in pairs for trial in judge_scene(scene, scenes, answer, hideaway.codec))
+
+
+STAGED = [name for name, entry in WORLDS.items() if entry.staging]
 
 
 def labels(trials: tuple[Trial, ...], arm: str = "model", probe: str = "", **fields: object) -> Counter[str]:

@@ -93,7 +93,7 @@ def test_it_follows_what_moves_and_what_is_pushed_and_leaves_what_stands(recordi
     error = (made[:, PAST + 1 :] - true).square().sum()
     assert error < 0.1 * still, (error, still)
     torch.testing.assert_close(
-        read(tmp_path / "inertia.checkpoint")[0]["average.out.weight"], inertia.out.weight.detach()
+        read(tmp_path / "motion.checkpoint")[0]["average.out.weight"], inertia.out.weight.detach()
     )
 
 

@@ -21,9 +21,9 @@ from worldsim.cli.main import main
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim_envs import GENERATED, VECTOR
-from worldsim_envs.base import WorldEnv
-from worldsim_envs.registry import REAL, RealWorld
-from worldsim_envs.rows import Place, find_place, world_of
+from worldsim_envs.base import RealEnv
+from worldsim_envs.registry import WORLDS, WorldEntry
+from worldsim_envs.sources import EnvSource, find_env, world_of
 from worldsim_policies import unfinished
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
 from worldsim_policies.learned.action_repeat import ActionRepeat
@@ -47,20 +47,19 @@ DREAM = "worldsim/TinyPolicies-v0"
 STEPS = 8
 
 
-class TinyGame(WorldEnv):
+class TinyGame(RealEnv):
     """The game of the tiny world: one of three bars is bright. A frame later it pays 1 to name the bar that was."""
 
     def __init__(self, height: int = HEIGHT, width: int = WIDTH):
         assert (height, width) == (HEIGHT, WIDTH)
         super().__init__(tiny_spec(), ORIGIN, "rgb_array")
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]):
         self._before = -1
         return self._next(), self._told()
 
-    def step(self, action: np.int64):
-        paid = float(self._known(action) == self._before)
+    def _step(self, action: int):
+        paid = float(action == self._before)
         return self._next(), paid, False, False, self._told()
 
     def _told(self) -> dict[str, Any]:
@@ -70,7 +69,7 @@ class TinyGame(WorldEnv):
         self._before, self._bright = getattr(self, "_bright", -1), int(self.np_random.integers(3))
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         frame[:, 16 * self._bright : 16 * self._bright + 16] = 255
-        return self._show(frame)
+        return frame
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +82,8 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch):
 def places(tiny_world: Path, monkeypatch: pytest.MonkeyPatch):
     """The tiny world by an id, and its game."""
     gym.register(DREAM, entry_point=GENERATED, vector_entry_point=VECTOR, kwargs={"world": str(tiny_world)})
-    monkeypatch.setitem(REAL, "tiny", RealWorld("test_policies:TinyGame", agent_steps=STEPS, score="bars named"))
+    game = WorldEntry("tiny", env="test_policies:TinyGame", agent_steps=STEPS, score="bars named")
+    monkeypatch.setitem(WORLDS, "tiny", game)
     yield
     del gym.registry[DREAM]
 
@@ -114,7 +114,7 @@ def test_an_agent_learns_in_the_dream_and_is_judged_in_both(tmp_path, capsys):
     assert list(tmp_path.glob("agent.curves/events*")) and load_policy(kept).training["steps"] < 3072
     told = load_policy(out).training
     assert (told["env"], told["steps"], told["temperature"], told["episode_steps"]) == (DREAM, 3072, 1.0, STEPS)
-    assert told["world_digest"] == find_place(DREAM).digest and "torch" in told["versions"]
+    assert told["world_digest"] == find_env(DREAM).digest and "torch" in told["versions"]
     capsys.readouterr()
     players = [word for name in (out, "random", kept) for word in ("--policy", name)]
     judged = ("eval", "agent", *players, "--env", DREAM, "--episodes", 60, "--out", tmp_path / "report")
@@ -136,16 +136,16 @@ def test_an_agent_learns_in_the_dream_and_is_judged_in_both(tmp_path, capsys):
 
 def test_who_leaves_what_the_world_knows_has_lost():
     """And who is only cut has not."""
-    place = find_place(DREAM)
+    place = find_env(DREAM)
     actions = np.zeros(4, np.int64)
-    told = place.make(4, "SameStep", 3, most_ood=1e-6)
-    lost = OODTermination(place.make(4, "SameStep", 3, most_ood=1e-6), 1e-6)
+    told = place.make(4, "SameStep", 3, max_ood=1e-6)
+    lost = OODTermination(place.make(4, "SameStep", 3, max_ood=1e-6), 1e-6)
     assert world_of(lost) == world_of(told)
     told.reset(seed=1), lost.reset(seed=1)
     cut, ended = told.step(actions), lost.step(actions)
     assert cut[3].all() and not cut[2].all()  # of some, play ended as well
     assert ended[2].all() and not ended[3].any()
-    patient, plain = OODTermination(place.make(4, "SameStep", 3, most_ood=99.0), 99.0), place.make(4, "SameStep", 3)
+    patient, plain = OODTermination(place.make(4, "SameStep", 3, max_ood=99.0), 99.0), place.make(4, "SameStep", 3)
     patient.reset(seed=1), plain.reset(seed=1)
     for _ in range(4):
         own, others = patient.step(actions), plain.step(actions)
@@ -154,7 +154,7 @@ def test_who_leaves_what_the_world_knows_has_lost():
 
 def test_held_actions_are_the_same_action_again():
     """And what ends while one is held is told as it ended; what comes after it is not paid."""
-    plain, held = (Place("tiny", "tiny").make(3, "SameStep", STEPS) for _ in range(2))
+    plain, held = (EnvSource("tiny", "tiny").make(3, "SameStep", STEPS) for _ in range(2))
     held = ActionRepeat(held, 3)
     assert world_of(held) == world_of(plain)
     plain.reset(seed=5), held.reset(seed=5)
@@ -199,7 +199,7 @@ def test_a_player_holds_what_it_chose_for_as_long_as_it_learned_to():
 
 def test_an_agent_learns_from_recorded_play_on(tmp_path, tiny_recording):
     """Every episode begins in play that worlds learn from, and what is judged begins elsewhere."""
-    place, recording = find_place(DREAM), Recording(tiny_recording)
+    place, recording = find_env(DREAM), Recording(tiny_recording)
     begun = place.make(64, "SameStep", 3, recording=tiny_recording).reset(seed=1)[0]
     known, held_out = (
         {frame.tobytes() for a, b in recording.episodes(split) for frame in np.asarray(recording.frames[a:b])}
@@ -241,7 +241,7 @@ def test_an_eye_learns_to_see_before_the_agent_acts(tmp_path, capsys):
     assert all(torch.equal(a, b) for a, b in zip(eye.state_dict().values(), again.state_dict().values(), strict=True))
 
     def agent(**own: Any) -> torch.Tensor:
-        envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
+        envs = EnvSource("tiny", "tiny").make(2, "SameStep", STEPS)
         training = PPOTraining(steps=32, stack=1, rollout=16, batch=32)
         return learn(envs, training, {}, **own).network.eye.state_dict()["layers.0.weight"]
 
@@ -312,7 +312,7 @@ def test_policies_of_the_way_are_kept_closer_together_at_first(tmp_path):
 def test_an_agent_plays_as_it_learned_to(tmp_path, sight):
     """Only the order of the stack tells what pays: weights and frames come out of training as they went in, whether
     its eye learns with it or saw before."""
-    place = Place("tiny", "tiny")
+    place = EnvSource("tiny", "tiny")
     envs = place.make(8, "SameStep", STEPS)
     training = PPOTraining(steps=6144, stack=2, rollout=32, batch=128, rate=2e-3, discount=0.0, epochs=6)
     eye = None
@@ -328,7 +328,7 @@ def test_an_agent_plays_as_it_learned_to(tmp_path, sight):
 
 def test_the_same_seed_gives_the_same_agent():
     def weights(seed: int) -> dict[str, torch.Tensor]:
-        envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
+        envs = EnvSource("tiny", "tiny").make(2, "SameStep", STEPS)
         return learn(envs, PPOTraining(steps=64, stack=1, rollout=32, batch=32, seed=seed), {}).network.state_dict()
 
     first, again, other = weights(3), weights(3), weights(4)
@@ -345,7 +345,7 @@ def test_a_killed_training_keeps_the_eye_that_saw_before(tmp_path, monkeypatch):
     known = {name: weight.clone() for name, weight in saw.state_dict().items()}
 
     def train(eye: Eye, steps: int) -> Policy:
-        envs, training = Place("tiny", "tiny").make(2, "SameStep", STEPS), PPOTraining(steps, stack=1, rollout=16)
+        envs, training = EnvSource("tiny", "tiny").make(2, "SameStep", STEPS), PPOTraining(steps, stack=1, rollout=16)
         return learn(envs, training, {}, checkpoint=tmp_path / "agent.checkpoint", eye=eye)
 
     train(saw, 64)
@@ -359,7 +359,7 @@ def test_a_killed_training_goes_on_from_its_last_update(tmp_path, monkeypatch):
     path, training = tmp_path / "agent.checkpoint", PPOTraining(steps=320, stack=1, rollout=16, batch=32)
 
     def train(watch: Any, **changed: Any) -> Policy:
-        envs = Place("tiny", "tiny").make(2, "SameStep", STEPS)
+        envs = EnvSource("tiny", "tiny").make(2, "SameStep", STEPS)
         return learn(envs, dataclasses.replace(training, **changed), {"env": "tiny"}, None, watch, path)
 
     def kill(steps: int, *_: Any) -> None:
@@ -445,7 +445,7 @@ def test_episodes_are_counted_once_whoever_plays_them():
             self.begun += list(seeds)
             super().begin(rows, seeds)
 
-    place, found = find_place(DREAM), []
+    place, found = find_env(DREAM), []
     for rows in (1, 3):
         player, ticks = Watching(3, rows), []
         player.begun = []
@@ -483,7 +483,7 @@ def test_the_scripted_player_plays_the_game_alone(tmp_path, capsys):
 
 
 def test_a_dream_without_its_game_says_so(tmp_path, capsys, monkeypatch):
-    monkeypatch.delitem(REAL, "tiny")
+    monkeypatch.delitem(WORLDS, "tiny")
     where = ("--env", DREAM, "--episodes", 2, "--out", tmp_path)
     assert command("eval", "agent", "--policy", "random", *where) == 0
     assert "There is no real score beside this" in capsys.readouterr().out
@@ -492,7 +492,7 @@ def test_a_dream_without_its_game_says_so(tmp_path, capsys, monkeypatch):
 
 
 def test_ranks_and_gaps_of_known_scores():
-    dream, game = Place("dream", "tiny", "digest"), Place("game", "tiny")
+    dream, game = EnvSource("dream", "tiny", "digest"), EnvSource("game", "tiny")
     results = []
     for i, (imagined, real) in enumerate([(4.0, 2.0), (3.0, 1.0), (2.0, 1.5), (5.0, 4.9)]):
         for place, mean in ((dream, imagined), (game, real)):
@@ -549,12 +549,12 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, tiny_world, tiny_recording)
 
 def test_places_by_folder_and_id(tiny_world, tmp_path):
     folder = shutil.copytree(tiny_world, tmp_path / "world")
-    place = find_place(str(folder))
-    assert place.generated and place.world == "tiny" and place.digest == find_place(DREAM).digest
+    place = find_env(str(folder))
+    assert place.generated and place.world == "tiny" and place.digest == find_env(DREAM).digest
     envs = place.make(2, "Disabled", 5, temperature=1.2)
     assert world_of(envs).name == "tiny"
-    assert find_place("worldsim/ToyboxReal-v0") == Place("worldsim/ToyboxReal-v0", "toybox")
-    assert find_place("worldsim/DoomMaze-v0").twin() == find_place("worldsim/DoomMazeReal-v0")
+    assert find_env("worldsim/ToyboxReal-v0") == EnvSource("worldsim/ToyboxReal-v0", "toybox")
+    assert find_env("worldsim/DoomMaze-v0").twin() == find_env("worldsim/DoomMazeReal-v0")
     game = place.twin().make(3, "Disabled", 5, size=(HEIGHT, WIDTH))
     assert game.reset(seed=0)[0].shape == (3, HEIGHT, WIDTH, 3)
     with pytest.raises(WorldsimError, match="of no world of worldsim"):

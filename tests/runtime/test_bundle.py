@@ -146,7 +146,7 @@ with BUNDLE.staging({str(out)!r}) as folder:
 """
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ})
     assert done.returncode == -signal.SIGKILL
-    assert not out.exists()
+    assert not (out / "world.json").exists()
     with BUNDLE.staging(out) as folder:
         assert not list(folder.iterdir())
         (folder / "world.json").write_text("whole")

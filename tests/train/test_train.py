@@ -26,7 +26,7 @@ from worldsim.train.checkpoint import load_autoencoder, load_world_model, read, 
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.motion import MotionTraining
 from worldsim.train.muon import Muon, orthogonal
-from worldsim.train.recipes import RECIPES, DynamicsSize, Practice, Recipe
+from worldsim.train.recipes.base import DynamicsSize, Finetune, Recipe
 from worldsim.train.self_rollout import diverged_tokens
 from worldsim.train.trainer import rate
 
@@ -37,7 +37,14 @@ TOKENIZER = AutoencoderConfig(channels=4, widths=(16, 16), blocks=1)
 TOKENIZER_TRAINING = AutoencoderTraining(steps=6, batch=4, frames=256, mask=0.5)
 SIZE = DynamicsSize(width=32, heads=2, depth=2, look_back=(1,), head_depth=1, window=3)
 TRAINING = DynamicsTraining(
-    steps=8, batch=2, length=6, self_rollout_start=0.25, self_rollout_max=4, divergence_threshold=0.5, huber=0.05, compile=False
+    steps=8,
+    batch=2,
+    length=6,
+    self_rollout_start=0.25,
+    self_rollout_max=4,
+    divergence_threshold=0.5,
+    huber=0.05,
+    compile=False,
 )
 
 
@@ -157,7 +164,7 @@ def test_first_and_last_frames_are_drawn_as_often_as_others():
 
 
 def test_the_last_frame_is_taught_as_often_as_others_when_a_window_has_a_lead():
-    windows = Windows([(0, 100), (100, 132), (132, 400)], 32, taught=20)
+    windows = Windows([(0, 100), (100, 132), (132, 400)], 32, loss_frames=20)
     taught = np.concatenate([windows.draw(500, 0, step)[:, -20:].ravel() for step in range(80)])
     seen = np.bincount(taught, minlength=400) / len(taught) * 400
     np.testing.assert_allclose(seen[[12, 99, 112, 131, 144, 399]], np.median(seen[40:60]), rtol=0.2)
@@ -167,7 +174,7 @@ def test_clips_are_drawn_by_what_happens_in_them() -> None:
     change = np.zeros(1000, np.float32)
     change[:500] = 1.0
     change[700] = 50.0
-    last = Windows([(0, 1000)], 20, change).draw(400, 0, 0, eventful=0.5)[:, -1]
+    last = Windows([(0, 1000)], 20, change).draw(400, 0, 0, event_share=0.5)[:, -1]
     assert np.isin(last[:200], np.arange(700, 708)).mean() > 0.03  # one frame in a thousand, but it holds a tenth
     assert (last[:200] < 708).all() and (last[200:] > 708).any()
 
@@ -179,7 +186,7 @@ def test_clips_are_drawn_by_unusual_rewards(recording: Recording, tmp_path: Path
     clips.rewards[[100, 433]] = 0.0
     happened = clips.unusual_rewards()
     assert np.flatnonzero(happened).tolist() == [101, 434]  # the frames that came with them
-    last = Windows(recording.episodes("train"), 12, happened).draw(50, 0, 0, eventful=1.0)[:, -1]
+    last = Windows(recording.episodes("train"), 12, happened).draw(50, 0, 0, event_share=1.0)[:, -1]
     assert np.isin(last, [*range(101, 109), *range(434, 442)]).all() and len(set(last)) > 6
     training = dataclasses.replace(TRAINING, eventful=0.5, events=("reward",))
     with pytest.raises(WorldsimError, match="nothing happens in it that clips could be drawn by"):
@@ -226,15 +233,15 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
     learned = train_autoencoder(recording, tmp_path / "untold", autoencoder, TOKENIZER_TRAINING)
     with pytest.raises(WorldsimError, match="does not tell what is behind its frames"):
         LatentDataset(recording, learned, tmp_path / "untold")
-    writer = RecordingWriter(tmp_path / "told", SPEC, behind=True)
+    writer = RecordingWriter(tmp_path / "told", SPEC, hidden_layer=True)
     for episode in recording.iter_episodes():
         behind = np.zeros_like(episode.frames)
         behind[::7, :4, :4] = 255
-        writer.append(dataclasses.replace(episode, behind=behind))
+        writer.append(dataclasses.replace(episode, hidden_layer=behind))
     told = Recording(tmp_path / "told")
     latents, *_ = LatentDataset(told, learned, tmp_path / "told")[np.array([[100, 101]])]
     for frame, both in zip((100, 101), latents[0], strict=True):
-        for picture, part in zip((told.frames[frame], told.behind[frame]), both.split(4), strict=True):
+        for picture, part in zip((told.frames[frame], told.hidden_layer[frame]), both.split(4), strict=True):
             alone = learned.encode(to_pixels(torch.from_numpy(picture[None])))[0, :4]
             torch.testing.assert_close(part, alone, atol=2e-2, rtol=2e-2)
     size = dataclasses.replace(
@@ -246,7 +253,7 @@ def test_a_world_learns_what_is_behind_if_its_recording_tells(recording: Recordi
     training = dataclasses.replace(TRAINING, unknown=0.5, eventful=0.5, events=("action", "behind"), inertia=inertia)
     model = train_dynamics(told, learned, tmp_path / "told", config, training)
     assert model.config == config and all(w.isfinite().all() for w in model.parameters())
-    alone = weights(tmp_path / "told" / "inertia.checkpoint")
+    alone = weights(tmp_path / "told" / "motion.checkpoint")
     assert torch.equal(model.inertia.first.weight, alone["average.first.weight"])  # the rest learns, this stays
 
 
@@ -352,23 +359,23 @@ def test_a_recipe_with_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     training = dataclasses.replace(TRAINING, steps=2)
     first = dataclasses.replace(training, eventful=0.5, events=("action",))
     then = dataclasses.replace(training, learns=("token_out",))
-    practice = Practice(3500, 0.0, (first, then), longest=100)
+    settings = Finetune(3500, 0.0, (first, then), longest=100)
     size = dataclasses.replace(SIZE, pack=(2, 2))
-    small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, practice=practice)
-    monkeypatch.setitem(RECIPES, "toybox", small)
+    small = Recipe(800, TOKENIZER, dataclasses.replace(TOKENIZER_TRAINING, steps=2), size, training, finetune=settings)
+    monkeypatch.setattr("worldsim.train.recipes.toybox.RECIPE", small)
     monkeypatch.setattr(record_permanence, "MOST_SWAPS", 1)
     record = ["record", "toybox", "--frames", "800", "--episode-frames", "80", "--size", "32x32", "--workers", "1"]
     assert main([*record, "--out", "recordings/toybox"]) == 0
     assert main(["train", "toybox"]) == 0
-    assert "Ready to export: runs/toybox/practice/2\n" in capsys.readouterr().out
-    probes = Recording(tmp_path / "recordings" / "toybox-practice")
+    assert "Ready to export: runs/toybox/finetune/2\n" in capsys.readouterr().out
+    probes = Recording(tmp_path / "recordings" / "toybox-finetune")
     assert (probes.spec.width, probes.spec.height, len(probes) >= 3500) == (32, 32, True)
     assert probes.origin["longest hiding"] == 100
-    folders = [Path("runs/toybox") / folder for folder in ("", "practice", "practice/2")]
-    learned, practised, last = (weights(folder / "dynamics.safetensors") for folder in folders)
-    assert learned.keys() == practised.keys() == last.keys()
-    assert any((learned[k] != practised[k]).any() for k in learned)
-    assert {k.split(".")[0] for k in last if (last[k] != practised[k]).any()} == {"token_out"}  # what alone may learn
+    folders = [Path("runs/toybox") / folder for folder in ("", "finetune", "finetune/2")]
+    trained, finetuned, last = (weights(folder / "dynamics.safetensors") for folder in folders)
+    assert trained.keys() == finetuned.keys() == last.keys()
+    assert any((trained[k] != finetuned[k]).any() for k in trained)
+    assert {k.split(".")[0] for k in last if (last[k] != finetuned[k]).any()} == {"token_out"}  # what alone may learn
     assert all((folder / "autoencoder.safetensors").exists() for folder in folders)
     assert not list((folders[2]).glob("latents-*"))  # encoded once
 

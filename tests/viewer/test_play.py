@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 
 from worldsim.cli.main import main
-from worldsim.cli.play import at_random, parse_actions, scripted
+from worldsim.cli.play import find_world
 from worldsim.data.video import read_frames, video_fps
 from worldsim.errors import WorldsimError
 from worldsim.runtime.bundle import Bundle
+from worldsim.viewer.script import at_random, parse_actions, scripted
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -41,7 +43,8 @@ def test_headless_writes_a_readable_video(play, tiny_world, tmp_path):
     frames = np.stack(list(read_frames(path, spec.height, spec.width)))
     assert frames.shape == (12, spec.height, spec.width, 3)
     assert video_fps(path) == pytest.approx(spec.fps, rel=0.01)
-    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mp4", "out.mp4.json"]
+    assert f"recorded 12 frames in {path}" in out
 
 
 def test_the_same_seed_gives_the_same_video(play, tmp_path):
@@ -58,11 +61,13 @@ def test_the_same_seed_gives_the_same_video(play, tmp_path):
 def test_actions_script(play, tiny_world, tmp_path):
     spec = Bundle(tiny_world).spec
     one, other = (action.name for action in spec.actions[:2])
-    assert parse_actions(f"{other}*3, {one}", spec) == [1, 1, 1, 0]
-    assert list(itertools.islice(scripted([1, 2], idle=0), 4)) == [1, 2, 0, 0]
     path = tmp_path / "out.mp4"
     assert play("--headless", "--actions", f"{one}*4,{other}*3", "--record", str(path))[0] == 0
     assert len(list(read_frames(path))) == 7
+    segments = json.loads(path.with_name("out.mp4.json").read_text())["segments"]  # another one after an end
+    played = [action for segment in segments for action in parse_actions(segment["actions"], spec)]
+    assert played == [0] * 4 + [1] * 3 and (segments[0]["start"], segments[0]["seed"]) == (0, 0)
+    assert list(itertools.islice(scripted([1, 2], idle=0), 4)) == [1, 2, 0, 0]
 
 
 def test_random_play_is_decided_by_the_seed_and_holds_its_keys():
@@ -115,9 +120,39 @@ def test_a_cut_world_is_named(play, tiny_world, tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_unknown_actions_are_the_users_to_mend(small_spec):
-    with pytest.raises(WorldsimError, match="no action 'fly'"):
-        parse_actions("left*2,fly", small_spec)
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("doom-maze", "doom-maze"),
+        ("freeway", "atari-freeway"),
+        ("Freeway", "atari-freeway"),
+        ("TOY", "toybox"),
+        ("toy box", "toybox"),
+        ("Doom: take cover", "doom-take-cover"),
+        ("maze", "doom-maze"),
+        ("roo", "rooms"),
+    ],
+)
+def test_a_world_goes_by_its_name_its_title_and_their_beginnings(wanted, name):
+    assert find_world(wanted) == name
+
+
+def test_a_folder_comes_before_a_title(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "freeway").mkdir()
+    assert find_world("freeway") == "freeway"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("doom", r"'doom' means several worlds: give one of doom-maze \(Doom maze\), doom-take-cover \(Doom: take"),
+        ("chess", r"no world 'chess': give one of atari-freeway \(Freeway\), .*toybox \(Toy box\), or the folder"),
+    ],
+)
+def test_an_unclear_world_is_answered_with_what_there_is(wanted, message):
+    with pytest.raises(WorldsimError, match=message):
+        find_world(wanted)
 
 
 def program(tiny_world: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -135,8 +170,14 @@ def test_without_a_display_it_says_what_to_do(tiny_world):
         _, error = run.communicate(timeout=60)
     assert run.returncode == 2
     assert "Traceback" not in error
-    line = error.strip().splitlines()[-1]  # libwayland may have complained before
+    (line,) = error.splitlines()
     assert "no display" in line and "python play.py --headless --record out.mp4" in line
+
+
+def test_a_headless_run_says_nothing_but_what_matters(tiny_world):
+    with program(tiny_world, "--headless", "--frames", "2") as run:
+        out, error = run.communicate(timeout=60)
+    assert run.returncode == 0 and error == "" and len(out.splitlines()) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")

@@ -13,10 +13,10 @@ import numpy as np
 import tyro
 
 from worldsim.cli.evaluate import progress, report_facts
+from worldsim.cli.worlds import probes_of
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.instruments import speed
-from worldsim.evals.probes import probes_of
 from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
 from worldsim.spec import WorldSpec

@@ -19,6 +19,7 @@ from rich.console import Console
 from worldsim.errors import WorldsimError
 from worldsim.evals.section import Figure
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.viewer.goal import goal_in_card
 
 COMMANDS = {
     "eval": "worldsim eval {} --recording ...",
@@ -106,6 +107,8 @@ def _card(bundle: Bundle, reports: Mapping[str, Any], picture: bool) -> str:
     spec = bundle.spec
     verdicts = [verdict for report in reports.values() for verdict in report["targets"]]
     lines = [f"# {spec.title or spec.name}", ""]
+    if goal := goal_in_card(bundle.card):  # written by hand, and kept
+        lines += [f"> {goal}", ""]
     if picture:
         lines += ["![Real frames above generated ones, then a long free run](strip.png)", ""]
     lines += [

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tyro
 
+from worldsim.cli.worlds import probes_of
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.core import Tick, look, play, rollout
 from worldsim.evals.generated import SessionSimulator, runtime_codec, runtime_ood
 from worldsim.evals.instruments import actions, drift, events, fidelity, motion, outcome, state, stillness, trust, turn
-from worldsim.evals.probes import Probes, TurnProbe, probes_of
+from worldsim.evals.probes import Probes, TurnProbe
 from worldsim.evals.scenes import Footage, check_recording
 from worldsim.evals.section import Section
 from worldsim.progress import ProgressBar
@@ -226,7 +227,7 @@ class Judge:
         """The real world under random keys that are held a while: frames `[B, m + 1, H, W, 3]`; keys, ended and rewards
         `[B, m]`, the last frame again and no reward after an end."""
         from worldsim_envs.registry import make_real
-        from worldsim_policies.scripted.explorers import StickyExplorer
+        from worldsim_policies.base import StickyExplorer
 
         b, m = self.size.games, self.simulator.context - 1 + self.size.game_frames
         env: Any = make_real(self.spec.name, height=self.spec.height, width=self.spec.width)
@@ -329,13 +330,13 @@ class Judge:
         self, read_state: StateReader | None, tick: Tick
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Play the real world as the generated one is played: frames `[B, n + 1, H, W, 3]`, actions `[B, n]`, walls."""
-        from worldsim_envs.registry import REAL, make_real
+        from worldsim_envs.registry import WORLDS, make_real
 
         runs, n = self.size.real_runs, self.size.run_frames
         try:
             env: Any = make_real(self.spec.name, height=self.spec.height, width=self.spec.width)
         except WorldsimError:
-            if self.spec.name in REAL:
+            if self.spec.name in WORLDS:
                 raise
             recorded = self.footage.draw(runs, 1, min(n, self.footage.longest(1)), self.seed)  # stands for it
             tick(runs * n)
@@ -384,7 +385,7 @@ class Crew:
     """
 
     def __init__(self, spec: WorldSpec, rows: int, seed: int, read_state: StateReader | None, walls: np.ndarray | None):
-        from worldsim_policies.scripted.explorers import make_explorer
+        from worldsim_policies.base import make_explorer
 
         actions = len(spec.actions)
         self._explorers = [

@@ -1,4 +1,4 @@
-"""`worldsim export`: a training run becomes a playable world. Chooses the starts; `worldsim.runtime.export` does the
+"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.runtime.export does the
 rest."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def export(config: ExportConfig) -> None:
     """
     for module in ("torch", "onnx", "onnxscript"):
         require(module, "train")
-    from worldsim.data.windows import Windows
+    from worldsim.data.windows import start_windows
     from worldsim.models.retention import context
     from worldsim.runtime.export import export_bundle
     from worldsim.train.checkpoint import load_autoencoder, load_world_model
@@ -90,8 +90,8 @@ def export(config: ExportConfig) -> None:
         dynamics.config = dataclasses.replace(dynamics.config, static_threshold=config.static_threshold)
     more_ends(dynamics, trained.ends if config.ends is None else config.ends)
     shown, memory = config.shown or trained.shown, dynamics.config.memory
-    spans = [(start, end - 1) for start, end in recording.episodes("held-out")]  # nobody begins at an end
-    windows = Windows(spans, max(shown, context(dynamics.config.dit.window, memory.retention if memory else ())))
+    length = max(shown, context(dynamics.config.dit.window, memory.retention if memory else ()))
+    windows = start_windows(recording, "held-out", length)
     choose = beginnings if trained.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
     origin = {**recording.origin, "frames": len(recording)}

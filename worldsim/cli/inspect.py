@@ -1,21 +1,22 @@
-"""`worldsim inspect`: what is in a recording, in numbers and in one picture. Reads only; knows no model."""
+"""`worldsim inspect`: what is in a recording, in numbers and in one picture. Knows no model."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from worldsim import atomic
 from worldsim.cli.record import state_shares
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
+from worldsim.progress import ProgressBar
+from worldsim.terminal import bar, console, printable
 
 SAMPLE = 40_000  # frames looked at for duplicates, as whole episodes
 SAME = 8  # levels: a frame that differs nowhere by more from the one before is a near-duplicate
@@ -29,30 +30,39 @@ class InspectConfig:
 
     Attributes:
         recording: its folder.
-        sheet: where the contact sheet goes; RECORDING.png, beside the recording, if not given.
+        sheet: where the contact sheet is written; RECORDING.png, beside the recording, if not given.
+        verify: read every frame and check it against its checksum first.
     """
 
     recording: tyro.conf.Positional[Path]
     sheet: Path | None = None
+    verify: bool = False
 
 
 def inspect(config: InspectConfig) -> None:
     """Print the counts, actions, lengths and near-duplicates of a recording, and write its contact sheet.
 
     Raises:
-        WorldsimError: if there is no whole recording, it has no episode yet, or the sheet can't be written.
+        WorldsimError: if there is no whole recording, it has no episode yet, a frame that is read is damaged, or the
+            sheet can't be written.
     """
     recording = Recording(config.recording)
     if not len(recording):
         raise WorldsimError(
             f"{config.recording} has no whole episode yet. Go on recording: worldsim record {recording.spec.name}"
         )
-    console = Console(highlight=False)
-    console.print(_facts(recording))
-    console.print(_actions(recording))
-    sheet = config.sheet or config.recording.with_name(f"{config.recording.name}.png")
-    write_picture(sheet, contact_sheet(recording))
-    console.print(f"contact sheet: {sheet}", soft_wrap=True)
+    out = console()
+    if config.verify:
+        with ProgressBar("verifying", len(recording)) as progress:
+            for done in recording.verify():
+                progress.update(done)
+        out.print(f"all {len(recording):,} frames are as they were written")
+    out.print(_facts(recording))
+    out.print(_actions(recording))
+    place = config.recording.absolute()
+    sheet = config.sheet or place.with_name(f"{place.name}.png")
+    atomic.write_bytes(sheet, cv2.imencode(".png", contact_sheet(recording)[..., ::-1])[1].tobytes(), "Give --sheet.")
+    out.print(printable(f"contact sheet: {sheet}"), soft_wrap=True)
 
 
 def near_duplicates(recording: Recording, sample: int = SAMPLE) -> tuple[float, int]:
@@ -71,26 +81,12 @@ def near_duplicates(recording: Recording, sample: int = SAMPLE) -> tuple[float, 
 
 
 def contact_sheet(recording: Recording) -> np.ndarray:
-    """Frames from all over the recording, in order: uint8 RGB `[h, w, 3]`."""
+    """Frames spread evenly over the recording, in order, as one picture: uint8 RGB `[h, w, 3]`."""
     rows, columns = SHEET
     picks = np.linspace(0, len(recording) - 1, rows * columns).astype(int)
     scale = max(1, round(SHEET_WIDTH / columns / recording.spec.width))
     frames = np.stack([np.asarray(recording.frames[i]) for i in picks]).repeat(scale, 1).repeat(scale, 2)
     return np.concatenate([np.concatenate(list(row), 1) for row in frames.reshape(rows, columns, *frames.shape[1:])])
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 RGB picture as PNG, whole or not at all.
-
-    Raises:
-        WorldsimError: if it can't be written there.
-    """
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        beside.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-        os.replace(beside, path)
-    except OSError as error:
-        raise WorldsimError(f"can't write {path}: {error.strerror or error}") from error
 
 
 def _facts(recording: Recording) -> Table:
@@ -107,12 +103,13 @@ def _facts(recording: Recording) -> Table:
         "ended by the game": f"{int(np.asarray(recording.terminated[: len(recording)]).sum()):,} episodes",
         "rewards": f"{rewards.sum():,.6g} in all, on {np.count_nonzero(rewards) / len(rewards):.2%} of frames",
         "state": ", ".join(spec.state_names) or "none",
+        "hidden layer": "no" if recording.hidden_layer is None else "yes",
         "near-duplicates": f"{same:.1%} of frames: at most {SAME} levels from the one before anywhere ({pairs:,} seen)",
         **{what: f"{share:.1%} of frames" for what, share in state_shares(recording).items()},
         **{name: str(recording.origin[name]) for name in ("source", "licence", "recorder") if name in recording.origin},
     }
     for name, value in facts.items():
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     return table
 
 
@@ -122,5 +119,5 @@ def _actions(recording: Recording) -> Table:
     table = Table("action", "count", "share", "", box=None, padding=(0, 2, 0, 0))
     for action, count in zip(recording.spec.actions, counts, strict=True):
         share = count / max(counts.sum(), 1)
-        table.add_row(action.name, f"{count:,}", f"{share:.1%}", "█" * round(share * 40))
+        table.add_row(action.name, f"{count:,}", f"{share:.1%}", bar(share))
     return table

@@ -1,4 +1,4 @@
-"""The command line: assembles the subcommands, and turns a user's error into one line and exit code 2. Nothing else.
+"""The command line: assembles the subcommands, and turns errors the user can fix into one line and exit code 2.
 
 Each subcommand is imported only when it is asked for, so that playing needs nothing that training does.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
+import re
 import sys
 from collections.abc import Sequence
 
+from worldsim import terminal
 from worldsim.errors import WorldsimError
 
 
@@ -74,33 +77,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `worldsim ARGUMENTS`.
 
     Returns:
-        0, or 2 if the user's input was at fault (one line on stderr says what and the way out).
+        0; 2 for an error the user can fix (one line on stderr says what and the way out); 130 if interrupted; 141 if
+        whoever read the output has gone, as for a program that SIGPIPE ends.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    terminal.use_any_encoding()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush when Python ends
+        return 141
+    except KeyboardInterrupt:
+        print("worldsim: interrupted", file=sys.stderr)
+        return 130
+    except WorldsimError as error:
+        reason = str(error)
+    except OSError as error:  # that nobody explained; its own text may say too little, but names the file
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    except MemoryError:
+        reason = "not enough memory. Close other programs, or give smaller sizes."
+    print(f"worldsim: {terminal.printable(' '.join(reason.splitlines()))}", file=sys.stderr)
+    return 2
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: worldsim COMMAND ...\n")
         for name, command in COMMANDS.items():
             print(f"  {name:29}{command.help}")
         print("\nworldsim COMMAND --help lists its options.")
         return 0 if arguments else 2
+    _check_text(*arguments, os.getcwd())
     name, rest = split_command(arguments)
     if name not in COMMANDS:
-        print(f"worldsim: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+        raise WorldsimError(f"no command {name!r}; there are {', '.join(COMMANDS)}")
+    if any(re.match(r"[A-Za-z_][\w.]+:\w", word) for word in rest) and os.getcwd() not in sys.path:
+        # `module:Id` asks for a module of the user's, which may lie here, as for `python -m`; but last, so that a file
+        # of any other folder can't take the place of an installed package.
+        sys.path.append(os.getcwd())
     command = COMMANDS[name]
-    try:
-        import tyro
+    import tyro
 
-        module = importlib.import_module(command.module)
-        config = tyro.cli(getattr(module, command.config), args=rest, prog=f"worldsim {name}")
-        getattr(module, command.function)(config)
-    except WorldsimError as error:
-        print(f"worldsim: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("worldsim: interrupted", file=sys.stderr)
-        return 130
+    module = importlib.import_module(command.module)
+    config = tyro.cli(getattr(module, command.config), args=rest, prog=f"worldsim {name}")
+    getattr(module, command.function)(config)
     return 0
+
+
+def _check_text(*texts: str) -> None:
+    """Names of files that are not UTF-8 end some of the libraries below in a segmentation fault."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise WorldsimError(f"{text} is not UTF-8. Give the file or folder another name.") from error
 
 
 def split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:

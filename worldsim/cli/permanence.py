@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import importlib
 import os
 import shlex
 import sys
@@ -21,6 +20,7 @@ import tyro
 
 from worldsim.cli.evaluate import progress
 from worldsim.cli.record import parse_size
+from worldsim.cli.worlds import permanence_targets
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.core import Codec, Simulator
@@ -36,7 +36,6 @@ from worldsim.evals.section import Section
 from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
 
-STAGED = {"toybox": "worldsim_envs.toybox.probes", "rooms": "worldsim_envs.rooms.probes"}
 TierName = Literal["smoke", "standard", "full"]
 
 
@@ -256,9 +255,12 @@ def staging(world: str) -> Staging:
     Raises:
         WorldsimError: if there is none.
     """
-    if world not in STAGED:
-        raise WorldsimError(f"no probes can be staged in {world!r}; they can in {', '.join(STAGED)}")
-    module: Staging = importlib.import_module(STAGED[world])
+    from worldsim_envs.registry import WORLDS, load, world_entry
+
+    if not world_entry(world).staging:
+        staged = ", ".join(name for name, entry in WORLDS.items() if entry.staging)
+        raise WorldsimError(f"no probes can be staged in {world!r}; they can in {staged}")
+    module: Staging = load(world_entry(world).staging)
     return module
 
 
@@ -295,7 +297,9 @@ def _judge(setting: Setting, subject: Subject, asker: suite.Ask, at_once: int, o
     cells = summarise(found.trials)
     sections = page.sections(judged, checks, cells, found.trials, found.strips)
     title = f"What does {subject.name} remember?"
-    shown = report.Report("permanence", title, facts, sections, page.targets(judged, sections))
+    shown = report.Report(
+        "permanence", title, facts, sections, page.targets(permanence_targets(judged.world), judged.tier, sections)
+    )
     console = report.wide_console()
     report.show(shown, console)
     for path in (*write_results(out, judged, facts, checks, cells, found.trials), *report.write(shown, out)):

@@ -1,6 +1,6 @@
 """`worldsim play` and `python play.py`: play a generated world in a window, or headless into a video file.
 
-The window itself is viewer.py, imported only when one is wanted. Trains and records nothing real.
+The window itself is worldsim.viewer, imported only when one is wanted. Trains and records nothing real.
 """
 
 from __future__ import annotations
@@ -9,25 +9,24 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from worldsim.data.video import VideoWriter
 from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
 from worldsim.runtime.base import load_runtime
-from worldsim.runtime.bundle import Bundle, open_world, shipped_worlds
+from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
 from worldsim.runtime.session import Session
-from worldsim.spec import WorldSpec
+from worldsim.viewer.capture import Capture
+from worldsim.viewer.script import at_random, parse_actions, scripted
 
 FRAMES = 300  # of a headless run, if nothing says otherwise
-LONGEST_HOLD = 16  # frames for which random play holds an action
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +34,11 @@ class PlayConfig:
     """Play a generated world: python play.py --world doom-maze
 
     Attributes:
-        world: a shipped world's name, or the folder of one; without it, a gallery to choose from.
+        world: a shipped world by its name or title, of which the beginning is enough, or the folder of a bundle;
+            without it, a gallery to choose from.
         start: which of the world's starts to begin at.
         seed: the same seed, start and keys give the same frames.
-        record: write the generated frames to this video file.
+        record: write the generated frames to this video file, and start, seed and keys to a JSON file beside it.
         headless: no window; plays --actions, or at random by the seed, as fast as the machine can. Where the world
             ends, its next start follows.
         frames: how many frames a headless run generates; as many as --actions has, or 300, if not given.
@@ -74,39 +74,61 @@ def play(config: PlayConfig) -> None:
     names = shipped_worlds()
     if not (config.world or names):
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
+    asked = find_world(config.world) if config.world else None
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
     try:
         if config.headless:
-            play_headless(config, open_world(config.world or names[0]))
+            play_headless(config, open_world(asked or names[0]))
         else:
-            play_in_window(config, names)
+            play_in_window(config, asked, names)
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
-def play_in_window(config: PlayConfig, names: list[str]) -> None:
+def find_world(wanted: str) -> str:
+    """The name of the one shipped world that `wanted` means, or the path of a folder as it is.
+
+    A world's name and folders come first; else `wanted` begins, in any case, its name, its title or a word of them.
+
+    Raises:
+        WorldsimError: if none or several are meant.
+    """
+    names = shipped_worlds()
+    if wanted in names or Path(wanted).exists():
+        return wanted
+    titles = {name: str(BUNDLE.read_manifest(SHIPPED / name)["spec"].get("title", "")) for name in names}
+    begins = {name: [name, title, *re.split(r"\W+", f"{name} {title}")] for name, title in titles.items()}
+    exact = [name for name in names if wanted.lower() in (name.lower(), titles[name].lower())]
+    meant = exact or [name for name in names if any(b.lower().startswith(wanted.lower()) for b in begins[name])]
+    if len(meant) != 1:
+        listed = ", ".join(f"{name} ({titles[name]})" if titles[name] else name for name in meant or names)
+        what = f"{wanted!r} means several worlds" if meant else f"no world {wanted!r}"
+        raise WorldsimError(f"{what}: give one of {listed or '(none shipped)'}, or the folder of one")
+    return meant[0]
+
+
+def play_in_window(config: PlayConfig, asked: str | None, names: list[str]) -> None:
     """Play in a window, until it is closed."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    from worldsim.viewer.viewer import Playing, Viewer
+    from worldsim.viewer.playing import Playing
+    from worldsim.viewer.viewer import Viewer
 
-    asked = open_world(config.world) if config.world else None
-    worlds = [*([asked] if asked else []), *(open_world(name) for name in names if name != config.world)]
-    played: list[Playing] = []
+    first = open_world(asked) if asked else None
+    worlds = [*([first] if first else []), *(open_world(name) for name in names if name != asked)]
+    captures: list[Capture | None] = []
 
     def playing(world: Bundle) -> Playing:
         """The screen of a world; the first one played begins at --start and is recorded."""
-        start, record = (0, None) if played else (check_start(world, config.start), config.record)
-        opener = functools.partial(open_session, config)
-        played.append(Playing(world, opener, start, config.seed, config.smooth, record))
-        return played[-1]
+        start, record = (0, None) if captures else (check_start(world, config.start), config.record)
+        captures.append(Capture(record, world) if record else None)
+        return Playing(world, functools.partial(open_session, config), start, config.seed, config.smooth, captures[-1])
 
-    if asked:
-        check_start(asked, config.start)
-    with Viewer(worlds, playing, asked) as viewer:
+    if first:
+        check_start(first, config.start)
+    with Viewer(worlds, playing, first) as viewer:
         viewer.run()
-    if played and played[0].video:
-        count = played[0].video.frames
-        print(f"recorded {count} frames in {config.record}" if count else "no frame was played, and none recorded")
+    if captures and captures[0]:
+        print(captures[0].summary)
 
 
 def play_headless(config: PlayConfig, world: Bundle) -> None:
@@ -117,20 +139,24 @@ def play_headless(config: PlayConfig, world: Bundle) -> None:
     if frames < 1:
         raise WorldsimError(f"--frames {frames} must be at least 1")
     actions = scripted(script, world.spec.noop) if script else at_random(len(world.spec.actions), config.seed)
-    with VideoWriter(config.record, world.spec.fps) if config.record else contextlib.nullcontext() as video:
+    with Capture(config.record, world) if config.record else contextlib.nullcontext() as capture:
         session, start = open_session(config, world), config.start
-        state = session.start([start], [config.seed])
-        began = time.perf_counter()
+        state, began = None, time.perf_counter()
         for _ in range(frames):
-            state, made = session.step(state, np.array([next(actions)]))
-            if video:
-                video.write(made.frame[0])
-            if made.ended[0]:
-                start = (start + 1) % len(world.starts)
+            if state is None:
                 state = session.start([start], [config.seed])
+                if capture:
+                    capture.begin(start, config.seed)
+            action = next(actions)
+            state, made = session.step(state, np.array([action]))
+            if capture:
+                capture.write(made.frame[0], action)
+            if made.ended[0]:
+                state, start = None, (start + 1) % len(world.starts)
     seconds = time.perf_counter() - began
-    where = f", in {config.record}" if config.record else ""
-    print(f"{world.spec.name}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames a second{where}")
+    print(f"{world.spec.name}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames a second")
+    if capture:
+        print(capture.summary)
 
 
 def open_session(config: PlayConfig, world: Bundle) -> Session:
@@ -147,32 +173,3 @@ def check_start(world: Bundle, start: int) -> int:
     if not 0 <= start < len(world.starts):
         raise WorldsimError(f"world {world.spec.name!r} has no start {start}; it has 0 to {len(world.starts) - 1}")
     return start
-
-
-def parse_actions(script: str, spec: WorldSpec) -> list[int]:
-    """`"up*30,noop*10"` -> the indices of 40 actions; `""` -> `[]`.
-
-    Raises:
-        WorldsimError: for an action the world hasn't, or a count that is none.
-    """
-    actions: list[int] = []
-    for part in filter(None, script.split(",")):
-        name, _, count = part.strip().partition("*")
-        if count and not (count.isdecimal() and int(count)):
-            raise WorldsimError(f"--actions: {part!r} is not ACTION or ACTION*COUNT, as in up*30")
-        actions += [spec.action_index(name)] * int(count or 1)
-    return actions
-
-
-def scripted(script: list[int], idle: int) -> Iterator[int]:
-    """The script's actions, then idleness for ever."""
-    yield from script
-    while True:
-        yield idle
-
-
-def at_random(actions: int, seed: int) -> Iterator[int]:
-    """Random actions, each held for a random while, for ever; the same for the same seed."""
-    rng = np.random.default_rng(seed)
-    while True:
-        yield from [int(rng.integers(actions))] * int(rng.integers(1, LONGEST_HOLD + 1))

@@ -1,7 +1,7 @@
 """`worldsim record`: play a real world headless on all cores and write what was seen. Knows no model.
 
-Episode i is played with seed `seed + i` by whichever process is free, and the episodes are written in order; so neither
-the number of processes nor an interruption changes a single frame, and a kill loses only the episodes in flight.
+Episodes are played with the seeds from `seed` on by whichever process is free, and are written in order; so neither the
+number of processes nor an interruption changes a single frame, and a kill loses only the episodes in flight.
 """
 
 from __future__ import annotations
@@ -12,20 +12,25 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
+import itertools
 import multiprocessing
 import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import tyro
 
+from worldsim.cpu import usable_cores
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim.progress import ProgressBar
+from worldsim.safe_read import reading
 from worldsim.spec import WorldSpec
+from worldsim.terminal import printable
 
 LONGEST_EPISODE = 2000  # frames, for environments that never end
 SIDE, LONGEST = 8, 1024  # a frame's sides are multiples of the one, up to the other
@@ -41,10 +46,11 @@ class RecordConfig:
             RGB rendering and discrete actions.
         out: folder of the recording; an existing one of the same world and seed is continued.
         frames: how many frames at least; the last episode is not cut.
-        seed: episode i is played with seed + i.
+        seed: of the first episode; each one after it has the next seed.
         size: frame size as WIDTHxHEIGHT; the world's own if not given.
-        workers: processes; 0 for one a core.
+        workers: processes; 0 for one for each core that this process may use.
         episode_frames: end episodes after so many frames; 0 for the world's own length.
+        skip: leave out seeds with which the world raises an error, and go on with the next one.
     """
 
     world: tyro.conf.Positional[str]
@@ -54,72 +60,93 @@ class RecordConfig:
     size: str = ""
     workers: int = 0
     episode_frames: int = 0
+    skip: bool = False
 
 
 def record(config: RecordConfig) -> None:
     """Record until there are `config.frames` frames, and print what was recorded.
 
     Raises:
-        WorldsimError: for a world that can't be made or recorded, a size that isn't one, another recording at `out`, a
-            full disk, or a process that was killed.
+        WorldsimError: for a world that can't be made or recorded, a seed with which it fails, a size that isn't one,
+            another recording at `out` or another process that records there, a full disk, or a process that was killed.
     """
     if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
         raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
-    size = parse_size(config.size)
-    for side in size.values():
-        if side % SIDE or not SIDE <= side <= LONGEST:
-            nearest = "x".join(str(min(max(SIDE * round(n / SIDE), SIDE), LONGEST)) for n in size.values())
-            raise WorldsimError(
-                f"--size {config.size}: nothing could learn from it. Give multiples of {SIDE} up to {LONGEST}, "
-                f"as in {nearest}"
-            )
-    make = functools.partial(Performer, config.world, size, config.episode_frames)
-    write_recording(make, config.out, config.frames, config.seed, config.workers)
+    make = functools.partial(Performer, config.world, learnable_size(config.size), config.episode_frames)
+    write_recording(make, config.out, config.frames, config.seed, config.workers, config.skip)
 
 
-def write_recording(make: Callable[[], Performs], out: Path, frames: int, seed: int, workers: int) -> None:
+def write_recording(
+    make: Callable[[], Performs], out: Path, frames: int, seed: int, workers: int, skip: bool = False
+) -> None:
     """Have performers, one a process, play episodes until there are `frames` frames, and print what was recorded.
 
     Args:
         make: a performer; can be sent to another process.
-        workers: processes; 0 for one a core.
+        out: folder of the recording.
+        frames: how many at least.
+        seed: of the first episode.
+        workers: processes; 0 for one for each core that this process may use.
+        skip: leave out seeds with which the world raises an error.
 
     Raises:
         WorldsimError: as for `record`.
     """
     with contextlib.closing(make()) as performer:
-        world, origin, behind = performer.world, performer.origin(), performer.behind
-    writer = RecordingWriter(out, world, seed, origin, behind)
-    if writer.frames < frames:
-        workers = workers or os.cpu_count() or 1
-        with (
-            ProgressBar(f"recording {world.name}", frames, writer.frames) as bar,
-            _pool(workers, make) as pool,
-        ):
-            try:
-                flight: collections.deque[concurrent.futures.Future[Episode]] = collections.deque()
-                while writer.frames < frames:
-                    while len(flight) <= workers:
-                        flight.append(pool.submit(_play, seed + writer.episodes + len(flight)))
-                    writer.append(flight.popleft().result())
+        world, origin, hidden_layer = performer.world, performer.origin(), performer.hidden_layer
+    with RecordingWriter(out, world, seed, origin, hidden_layer) as writer:
+        if writer.frames < frames:
+            with ProgressBar(f"recording {world.name}", frames, writer.frames) as bar:
+                for seed, episode in _episodes(writer, make, workers or usable_cores(), skip):
+                    writer.append(episode, seed)
                     bar.update(writer.frames)
-            except concurrent.futures.process.BrokenProcessPool as error:
-                raise WorldsimError(
-                    f"a recording process was killed (out of memory?); the {writer.episodes} whole episodes in "
-                    f"{out} are safe. Run the same command again, with fewer --workers if need be."
-                ) from error
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                    if writer.frames >= frames:
+                        break
+        total, episodes = writer.frames, writer.episodes
     shares = "".join(f", {share:.1%} {what}" for what, share in state_shares(Recording(out)).items())
-    print(f"{out}: {writer.frames} frames in {writer.episodes} episodes{shares}")
+    print(printable(f"{out}: {total} frames in {episodes} episodes{shares}"))
+
+
+def _episodes(
+    writer: RecordingWriter, make: Callable[[], Performs], workers: int, skip: bool
+) -> Iterator[tuple[int, Episode]]:
+    """Episodes and their seeds, from the writer's next seed on and in order, as many as are asked for."""
+    flight: collections.deque[tuple[int, concurrent.futures.Future[Episode]]] = collections.deque()
+    seeds = itertools.count(writer.next_seed)
+    with _pool(workers, make) as pool:
+        try:
+            while True:
+                while len(flight) <= workers:
+                    seed = next(seeds)
+                    flight.append((seed, pool.submit(_play, seed)))
+                seed, episode = flight.popleft()
+                try:
+                    played = episode.result()
+                except FailedSeed as error:
+                    if not skip:
+                        raise WorldsimError(f"{error}. To leave such seeds out, run the same with --skip.") from error
+                    print(f"{printable(error)}: left out", file=sys.stderr)
+                    continue
+                yield seed, played
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise WorldsimError(
+                f"a recording process was killed (out of memory?); the {writer.episodes} whole episodes in "
+                f"{writer.path} are safe. Run the same command again, with fewer --workers if need be."
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def state_shares(recording: Recording) -> dict[str, float]:
-    """The shares of frames with too little of a state, as its world defined them: `{"close to a wall": 0.11}`."""
+    """The shares of frames in which a state is below a limit, as its world defined them: `{"close to a wall": 0.11}`.
+
+    Raises:
+        WorldsimError: if the recording's origin says something else.
+    """
     names, shares = recording.spec.state_names, {}
-    for what, (name, limit) in recording.origin.get("shares", {}).items():
-        values = recording.state[: len(recording)]
-        shares[what] = float((values[:, names.index(name)] < limit).mean())
+    with reading(f"shares of {recording.path}", "Record again."):
+        for what, (name, limit) in recording.origin.get("shares", {}).items():
+            shares[str(what)] = float((recording.state[:, names.index(name)] < limit).mean())
     return shares
 
 
@@ -137,15 +164,31 @@ def parse_size(size: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
+def learnable_size(size: str) -> dict[str, int]:
+    """`parse_size` of a size that worlds can be learned at.
+
+    Raises:
+        WorldsimError: for anything else, with the nearest that is one.
+    """
+    sides = parse_size(size)
+    if any(side % SIDE or not SIDE <= side <= LONGEST for side in sides.values()):
+        nearest = "x".join(str(min(max(SIDE * round(n / SIDE), SIDE), LONGEST)) for n in sides.values())
+        raise WorldsimError(
+            f"--size {size}: nothing could learn from it. Give multiples of {SIDE} up to {LONGEST}, as in {nearest}"
+        )
+    return sides
+
+
 class Performs(Protocol):
     """Plays whole episodes of a real world.
 
     Attributes:
-        world: that it plays. behind: whether its episodes tell what is behind the frames.
+        world: that it plays.
+        hidden_layer: whether its episodes have one.
     """
 
     world: WorldSpec
-    behind: bool
+    hidden_layer: bool
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""
@@ -161,12 +204,12 @@ class Performer:
     """A real world and its explorer, playing whole episodes."""
 
     def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
-        from worldsim_envs.registry import REAL, make_real
+        from worldsim_envs.registry import WORLDS, import_real
 
-        self._env = make_real(world, **options)
+        self._env = import_real(world, **options)
         self.world: WorldSpec = self._env.world
-        self.behind = self._env.tells_behind
-        own = REAL[world].episode_frames or 10**9 if world in REAL else LONGEST_EPISODE
+        self.hidden_layer = self._env.has_hidden_layer
+        own = WORLDS[world].episode_frames or 10**9 if world in WORLDS else LONGEST_EPISODE
         self._longest = episode_frames or own
 
     def origin(self) -> dict[str, Any]:
@@ -179,7 +222,7 @@ class Performer:
 
     def play(self, seed: int) -> Episode:
         """One episode; the same seed gives the same episode."""
-        from worldsim_policies.scripted.explorers import make_explorer
+        from worldsim_policies.base import make_explorer
 
         explorer = make_explorer(self.world.name, np.random.default_rng([seed, 1]), len(self.world.actions))
         observation, info = self._env.reset(seed=seed)
@@ -196,27 +239,27 @@ def play_on(
     """Play an environment from what is seen now to its end, or to `longest` frames."""
     nothing = np.zeros(0, np.float32)
     frames, states = [observation], [info.get("state", nothing)]
-    behind = [env.behind()] if env.tells_behind else []
+    hidden = [env.hidden_layer()] if env.has_hidden_layer else []
     actions, rewards, ends = [], [], []
     done = False
     while not done and len(frames) < longest:
         action = choose(observation, info)
         observation, reward, terminated, truncated, info = env.step(np.int64(action))
         actions.append(action)
-        rewards.append(reward)
+        rewards.append(np.asarray(reward, np.float64).item())  # some games pay an array of one
         ends.append(terminated)
         frames.append(observation)
         states.append(info.get("state", nothing))
-        if env.tells_behind:
-            behind.append(env.behind())
+        if env.has_hidden_layer:
+            hidden.append(env.hidden_layer())
         done = terminated or truncated
     return Episode(
         np.stack(frames),
         np.array([*actions, -1], np.int16),
-        np.array([*rewards, 0], np.float32),
+        np.array([*rewards, 0]),
         np.array([*ends, False]),
         np.stack(states).astype(np.float32),
-        np.stack(behind) if behind else None,
+        np.stack(hidden) if hidden else None,
     )
 
 
@@ -258,9 +301,19 @@ def _die_with_recorder(performer: Performs) -> None:
         os._exit(1)
 
 
+class FailedSeed(Exception):
+    """A world raised an error while it was played with a seed."""
+
+
 def _play(seed: int) -> Episode:
     assert _performer is not None
-    return _performer.play(seed)
+    try:
+        return _performer.play(seed)
+    except (WorldsimError, AssertionError):
+        raise
+    except Exception as error:  # whatever a game raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise FailedSeed(f"{_performer.world.name} fails with seed {seed} ({reason})") from None
 
 
 def _version(distribution: str) -> str:

@@ -80,7 +80,7 @@ class ProbePerformer:
         self._free, self._share = Performer(world, options), play
         self._longest = longest
         self.world: WorldSpec = self._env.world
-        self.behind = self._free.behind
+        self.hidden_layer = self._free.hidden_layer
 
     def origin(self) -> dict[str, Any]:
         """Source and licence of the frames, and what recorded them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from worldsim.cli.worlds import recipe_of, worlds_with_recipes
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from worldsim.models.autoencoder import Autoencoder
     from worldsim.models.world_model import WorldModel
     from worldsim.train.dynamics import DynamicsTraining
-    from worldsim.train.recipes import Recipe
+    from worldsim.train.recipes.base import Recipe
     from worldsim.train.trainer import RunOptions
 
 DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
@@ -94,22 +95,20 @@ def train(config: TrainConfig) -> None:
 
 def check_flags(config: TrainConfig) -> None:
     """Refuse what can't be done, before anything is."""
-    from worldsim.train.recipes import RECIPES
-
-    what = config.what
-    if what not in (*RECIPES, AUTOENCODER, DYNAMICS):
+    what, recipes = config.what, worlds_with_recipes()
+    if what not in (*recipes, AUTOENCODER, DYNAMICS):
         raise WorldsimError(
-            f"nothing to train is called {what!r}; there are {', '.join(RECIPES)}, {AUTOENCODER}, {DYNAMICS}"
+            f"nothing to train is called {what!r}; there are {', '.join((*recipes, AUTOENCODER, DYNAMICS))}"
         )
-    if config.recipe and config.recipe not in RECIPES:
-        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(RECIPES)}")
-    if config.recipe and what in RECIPES and config.recipe != what:
+    if config.recipe and config.recipe not in recipes:
+        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(recipes)}")
+    if config.recipe and what in recipes and config.recipe != what:
         raise WorldsimError(f"{what} has its own recipe; worldsim train dynamics takes another with --recipe")
     if config.weights and what == AUTOENCODER:
         raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")
-    if what not in RECIPES and config.recording is None:
+    if what not in recipes and config.recording is None:
         raise WorldsimError(f"which recording? worldsim train {what} --recording recordings/NAME --out runs/NAME")
-    if config.lr and what in RECIPES and not config.weights:
+    if config.lr and what in recipes and not config.weights:
         raise WorldsimError(
             "--lr is of one training, and a recipe has several; worldsim train autoencoder or dynamics takes it"
         )
@@ -130,20 +129,21 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
     from worldsim.train.autoencoder import train_autoencoder
     from worldsim.train.checkpoint import load_autoencoder
     from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.pipeline import train_world
-    from worldsim.train.recipes import RECIPES, fit
+    from worldsim.train.pipeline import fit, train_world
 
-    path, whole = recording_path(config), config.what in RECIPES
-    if whole:
+    path, own = recording_path(config), recipe_of(config.what)
+    if own:
         with distributed.main_first():
-            record_play(config.what, path)
+            record_play(config.what, own, path)
     recording = Recording(path)
-    if whole and recording.spec.name != config.what:
+    if own and recording.spec.name != config.what:
         raise WorldsimError(
             f"{path} is a recording of {recording.spec.name!r}, not of {config.what!r}; give another --recording"
         )
-    name = config.recipe or (recording.spec.name if recording.spec.name in RECIPES else DEFAULT_RECIPE)
-    recipe = with_flags(RECIPES[name], config)
+    name = config.recipe or (recording.spec.name if recipe_of(recording.spec.name) else DEFAULT_RECIPE)
+    plain = recipe_of(name)
+    assert plain is not None
+    recipe = with_flags(plain, config)
     out = config.out or Path("runs") / recording.spec.name
     if distributed.is_main():
         print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
@@ -154,7 +154,7 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
         return []
     if distributed.is_main():
         describe(recipe, recipe.dynamics_training, name, out)
-    if whole and not config.weights:
+    if own and not config.weights:
         trained = train_world(recipe, recording, out, options)
         folders = [out]
         if recipe.finetune:
@@ -177,13 +177,12 @@ def recording_path(config: TrainConfig) -> Path:
     return config.recording or Path("recordings") / config.what
 
 
-def record_play(name: str, path: Path) -> None:
+def record_play(name: str, recipe: Recipe, path: Path) -> None:
     """Record what a shipped world's recipe asks for, if that is not there."""
     if not (path / "zarr.json").exists():
         from worldsim.cli.record import RecordConfig, record
-        from worldsim.train.recipes import RECIPES
 
-        record(RecordConfig(name, path, RECIPES[name].frames))
+        record(RecordConfig(name, path, recipe.frames))
 
 
 def finetune_world(

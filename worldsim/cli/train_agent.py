@@ -1,4 +1,4 @@
-"""`worldsim train agent`: an agent learns in a world, generated or real. Knows folders and the bar, no algorithm."""
+"""`worldsim train agent`: trains an agent in a world, generated or real. Knows folders and the bar, no algorithm."""
 
 from __future__ import annotations
 
@@ -8,40 +8,44 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gymnasium.vector import VectorEnv
+
 from worldsim.cli.record import parse_size
 from worldsim.errors import WorldsimError, require
 from worldsim.progress import ProgressBar
-from worldsim_envs.registry import rules_of
-from worldsim_envs.rows import find_place, world_of
+from worldsim_envs.registry import world_entry
+from worldsim_envs.sources import EnvSource, find_env, world_of
+from worldsim_policies.base import state_targets
 from worldsim_policies.learned.ood_termination import OODTermination
-from worldsim_policies.learned.ppo import PPOTraining, learn
+from worldsim_policies.learned.ppo import PPOConfig, train_ppo
 
 if TYPE_CHECKING:
-    from worldsim_policies.learned.policy import Policy
+    from worldsim_policies.learned.network import Encoder, PolicyConfig
+    from worldsim_policies.learned.policy import TrainedPolicy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainAgentConfig(PPOTraining):
+class TrainAgentConfig(PPOConfig):
     """Train an agent in a world: worldsim train agent --env worldsim/DoomMaze-v0 --out policies/maze
 
-    Stopped before its end, the same command goes on from OUT.checkpoint, which is written once a minute.
+    If it is stopped, the same command resumes from OUT.checkpoint, which is written once a minute.
 
     Attributes:
         env: a Gymnasium id of worldsim, generated or real, or the folder of a generated world.
-        out: the folder of the policy; curves go beside it, into OUT.curves.
-        size: of a game's frames, as in 128x96; its own if not given. A generated world has only one.
+        out: the folder of the policy; training curves go into OUT.curves.
+        size: of a game's frames, as in 128x96; its own if not given. A generated world has only one size.
         num_envs: rows that are played at once.
-        temperature: of a generated world, as a multiple of its own: above 1, chance is wilder.
-        most_ood: of a generated world: an episode is lost where a picture is less like what the world learned from, so
-            that nobody learns to live there; 0 for never.
-        recording: play that worlds learn from: episodes of a generated world begin anywhere in its training split, and
-            not only at the world's own starts.
-        sight: gradient steps in which the agent's eye first learns to name what is there off the recording's frames:
-            the exact state, and in take cover where each fireball will pass. It stays as it is from then on.
-        eye: a policy of the same world and shape, a folder or one that ships, whose eye is taken instead.
-        runtime: of a generated world: onnx, torch, or batch, which makes many rows the fastest.
-        episode_steps: an episode is cut after so many; 0 for what the world's agents are judged by.
-        keep: keep so many policies of the way there too, as OUT-STEPS, closer together where most is learned: at first.
+        temperature: of a generated world's randomness, as a multiple of its own.
+        max_ood: of a generated world: terminate an episode where a frame is further out of distribution than this
+            (`info["ood"]`), so that the agent can't exploit such frames; 0 for never.
+        recording: of a generated world: begin episodes anywhere in the training split of this recording, and not only
+            at the world's own starts. Also what --pretrain learns from.
+        pretrain: gradient steps in which the encoder first learns to predict the exact state from recorded frames (in
+            take cover also where each fireball will pass). It is frozen from then on.
+        encoder: take the encoder of this policy instead: a folder or one that ships, of the same world and shape.
+        runtime: of a generated world: onnx, torch, or batch, which is the fastest for many rows.
+        episode_steps: truncate an episode after so many; 0 for the world's own limit.
+        keep: also save so many policies along the way, as OUT-STEPS, closer together early in training.
     """
 
     env: str
@@ -49,96 +53,150 @@ class TrainAgentConfig(PPOTraining):
     size: str = ""
     num_envs: int = 16
     temperature: float = 1.0
-    most_ood: float = 0.0
+    max_ood: float = 0.0
     recording: Path | None = None
-    sight: int = 0
-    eye: str = ""
+    pretrain: int = 0
+    encoder: str = ""
     runtime: Literal["onnx", "torch", "batch"] = "batch"
     episode_steps: int = 0
     keep: int = 0
+
+    def check(self) -> None:
+        """Make sure that all values are in range and fit together.
+
+        Raises:
+            WorldsimError: for one that is not or does not.
+        """
+        super().check()
+        if min(self.num_envs - 1, self.episode_steps, self.keep, self.max_ood, self.pretrain) < 0:
+            raise WorldsimError("num-envs is 1 or more; episode-steps, keep, max-ood and pretrain are 0 or more")
+        if self.pretrain and self.recording is None:
+            raise WorldsimError("pretraining learns from recorded play: give --recording, or leave --pretrain out")
+        if self.pretrain and self.encoder:
+            raise WorldsimError(f"the encoder of {self.encoder} is pretrained: leave --pretrain or --encoder out")
 
 
 def train_agent(config: TrainAgentConfig) -> None:
     """Train, and write the policy.
 
     Raises:
-        WorldsimError: for an unknown environment, one of no world of worldsim, a wrong number, a missing package, or
-            an `out` that holds something else.
+        WorldsimError: for an unknown environment, one of no world of worldsim, a value out of range, a missing package,
+            or an `out` that holds something else.
     """
     require("torch", "rl")
-    from worldsim.data.recording import Recording
-    from worldsim_policies.learned.policy import POLICY, Eye, PolicyConfig, load_policy
-    from worldsim_policies.learned.pretrain import learn_to_see
-    from worldsim_policies.learned.unfinished import frames_played
+    from worldsim_policies.learned.checkpoint import steps_done
+    from worldsim_policies.learned.policy import POLICY
 
-    if min(config.num_envs - 1, config.episode_steps, config.keep, config.most_ood, config.sight) < 0:
-        raise WorldsimError("num-envs is 1 or more, episode-steps, keep, most-ood and sight are 0 or more")
-    if config.sight and config.recording is None:
-        raise WorldsimError("an eye learns to see from recorded play: give --recording, or leave --sight out")
-    if config.sight and config.eye:
-        raise WorldsimError(f"the eye of {config.eye} sees already: leave sight out, or eye")
+    config.check()
     POLICY.check_free(config.out)
-    place = find_place(config.env)
-    steps = config.episode_steps or rules_of(place.world).agent_steps
-    size = parse_size(config.size)
-    if size and place.generated:
-        raise WorldsimError(f"{config.env} is generated, and has only the size that it learned: leave --size out")
-    shape = (size["height"], size["width"]) if size else None
+    source = find_env(config.env)
     curves, checkpoint = (config.out.with_name(f"{config.out.name}.{kind}") for kind in ("curves", "checkpoint"))
-    training = PPOTraining(**{f.name: getattr(config, f.name) for f in dataclasses.fields(PPOTraining)})
-    training.check()
-    most_ood = config.most_ood or None
-    options: dict[str, Any] = {"temperature": config.temperature, "most_ood": most_ood}
-    if place.generated:
-        options["runtime"] = config.runtime
-    if place.generated or not config.sight:  # a game takes it for its eye alone
-        options["recording"] = config.recording
-    envs = place.make(config.num_envs, "SameStep", steps, size=shape, **options)
-    if most_ood:
-        envs = OODTermination(envs, most_ood)
-    print(f"Curves: tensorboard --logdir {curves}")
-    facts = {
-        "env": config.env,
-        "world_digest": place.digest,
-        "temperature": config.temperature,
-        "most_ood": config.most_ood,
-        "recording": config.recording and config.recording.name,
-        "sight": config.sight,
-        "eye": config.eye,
-        "episode_steps": steps,
-    }
-    marks = [math.ceil(config.steps * (i / (config.keep + 1)) ** 2) for i in range(1, config.keep + 1)]
-    before = frames_played(checkpoint) * training.repeat
-    kept = sum(mark <= before for mark in marks)
-    eye = None
+    envs = _make_envs(source, config)
     try:
-        seen = PolicyConfig.of(world_of(envs), training.stack, training.repeat, training.mirror)
-        if config.eye:
-            theirs = load_policy(config.eye)
-            if theirs.config != seen:
-                differing = {k: v for k, v in vars(theirs.config).items() if v != getattr(seen, k)}
-                told = ", ".join(f"{name} {value}" for name, value in differing.items())
-                raise WorldsimError(f"the eye of {config.eye} is for another agent ({told}): ask for the same as that")
-            eye = theirs.network.eye
-        elif config.sight and before:
-            eye = Eye(seen)  # its weights are in the checkpoint
-        elif config.sight and config.recording:
-            with ProgressBar(f"{place.name}: the eye learns to see", config.sight) as bar:
-                eye, share = learn_to_see(seen, Recording(config.recording), config.sight, config.seed, bar.update)
-            print(f"The eye names {share:.0%} of the variance of what is there, in held-out play.")
-        with ProgressBar(f"{place.name}: frames", config.steps, before) as bar:
+        print(f"Curves: tensorboard --logdir {curves}")
+        frames_done = steps_done(checkpoint) * config.repeat
+        encoder = _make_encoder(source, envs, config, resumed=frames_done > 0)
+        snapshots = _Snapshots(config, frames_done)
+        ppo = PPOConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(PPOConfig)})
+        with ProgressBar(f"{source.name}: frames", config.steps, frames_done) as bar:
 
-            def watch(done: int, length: float, policy: Callable[[], Policy]) -> None:
-                nonlocal kept
-                bar.update(done, "" if math.isnan(length) else f"(episodes of {length:.0f})")
-                if kept < config.keep and done >= marks[kept]:
-                    kept += 1
-                    policy().save(config.out.with_name(f"{config.out.name}-{done}"))
+            def on_step(frames: int, length: float, policy: Callable[[], TrainedPolicy]) -> None:
+                bar.update(frames, "" if math.isnan(length) else f"(mean episode {length:.0f} frames)")
+                snapshots.update(frames, policy)
 
-            policy = learn(envs, training, facts, curves, watch, checkpoint, eye)
+            policy = train_ppo(envs, ppo, _facts(source, config), curves, on_step, checkpoint, encoder)
     finally:
         envs.close()
     policy.save(config.out)
     checkpoint.unlink(missing_ok=True)
     print(f"wrote {config.out}")
-    print(f"What it is worth: worldsim eval agent --policy {config.out} --env {config.env}")
+    print(f"Next: worldsim eval agent --policy {config.out} --env {config.env}")
+
+
+def _episode_steps(source: EnvSource, config: TrainAgentConfig) -> int:
+    return config.episode_steps or world_entry(source.world).agent_steps
+
+
+def _make_envs(source: EnvSource, config: TrainAgentConfig) -> VectorEnv[Any, Any, Any]:
+    """The rows that the agent is trained in."""
+    size = parse_size(config.size)
+    if size and source.generated:
+        raise WorldsimError(f"{config.env} is generated, and has only the size that it learned: leave --size out")
+    options: dict[str, Any] = {"temperature": config.temperature, "max_ood": config.max_ood or None}
+    if source.generated:
+        options["runtime"] = config.runtime
+    if source.generated or not config.pretrain:  # for a game, a recording is only for pretraining
+        options["recording"] = config.recording
+    shape = (size["height"], size["width"]) if size else None
+    envs = source.make(config.num_envs, "SameStep", _episode_steps(source, config), size=shape, **options)
+    return OODTermination(envs, config.max_ood) if config.max_ood else envs
+
+
+def _facts(source: EnvSource, config: TrainAgentConfig) -> dict[str, Any]:
+    """What is stored with the policy about its training, besides the settings of PPO."""
+    return {
+        "env": config.env,
+        "world_digest": source.digest,
+        "temperature": config.temperature,
+        "max_ood": config.max_ood,
+        "recording": config.recording and config.recording.name,
+        "pretrain": config.pretrain,
+        "encoder": config.encoder,
+        "episode_steps": _episode_steps(source, config),
+    }
+
+
+def _make_encoder(
+    source: EnvSource, envs: VectorEnv[Any, Any, Any], config: TrainAgentConfig, resumed: bool
+) -> Encoder | None:
+    """The frozen encoder that was asked for; None for one that learns with the rest."""
+    from worldsim.data.recording import Recording
+    from worldsim_policies.learned.network import Encoder, PolicyConfig
+    from worldsim_policies.learned.pretrain import pretrain_encoder
+
+    policy_config = PolicyConfig.of(world_of(envs), config.stack, config.repeat, config.symmetric)
+    if config.encoder:
+        return _encoder_of(config.encoder, policy_config)
+    if not config.pretrain or config.recording is None:
+        return None
+    if resumed:
+        return Encoder(policy_config)  # its weights are in the checkpoint
+    recording, targets = Recording(config.recording), state_targets(source.world)
+    with ProgressBar(f"{source.name}: pretraining the encoder, steps", config.pretrain) as bar:
+        encoder, explained = pretrain_encoder(
+            policy_config, recording, config.pretrain, config.seed, bar.update, targets
+        )
+    print(f"The encoder explains {explained:.0%} of the variance of the state in held-out play.")
+    return encoder
+
+
+def _encoder_of(name: str, wanted: PolicyConfig) -> Encoder:
+    """The encoder of a stored policy, which must have this config."""
+    from worldsim_policies.learned.policy import load_policy
+
+    policy = load_policy(name)
+    if policy.config != wanted:
+        differing = {k: v for k, v in vars(policy.config).items() if v != getattr(wanted, k)}
+        described = ", ".join(f"{field} {value}" for field, value in differing.items())
+        raise WorldsimError(f"the encoder of {name} is for another agent ({described}): give the same settings")
+    return policy.network.encoder
+
+
+class _Snapshots:
+    """Saves policies along the way; quadratically spaced, since most is learned early.
+
+    Args:
+        config: says how many, and where.
+        frames_done: frames played before a resumed training.
+    """
+
+    def __init__(self, config: TrainAgentConfig, frames_done: int):
+        self._out = config.out
+        marks = [math.ceil(config.steps * (i / (config.keep + 1)) ** 2) for i in range(1, config.keep + 1)]
+        self._due = [mark for mark in marks if mark > frames_done]
+
+    def update(self, frames: int, policy: Callable[[], TrainedPolicy]) -> None:
+        """So many frames were played: save the policy if it is due."""
+        if self._due and frames >= self._due[0]:
+            del self._due[0]
+            policy().save(self._out.with_name(f"{self._out.name}-{frames}"))

@@ -212,7 +212,7 @@ def encode_recording(recording: Recording, autoencoder: Autoencoder, cache: Path
         partial = path.with_suffix(".partial")
         latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
         autoencoder.eval()
-        if autoencoder.config.hidden_layer and recording.behind is None:
+        if autoencoder.config.hidden_layer and recording.hidden_layer is None:
             raise WorldsimError(
                 f"{recording.path} has no hidden layer: it is older, or of a world without one. "
                 "Record again, or train a recipe whose autoencoder has no `hidden_layer`."
@@ -221,8 +221,8 @@ def encode_recording(recording: Recording, autoencoder: Autoencoder, cache: Path
             for start, frames in frame_batches(recording, 256):
                 end = start + len(frames)
                 pictures = [frames]
-                if autoencoder.config.hidden_layer and recording.behind is not None:
-                    pictures.append(np.asarray(recording.behind[start:end]))
+                if autoencoder.config.hidden_layer and recording.hidden_layer is not None:
+                    pictures.append(np.asarray(recording.hidden_layer[start:end]))
                 pixels = (to_pixels(torch.from_numpy(p).to(device)) for p in pictures)
                 latents[start:end] = autoencoder.encode(*pixels).half().cpu().numpy()
                 progress.update(end)

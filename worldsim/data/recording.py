@@ -3,20 +3,26 @@
 A recording is one Zarr v3 group with one array a field, all of the same length N (frames of all episodes in a row):
 
     frames [N, H, W, 3] uint8    actions [N] int16    rewards [N] float32    terminated [N] bool    state [N, S] float32
-    and, of a world that tells, behind [N, H, W, 3] uint8
+    and, if the world can tell, hidden_layer [N, H, W, 3] uint8
+    frame_checksums [N, 1 or 2] uint32: of each frame, and of each frame of the hidden layer
+    episode_seeds [E] int64    episode_checksums [E] uint32: of all else in an episode    episode_ends [E] int64
 
 `action[t]` is taken on seeing `frame[t]` and leads to `frame[t+1]`, `reward[t]`, `terminated[t]`; the last frame of an
-episode has no action of its own (stored as -1, reward 0). `episode_ends` [E] holds the exclusive end of every episode,
-is written last, and is the only truth: whatever lies beyond its last value is the rest of an interrupted write.
+episode has no action of its own (stored as -1, reward 0). `episode_ends` holds the exclusive end of every episode, is
+written last, and is the only truth: whatever lies beyond its last value is the rest of an interrupted write.
+
+Everything is checked against its checksum (CRC-32): what is small when a recording is opened, frames as they are read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
+import hashlib
 import itertools
+import json
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,12 +30,16 @@ from typing import Any
 import numpy as np
 import zarr
 
+from worldsim import atomic
 from worldsim.errors import WorldsimError
+from worldsim.safe_read import read_json, reading
 from worldsim.spec import WorldSpec
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 64  # frames a chunk
 HELD_OUT = 10  # one episode in ten is never trained on
+LARGEST = 1e30  # magnitude of a reward or a component of a state that is recorded
+AGAIN = "Record again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Episode:
         rewards: float32 `[T+1]`.
         terminated: bool `[T+1]`.
         state: float32 `[T+1, S]`; S is 0 where the world has no exact state.
-        behind: uint8 `[T+1, H, W, 3]`, what would have been seen with nothing in the way; None where nobody can tell.
+        hidden_layer: uint8 `[T+1, H, W, 3]`, what would be seen with nothing in the way; None where nobody can tell.
     """
 
     frames: np.ndarray
@@ -50,14 +60,16 @@ class Episode:
     rewards: np.ndarray
     terminated: np.ndarray
     state: np.ndarray
-    behind: np.ndarray | None = None
+    hidden_layer: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
 
 
-BEHIND = "behind"
-FIELDS = tuple(field.name for field in dataclasses.fields(Episode) if field.name != BEHIND)
+HIDDEN_LAYER = "hidden_layer"
+FIELDS = tuple(field.name for field in dataclasses.fields(Episode) if field.name != HIDDEN_LAYER)
+SMALL = tuple(name for name in FIELDS if name != "frames")  # checked when a recording is opened
+EPISODES = ("episode_seeds", "episode_checksums", "episode_ends")  # one number an episode, the last written last
 
 
 class Recording:
@@ -68,33 +80,38 @@ class Recording:
 
     Attributes:
         spec: the world that was recorded.
-        frames, actions, rewards, terminated, state: lazy arrays; slice them to read. behind: another, or None.
+        origin: where the frames come from, under which licence.
+        seed: of the recording.
+        frames: uint8 `[N, H, W, 3]`, read and checked when sliced. hidden_layer: another, or None.
+        actions, rewards, terminated, state: in memory, as `Episode` has them, of all N frames.
         ends: int64 `[E]`, exclusive end of every episode.
+        seeds: int64 `[E]`, with which each was played.
 
     Raises:
-        WorldsimError: if there is no whole recording at `path`.
+        WorldsimError: if there is no whole recording at `path`; or, from slicing frames, if they are damaged.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         group, attributes = _open(self.path)
         self.spec = WorldSpec.from_json(attributes["spec"])
-        self.origin: dict[str, Any] = dict(attributes.get("origin", {}))
+        self.origin: dict[str, Any] = attributes["origin"]
         self.seed: int = attributes["seed"]
-        self.frames, self.actions, self.rewards, self.terminated, self.state = (
-            _Column(group[name], self.path) for name in FIELDS
-        )
-        self.behind = _Column(group[BEHIND], self.path) if BEHIND in _fields(group) else None
-        self.ends = _ends(group)
-        if len(self.ends) and self.ends[-1] > min(group[name].shape[0] for name in _fields(group)):
-            raise WorldsimError(
-                f"recording {self.path} is damaged: it holds fewer frames than its episodes claim. Record again."
+        with _reading(self.path):
+            self.ends = _ends(group)  # before all else: whoever records writes them last
+            self._check_layout(group, attributes)
+            self.seeds, checksums = (group[name][: len(self.ends)] for name in EPISODES[:2])
+            self.actions, self.rewards, self.terminated, self.state, frame_checksums = (
+                _read_only(group[name][: len(self)]) for name in (*SMALL, "frame_checksums")
             )
-        pictures = [name for name in _fields(group) if name in ("frames", BEHIND)]
-        for name, chunk in itertools.product(pictures, range(math.ceil(len(self) / CHUNK))):
-            file = self.path / name / "c" / str(chunk) / "0" / "0" / "0"
-            if not file.exists():  # Zarr would read zeros
-                raise WorldsimError(f"recording {self.path} is damaged: {file} is missing. Record again.")
+            for i, (start, end) in enumerate(self.episodes()):
+                rows = [getattr(self, name)[start:end] for name in SMALL]
+                if checksums[i] != _checksum(start, end, int(self.seeds[i]), [*rows, frame_checksums[start:end]]):
+                    raise ValueError(f"{' or '.join(SMALL)} of frames {start} to {end - 1} have changed")
+        self.frames = CheckedFrames(group["frames"], frame_checksums[:, 0], self.path)
+        self.hidden_layer = (
+            CheckedFrames(group[HIDDEN_LAYER], frame_checksums[:, 1], self.path) if attributes[HIDDEN_LAYER] else None
+        )
 
     def __len__(self) -> int:
         """Frames in whole episodes."""
@@ -110,25 +127,86 @@ class Recording:
     def episode(self, span: tuple[int, int]) -> Episode:
         """Read one episode."""
         fields = {name: np.asarray(getattr(self, name)[span[0] : span[1]]) for name in FIELDS}
-        return Episode(**fields, behind=None if self.behind is None else np.asarray(self.behind[span[0] : span[1]]))
+        return Episode(**fields, hidden_layer=None if self.hidden_layer is None else self.hidden_layer[slice(*span)])
 
     def iter_episodes(self, split: str = "all") -> Iterator[Episode]:
         """Read the episodes of a split one by one."""
         return (self.episode(span) for span in self.episodes(split))
 
+    def verify(self) -> Iterator[int]:
+        """Read all frames, and so check them; yields how many are checked so far.
+
+        Raises:
+            WorldsimError: at the first that is damaged.
+        """
+        for start in range(0, len(self), 16 * CHUNK):
+            span = slice(start, min(start + 16 * CHUNK, len(self)))
+            for pictures in (self.frames, self.hidden_layer):
+                if pictures is not None:
+                    pictures[span]
+            yield span.stop
+
+    def _check_layout(self, group: zarr.Group, attributes: dict[str, Any]) -> None:
+        """Every array is as it was made, long enough, and has all its chunks: for a missing one, Zarr reads zeros."""
+        if (np.diff(self.ends, prepend=0) <= 0).any():
+            raise ValueError("its episodes don't follow each other")
+        for name, (shape, dtype, chunk) in _layout(self.spec, attributes[HIDDEN_LAYER]).items():
+            array = group[name]
+            length = len(self.ends) if name in EPISODES else len(self)
+            if array.shape[1:] != shape or array.dtype != dtype or array.chunks != (chunk, *(max(n, 1) for n in shape)):
+                raise ValueError(f"{name} is {array.dtype} {list(array.shape)} in chunks of {list(array.chunks)}")
+            if array.shape[0] < length:
+                raise ValueError(f"it has {array.shape[0]} {name}, and its episodes claim {length}")
+            for number in range(math.ceil(length / chunk) if math.prod(shape) else 0):
+                file = self.path.joinpath(name, "c", str(number), *("0" for _ in shape))
+                if not file.exists():
+                    raise ValueError(f"{file} is missing")
+
+
+class CheckedFrames:
+    """Frames of a recording, `[N, H, W, 3]` uint8, read when sliced, each checked against its checksum."""
+
+    def __init__(self, array: Any, checksums: np.ndarray, path: Path):
+        self._array, self._checksums, self._path = array, checksums, path
+        self.shape: tuple[int, ...] = (len(checksums), *array.shape[1:])
+        self.dtype: np.dtype[Any] = array.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int | slice) -> np.ndarray:
+        """One frame, or a slice of frames.
+
+        Raises:
+            WorldsimError: if one is damaged or missing.
+        """
+        numbers = np.arange(len(self))[index]
+        with _reading(self._path):
+            if not numbers.size:
+                return np.zeros((0, *self.shape[1:]), self.dtype)
+            first, last = int(np.min(numbers)), int(np.max(numbers))
+            frames = np.asarray(self._array[first : last + 1])[numbers - first]
+            for number, frame in zip(np.atleast_1d(numbers), frames.reshape(-1, *self.shape[1:]), strict=True):
+                if _crc(frame) != self._checksums[number]:
+                    raise ValueError(f"frame {number} of {self._array.basename} has changed")
+        return frames
+
 
 class RecordingWriter:
     """Append whole episodes to a recording; open an existing one to go on where it stopped.
 
+    Nobody else can write into the folder until `close`, the end of a context, or the end of the process.
+
     Args:
         path: the folder, made if missing.
         spec: the world; an existing recording must be of the same one.
-        seed: seed of the recording; episode i is recorded with seed `seed + i`.
+        seed: seed of the recording; episodes are played with this one and those after it.
         origin: where the frames come from and under which licence.
-        behind: whether a new recording also keeps what is behind the frames.
+        hidden_layer: whether a new recording also keeps what would be seen with nothing in the way.
 
     Raises:
-        WorldsimError: if `path` holds a recording of another world or seed, or anything else; or it can't be written.
+        WorldsimError: if `path` holds a recording of another world or seed, or anything else; if another process is
+            recording there; or it can't be written.
     """
 
     def __init__(
@@ -137,127 +215,177 @@ class RecordingWriter:
         spec: WorldSpec,
         seed: int = 0,
         origin: dict[str, Any] | None = None,
-        behind: bool = False,
+        hidden_layer: bool = False,
     ):
-        self.path = Path(path).absolute()
-        if (self.path / "zarr.json").exists():
-            for left_over in self.path.rglob("*.partial"):  # by a killed recorder, in the middle of a chunk
-                left_over.unlink()
-            group, attributes = _open(self.path, mode="r+")
-            if attributes["spec"] != _plain(spec.to_json()) or attributes["seed"] != seed:
+        self.path = Path(path).resolve()
+        if not (self.path / "zarr.json").exists():
+            _create(self.path, spec, seed, origin or {}, hidden_layer)
+        self._lock = atomic.lock(self.path, "Give another --out.")
+        try:
+            with atomic.explained(self.path):
+                for left_over in self.path.rglob("*.partial"):  # by a killed recorder, in the middle of a chunk
+                    left_over.unlink()
+            self._group, attributes = _open(self.path, mode="r+")
+            there = attributes["spec"]
+            if there != _plain(spec.to_json()) or attributes["seed"] != seed:
                 raise WorldsimError(
-                    f"{self.path} holds another recording ({attributes['spec']['name']}, seed {attributes['seed']}, "
-                    f"{attributes['spec']['width']}x{attributes['spec']['height']}). Give another --out, or remove it."
+                    f"{self.path} holds another recording ({there['name']}, seed {attributes['seed']}, "
+                    f"{there['width']}x{there['height']}). Give another --out, or remove it."
                 )
-        else:
-            with _writing(self.path, 0):
-                group = _create(self.path, spec, seed, origin or {}, behind)
-        self._group = group
-        self._fields = _fields(group)
-        ends = _ends(group)
-        self.frames = int(ends[-1]) if len(ends) else 0
-        self.episodes = len(ends)
+            self._pictures = ("frames", *((HIDDEN_LAYER,) if attributes[HIDDEN_LAYER] else ()))
+            with _reading(self.path):
+                ends = _ends(self._group)
+                seeds = self._group["episode_seeds"][: len(ends)]
+            self.frames, self.episodes = (int(ends[-1]), len(ends)) if len(ends) else (0, 0)
+            self.next_seed = int(seeds[-1]) + 1 if len(ends) else seed
+        except BaseException:
+            self.close()
+            raise
 
-    def append(self, episode: Episode) -> None:
-        """Write one episode; it counts from the moment its end is written, which is the last thing done."""
+    def append(self, episode: Episode, seed: int | None = None) -> None:
+        """Write one episode; it counts from the moment its end is written, which is the last thing done.
+
+        Args:
+            episode: of the world.
+            seed: with which it was played; `next_seed` if not given.
+
+        Raises:
+            WorldsimError: if it has a value that nothing can learn from, or can't be written.
+        """
+        seed = self.next_seed if seed is None else seed
+        _check_values(episode, f"episode {self.episodes} (seed {seed})")
         start, end = self.frames, self.frames + len(episode)
-        with _writing(self.path, self.episodes), zarr.config.set({"array.write_empty_chunks": True}):
-            for name in self._fields:
+        pictures = [np.asarray(getattr(episode, name), np.uint8) for name in self._pictures]
+        frame_checksums = np.array([[_crc(frame) for frame in frames] for frames in pictures], np.uint32).T
+        small = {name: np.asarray(getattr(episode, name), self._group[name].dtype) for name in SMALL}
+        rows = {**dict(zip(self._pictures, pictures, strict=True)), **small, "frame_checksums": frame_checksums}
+        checksum = _checksum(start, end, seed, [*small.values(), frame_checksums])
+        with self._writing(), zarr.config.set({"array.write_empty_chunks": True}):
+            for name, values in rows.items():
                 array = self._group[name]
                 array.resize((end, *array.shape[1:]))
-                array[start:end] = getattr(episode, name)
-            ends = self._group["episode_ends"]
-            ends.resize((self.episodes + 1,))
-            ends[self.episodes] = end
-        self.frames, self.episodes = end, self.episodes + 1
+                array[start:end] = values
+            for name, value in zip(EPISODES, (seed, checksum, end), strict=True):
+                array = self._group[name]
+                array.resize((self.episodes + 1,))
+                array[self.episodes] = value
+        self.frames, self.episodes, self.next_seed = end, self.episodes + 1, seed + 1
 
+    def close(self) -> None:
+        """Let others write into the folder."""
+        self._lock.release()
 
-class _Column:
-    """A lazy array of a recording; what can't be decoded is the user's error."""
+    def __enter__(self) -> RecordingWriter:
+        return self
 
-    def __init__(self, array: Any, path: Path):
-        self._array, self._path = array, path
-        self.shape: tuple[int, ...] = array.shape
-        self.dtype: np.dtype[Any] = array.dtype
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> Any:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns what the disk says into the user's error."""
         try:
-            return self._array[index]
-        except (RuntimeError, OSError) as error:
-            raise WorldsimError(f"recording {self._path} is damaged ({error}). Record again.") from error
+            yield
+        except OSError as error:
+            if not atomic.is_full(error):
+                raise atomic.refused(self.path, error) from error
+            raise WorldsimError(
+                f"disk full while writing {self.path}; its {self.episodes} whole episodes are safe. "
+                "Free some space and run the same command again."
+            ) from error
 
 
-@contextlib.contextmanager
-def _writing(path: Path, safe: int) -> Iterator[None]:
-    """Turns what the disk says into the user's error."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise WorldsimError(f"can't write the recording {path}: {error}") from error
-        raise WorldsimError(
-            f"disk full while writing {path}; its {safe} whole episodes are safe. "
-            "Free some space and run the same command again."
-        ) from error
+def _check_values(episode: Episode, name: str) -> None:
+    """No NaN, no infinity, and nothing so large that its square isn't a number."""
+    for what, values in (("reward", episode.rewards), ("state", episode.state)):
+        wrong = ~(np.abs(values) <= LARGEST)
+        if wrong.any():
+            step = int(np.flatnonzero(wrong.reshape(len(values), -1).any(1))[0])
+            value = float(np.asarray(values[step])[wrong[step]].flat[0])
+            raise WorldsimError(
+                f"{name}, step {step}: the {what} is {value:g}, which nothing can learn from. Mend the world."
+            )
 
 
-def _fields(group: zarr.Group) -> tuple[str, ...]:
-    """The arrays of a recording by name: of some worlds it has one more."""
-    return (*FIELDS, BEHIND) if BEHIND in group else FIELDS
+def _checksum(start: int, end: int, seed: int, rows: list[np.ndarray]) -> int:
+    """Of an episode: where it stands, its seed and all its rows but pictures, which have checksums of their own."""
+    checksum = _crc(np.array([start, end, seed], np.int64))
+    for values in rows:
+        checksum = _crc(values, checksum)
+    return checksum
+
+
+def _crc(values: np.ndarray, before: int = 0) -> int:
+    return zlib.crc32(values.tobytes(), before)
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    values.flags.writeable = False
+    return values
+
+
+def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    return reading(f"recording {path}", AGAIN)
 
 
 def _ends(group: zarr.Group) -> np.ndarray:
     """The ends that were written: a zero is room made for one by a recorder that was killed before it wrote it."""
     ends = np.asarray(group["episode_ends"][:], dtype=np.int64)
-    return ends[ends > 0]
+    return ends[: np.flatnonzero(ends)[-1] + 1] if ends.any() else ends[:0]
 
 
 def _open(path: Path, mode: str = "r") -> tuple[zarr.Group, dict[str, Any]]:
+    atomic.settle(path)
     if not (path / "zarr.json").exists():
         raise WorldsimError(f"no recording at {path}. Make one: worldsim record NAME --out {path}")
-    try:
-        group = zarr.open_group(str(path), mode=mode)
-        attributes = dict(group.attrs)
-        missing = {*FIELDS, "episode_ends"} - set(group.array_keys())
-    except (OSError, ValueError, KeyError) as error:
-        raise WorldsimError(f"{path} is not a readable recording: {error}") from error
-    if attributes.get("format") != FORMAT or missing:
-        raise WorldsimError(
-            f"{path} is not a whole recording of format {FORMAT} (missing: {sorted(missing)}). Record again."
-        )
-    return group, attributes
+    attributes = read_json(path / "zarr.json", AGAIN).get("attributes", {})
+    if not isinstance(attributes, dict) or attributes.get("format") != FORMAT:
+        stated = attributes.get("format") if isinstance(attributes, dict) else None
+        raise WorldsimError(f"{path} is a recording of format {stated}; this worldsim reads {FORMAT}. {AGAIN}")
+    with _reading(path):
+        if attributes.pop("digest") != _digest(attributes):
+            raise ValueError("its attributes have changed")
+        for name in _layout(WorldSpec.from_json(attributes["spec"]), attributes[HIDDEN_LAYER]):
+            if not (path / name / "zarr.json").exists():
+                raise ValueError(f"{path / name} is missing")
+        return zarr.open_group(str(path), mode=mode), attributes
 
 
-def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any], behind: bool) -> zarr.Group:
-    """A recording without episodes: made beside its place and moved there, so that it is there whole or not at all."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise WorldsimError(f"{path} is no recording and not an empty folder. Give another --out.")
-    beside = path.with_name(f".{path.name}.partial")
-    group = zarr.open_group(str(beside), mode="w")
-    shapes = {
-        "frames": ((spec.height, spec.width, 3), "uint8"),
-        "actions": ((), "int16"),
-        "rewards": ((), "float32"),
-        "terminated": ((), "bool"),
-        "state": ((len(spec.state_names),), "float32"),
-        **({BEHIND: ((spec.height, spec.width, 3), "uint8")} if behind else {}),
+def _layout(spec: WorldSpec, hidden_layer: bool) -> dict[str, tuple[tuple[int, ...], str, int]]:
+    """Of every array: its shape without the first axis, its type, and how many rows a chunk has."""
+    picture = ((spec.height, spec.width, 3), "uint8", CHUNK)
+    return {
+        "frames": picture,
+        "actions": ((), "int16", CHUNK * CHUNK),
+        "rewards": ((), "float32", CHUNK * CHUNK),
+        "terminated": ((), "bool", CHUNK * CHUNK),
+        "state": ((len(spec.state_names),), "float32", CHUNK * CHUNK),
+        **({HIDDEN_LAYER: picture} if hidden_layer else {}),
+        "frame_checksums": ((1 + hidden_layer,), "uint32", CHUNK * CHUNK),
+        "episode_seeds": ((), "int64", CHUNK * CHUNK),
+        "episode_checksums": ((), "uint32", CHUNK * CHUNK),
+        "episode_ends": ((), "int64", CHUNK * CHUNK),
     }
-    for name, (shape, dtype) in shapes.items():
-        chunks = (CHUNK if dtype == "uint8" else CHUNK * CHUNK, *(max(n, 1) for n in shape))
-        group.create_array(name, shape=(0, *shape), chunks=chunks, dtype=dtype)
-    group.create_array("episode_ends", shape=(0,), chunks=(4096,), dtype="int64")
-    group.attrs.update({"format": FORMAT, "spec": _plain(spec.to_json()), "seed": seed, "origin": origin})
-    if path.exists():
-        path.rmdir()
-    beside.replace(path)
-    return zarr.open_group(str(path), mode="r+")
+
+
+def _create(path: Path, spec: WorldSpec, seed: int, origin: dict[str, Any], hidden_layer: bool) -> None:
+    """A recording without episodes, there whole or not at all."""
+    if path.exists() and not (path.is_dir() and atomic.is_empty(path)):
+        raise WorldsimError(f"{path} is no recording and not an empty folder. Give another --out.")
+    content = {"format": FORMAT, "spec": spec.to_json(), "seed": seed, "origin": origin, HIDDEN_LAYER: hidden_layer}
+    attributes = _plain(content)
+    with atomic.staging(path, "Give another --out.") as folder, atomic.explained(path, "Give another --out."):
+        group = zarr.open_group(str(folder), mode="w")
+        for name, (shape, dtype, chunk) in _layout(spec, hidden_layer).items():
+            chunks = (chunk, *(max(n, 1) for n in shape))
+            group.create_array(name, shape=(0, *shape), chunks=chunks, dtype=dtype)
+        group.attrs.update({**attributes, "digest": _digest(attributes)})
+
+
+def _digest(attributes: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     """As JSON gives it back: lists for tuples."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+    return json.loads(json.dumps(value))

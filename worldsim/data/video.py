@@ -8,9 +8,7 @@ Frames are uint8 RGB `[H, W, 3]`. Knows nothing of worlds or models.
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +18,7 @@ import av
 import cv2
 import numpy as np
 
+from worldsim import atomic
 from worldsim.errors import WorldsimError
 
 SHORTER_SIDE = 480  # small frames are enlarged by a whole factor until their shorter side is about this long
@@ -31,11 +30,11 @@ FAILURES = (OSError, av.FFmpegError)
 class VideoWriter:
     """Write frames of one size as H.264, crisply enlarged if they are small, into `path`.
 
-    The file is written beside `path` under another name and renamed by `close()`, so that a half video never bears its
-    name; leaving the context by an exception, or without a single frame, leaves no file at all.
+    The file is written beside `path` and renamed by `close()`: it is there whole or not at all. Leaving the context by
+    an exception, or without a single frame, leaves the older file or none.
 
     Args:
-        path: ends in a suffix that a container goes by: .mp4, .mkv, .mov.
+        path: its suffix chooses the container: .mp4, .mkv, .mov.
         fps: frames a second.
 
     Raises:
@@ -44,24 +43,18 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, fps: float):
         self.path, self.frames = Path(path), 0
-        if self.path.is_dir():  # "" is one, too
-            raise WorldsimError(f"cannot write {self.path}: it is a folder. Give a file, as in out.mp4")
-        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self._file = atomic.replacing(self.path, "Give a file, as in out.mp4")
         self._rate = Fraction(fps).limit_denominator(1001)
         self._stream: Any = None
         self._size = (0, 0)
         try:
-            self._part.touch()
-        except OSError as error:
-            raise WorldsimError(f"cannot write {self.path}: {error.strerror}") from error
-        try:
-            self._container: Any = av.open(str(self._part), "w")
+            self._container: Any = av.open(str(self._file.part), "w")
             if CODEC not in self._container.supported_codecs:
                 self._container.close()
                 raise ValueError(f"no {CODEC} in {self.path.suffix}")
-        except ValueError as error:
-            self._part.unlink(missing_ok=True)
-            raise WorldsimError(f"cannot write {self.path}: no video goes by that suffix; use .mp4") from error
+        except (ValueError, *FAILURES) as error:
+            self._file.abandon()
+            raise WorldsimError(f"can't write {self.path}: no video has that suffix; use .mp4") from error
 
     def write(self, frame: np.ndarray) -> None:
         """Append one frame, uint8 RGB `[H, W, 3]`, of the same size as the first."""
@@ -84,18 +77,18 @@ class VideoWriter:
         try:
             self._container.mux(self._stream.encode(None))
             self._container.close()
-            os.replace(self._part, self.path)
         except FAILURES as error:
             raise self._failed(error) from error
+        self._file.commit()
 
     def abandon(self) -> None:
-        """Leave no file."""
+        """Leave no new file."""
         try:
             self._container.close()
         except FAILURES:  # a full disk can't take the trailer either
             pass
         finally:
-            self._part.unlink(missing_ok=True)
+            self._file.abandon()
 
     def _start(self, height: int, width: int) -> None:
         factor = math.ceil(SHORTER_SIDE / min(height, width))
@@ -108,9 +101,7 @@ class VideoWriter:
 
     def _failed(self, error: Exception) -> WorldsimError:
         self.abandon()
-        full = getattr(error, "errno", None) == errno.ENOSPC
-        reason = "the disk is full. Free some space" if full else getattr(error, "strerror", None) or error
-        return WorldsimError(f"cannot write {self.path}: {reason}")
+        return atomic.refused(self.path, error)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -151,7 +142,7 @@ def _open(path: str | Path) -> Any:
     try:
         container = av.open(str(path))
     except FAILURES as error:
-        raise WorldsimError(f"cannot read {path} as video: {error.strerror}") from error
+        raise WorldsimError(f"can't read {path} as video: {error.strerror}") from error
     if not container.streams.video:
         container.close()
         raise WorldsimError(f"{path} has no video in it")

@@ -67,7 +67,7 @@ class WorldModelConfig:
 
     def fit(self, latent_shape: tuple[int, int, int], actions: int, state: int = 0) -> WorldModelConfig:
         """The same for a world of these latents, actions and state."""
-        return dataclasses.replace(self, latent_shape=tuple(latent_shape), actions=actions, state=state)
+        return dataclasses.replace(self, latent_shape=latent_shape, actions=actions, state=state)
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> WorldModelConfig:

@@ -126,7 +126,7 @@ class CandidateCopy(nn.Module):
         shares = rearrange(shares, "b (y x) s (k p q) -> s b k 1 (y p) (x q)", **layout)
         layers = (latents.unflatten(1, (self.layers, -1)) for latents in candidates)
         copied = sum(share * layer for share, layer in zip(shares, layers, strict=True))
-        return self.patches.to_tokens(copied.flatten(1, 2)) + residual  # type: ignore[union-attr]
+        return self.patches.to_tokens(copied.flatten(1, 2)) + residual
 
 
 def neighbourhood(previous: Tensor, reach: int) -> Candidates:

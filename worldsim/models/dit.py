@@ -120,7 +120,8 @@ class ContextEncoder(nn.Module):
         x = torch.cat([self.registers.expand(b, t, -1, -1), x], dim=2)
         shared = self.action_modulation(self.action(actions))[:, :, None]  # [B, T, 1, 6 D]
         angles, mask = self._visible(t, cache, length)
-        frame_angles, entries = self.positions.within_frame(), []
+        frame_angles = self.positions.within_frame()
+        entries: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             if readers and index in readers:
                 x = readers[index](x)

@@ -58,7 +58,8 @@ class Features(NamedTuple):
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Features:
         """Every part changed in the same way."""
-        return Features(*(None if part is None else change(part) for part in self))
+        rest = (None if part is None else change(part) for part in self[1:])
+        return Features(change(self.tokens), *rest)
 
 
 class Prediction(NamedTuple):
@@ -105,8 +106,8 @@ class WorldModel(nn.Module):
         self.denoiser = Denoiser(dit, grid, token_width, out, outcomes)
         c = config.latent_shape[0]
         if config.motion:
-            sizes = c // config.layers, config.motion.width, config.actions, config.layers
-            self.motion = MotionPrior(*sizes, config.latent_clip)
+            width, clip = config.motion.width, config.latent_clip
+            self.motion = MotionPrior(c // config.layers, width, config.actions, config.layers, clip)
         if config.copy and config.copy.refiner_width:
             seen = c * (2 + 2 * bool(config.view) + bool(config.motion))  # see `_refine`
             self.refiner = CellRefiner(seen, config.copy.refiner_width, dit.width, out // config.patch_cells)
@@ -144,24 +145,24 @@ class WorldModel(nn.Module):
             run, run_columns = self._with_known(tokens, history)
             earlier = run[:, -t - 1 : -1]
             hint = self.change_in(tokens - earlier)
-        memory, age, poses = self._memory(tokens, actions, history)
-        readers = {}
-        if memory is not None and config.memory:
+        kept = self._memory(tokens, actions, history)
+        readers: dict[int, Callable[[Tensor], Tensor]] = {}
+        if kept is not None and config.memory:
+            memory, age, (past_poses, poses) = kept
             angles, pair = self.encoder.positions.within_frame(), 2 * config.dit.head_width
             for i, (index, reader) in enumerate(zip(config.memory.read_layers, self.readers, strict=True)):
                 part = memory[..., i * pair : (i + 1) * pair]
                 readers[index] = functools.partial(_read, reader, memory=part, age=age, angles=angles)
         x, entries = self.encoder(tokens, actions, history.cache, history.length, hint, readers)
-        if memory is None or not config.view:
+        if kept is None or not config.view:
             return Features(x), entries
-        kept, now = poses
-        parts = memory[..., 2 * len(self.readers) * config.dit.head_width :]
-        found = self.view.find(x[:, :, config.dit.registers :], parts, age, now[:, :, 0], kept, config.token_grid[0])
+        cells = memory[..., 2 * len(self.readers) * config.dit.head_width :]
+        asking = x[:, :, config.dit.registers :]
+        found = self.view.find(asking, cells, age, poses[:, :, 0], past_poses, config.token_grid[0])
         if not config.motion:
             return Features(x, found, earlier), entries
-        assert run is not None
-        columns = torch.cat([run_columns, now[:, :, 0, 0]], dim=1)
-        motion = self._predict_motion(run, actions, columns)
+        assert run is not None and run_columns is not None
+        motion = self._predict_motion(run, actions, torch.cat([run_columns, poses[:, :, 0, 0]], dim=1))
         return Features(x, found, earlier, motion, self.pose.stands_still(actions)), entries
 
     def denoise(self, features: Features, previous: Tensor, noisy: Tensor, tau: Tensor) -> Prediction:
@@ -302,16 +303,16 @@ class WorldModel(nn.Module):
 
     def _memory(
         self, tokens: Tensor, actions: Tensor, history: History
-    ) -> tuple[Tensor | None, Tensor | None, tuple[Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]] | None:
         """Memory of the frames before, and what each of the T frames leaves to those after it.
 
         Returns:
             entries `[B, S + T, Q, U]`; the age of each as seen from each of the T, `[B, T, S + T]`, less than 1 is not
-            read; poses of the entries `[B, S + T, O]`, and of the T frames `[B, T, 2, O]`.
+            read; poses of the entries `[B, S + T, O]`, and of the T frames `[B, T, 2, O]`. None without memory.
         """
         nowhere = tokens.new_zeros(0), tokens.new_zeros(0)
         if not self.config.memory:
-            return None, None, nowhere
+            return None
         following = tokens.roll(-1, dims=1)  # what follows the last one is not known, and not read
         now = self.poses(tokens, following, actions, history)
         width = self.config.pose_width // 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from worldsim.cpu import usable_cores
 from worldsim.errors import WorldsimError
 from worldsim.models.history import History
 from worldsim.runtime.base import Device, StepOutput
@@ -37,7 +37,7 @@ class OnnxRuntime:
         self.spec, self.digest = bundle.spec, bundle.digest
         self.starts: Starts | None = bundle.starts
         self.sizes = bundle.sizes
-        self.threads = threads or min(MOST_THREADS, _cores())
+        self.threads = threads or min(MOST_THREADS, usable_cores())
         self._bundle, self._providers = bundle, _providers(device)
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {"step": self._load("step")}
@@ -120,8 +120,3 @@ def gpu_count() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

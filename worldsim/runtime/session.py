@@ -212,14 +212,10 @@ class Session:
         """Several states as the rows of one; they may have been played for different times."""
         most = max(len(s.memory) for s in states)
         remembered = [np.pad(s.remembered, ((most - len(s.memory), 0), (0, 0)), constant_values=-1) for s in states]
-        return State(
-            remembered=np.concatenate(remembered, axis=1),
-            **{
-                name: _aligned([getattr(s, name) for s in states], [len(s) for s in states], shape, dtype)
-                for name, (shape, dtype) in self._tuples().items()
-            },
-            **{name: np.concatenate([getattr(s, name) for s in states]) for name in ROWS},
-        )
+        fields: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in states]) for name in ROWS}
+        for name, (shape, dtype) in self._tuples().items():
+            fields[name] = _aligned([getattr(s, name) for s in states], [len(s) for s in states], shape, dtype)
+        return State(remembered=np.concatenate(remembered, axis=1), **fields)
 
     def split(self, state: State) -> list[State]:
         """The rows of a state as states of one row."""
@@ -257,7 +253,9 @@ class Session:
         try:
             tensors = safetensors.numpy.load(data)
             world = bytes(tensors.pop("world")).hex()
-            state = State(**{name: tuple(tensors.pop(name)) for name in self._tuples()}, **tensors)
+            tuples: dict[str, Any] = {name: tuple(tensors.pop(name)) for name in self._tuples()}
+            rows: dict[str, Any] = dict(tensors)
+            state = State(**tuples, **rows)
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise WorldsimError(f"not a whole snapshot of a world ({error}). Restore another one.") from error
         if world != self.runtime.digest:
@@ -363,6 +361,6 @@ def _aligned(
 ) -> tuple[np.ndarray, ...]:
     """Tuples of `[rows, *shape]`, the newest last, side by side; nothing where one is shorter."""
     most = max(map(len, parts))
-    blanks = [np.zeros((n, *shape), dtype) for n in rows]
+    blanks: list[np.ndarray] = [np.zeros((n, *shape), dtype) for n in rows]
     padded = [[blank] * (most - len(part)) + list(part) for part, blank in zip(parts, blanks, strict=True)]
     return tuple(np.concatenate(side) for side in zip(*padded, strict=True))

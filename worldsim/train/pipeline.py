@@ -6,12 +6,13 @@ from pathlib import Path
 
 from worldsim.data.recording import Recording
 from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.config import WorldModelConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.train import distributed
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import save_model
 from worldsim.train.dynamics import train_dynamics
-from worldsim.train.recipes import Recipe, fit
+from worldsim.train.recipes.base import Recipe
 from worldsim.train.trainer import RunOptions
 
 AUTOENCODER_SHARE = 0.2  # of the time, where that is given; the others share the rest by their numbers of steps
@@ -25,6 +26,13 @@ def train_world(recipe: Recipe, recording: Recording, out: Path, options: RunOpt
     config = fit(recipe, recording, autoencoder)
     part = options.share(_dynamics_shares(recipe)[0])
     return autoencoder, train_dynamics(recording, autoencoder, out, config, recipe.dynamics_training, options=part)
+
+
+def fit(recipe: Recipe, recording: Recording, autoencoder: Autoencoder) -> WorldModelConfig:
+    """The recipe's world model for a recording and an autoencoder."""
+    spec = recording.spec
+    shape = autoencoder.config.latent_shape(spec.height, spec.width)
+    return recipe.world_model.fit(shape, len(spec.actions), len(spec.state_names))
 
 
 def finetune(

@@ -1,6 +1,6 @@
-"""Stages the permanence suite's probes in the toy box: plays a plan in the true world, and notes what is true.
+"""Stages the permanence suite's probes in the toy box: plays a plan in the real world and records the ground truth.
 
-    from worldsim_envs.toybox.probes import PROBES, stage
+    from worldsim_envs.toybox.staging import PROBES, stage
     twins = stage("P1", seed=7, points=(1, 8, 64), height=64, width=64)
 
 Knows no model and no score.
@@ -44,13 +44,13 @@ def _view(height: int, width: int) -> View:
 
 
 class _Performance:
-    """Plays one twin of a plan; the room of twin "a" is played beside it, to know where an absent target would be."""
+    """Plays one twin of a plan, and beside it the room of twin "a", to know where an absent target would be."""
 
     def __init__(self, planned: Plan, twin: str, view: View):
         self._plan, self._twin, self._view = planned, twin, view
 
     def scene(self, probe: str, seed: int) -> Scene:
-        """All of it."""
+        """The whole scene."""
         planned = self._plan
         self._room, self._beside = planned.rooms[self._twin].copy(), planned.rooms["a"].copy()
         start, before = self._room.to_bytes(), self._truth().things

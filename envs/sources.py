@@ -1,7 +1,7 @@
-"""Rows of a world for those who train and judge agents: made alike, whether a game or a network draws them.
+"""Environments for those who train and judge agents, made alike whether a game or a network draws them.
 
-place = find_place("worldsim/DoomMaze-v0")                  # or ...Real-v0, or the folder of a bundle
-envs = place.make(16, "SameStep", steps=500)                # a VectorEnv of 16 rows
+source = find_env("worldsim/DoomMaze-v0")                   # or ...Real-v0, or the folder of a bundle
+envs = source.make(16, "SameStep", steps=500)               # a VectorEnv of 16 rows
 world_of(envs)                                              # its spec
 """
 
@@ -21,15 +21,15 @@ from worldsim.runtime.bundle import BUNDLE, open_world
 from worldsim.spec import WorldSpec
 from worldsim_envs import IDS, VECTOR
 from worldsim_envs.generated.vector import GeneratedVectorEnv
-from worldsim_envs.registry import REAL, make_real
+from worldsim_envs.registry import WORLDS, make_real, world_entry
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where agents can play.
+class EnvSource:
+    """Where vector environments of a world come from.
 
     Attributes:
-        name: a Gymnasium id of ours, or the folder of a bundle.
+        name: one of our Gymnasium ids, or the folder of a bundle.
         world: name of the real world that it is, or that it imitates.
         digest: of a generated world's bundle; "" for a game.
     """
@@ -50,32 +50,30 @@ class Place:
         steps: int,
         temperature: float = 1.0,
         size: tuple[int, int] | None = None,
-        most_ood: float | None = None,
+        max_ood: float | None = None,
         recording: Path | None = None,
         runtime: str = "onnx",
     ) -> VectorEnv[Any, Any, Any]:
-        """Rows of it.
+        """A vector environment of it.
 
         Args:
             rows: how many.
             autoreset_mode: "SameStep", "NextStep" or "Disabled".
-            steps: an episode is cut after so many.
+            steps: an episode is truncated after so many.
             temperature: of a generated world.
             size: height and width of a game's frames; its own if None.
-            most_ood: of a generated world: an episode is cut where a picture is less like what it learned from.
-            recording: of a generated world: episodes begin anywhere in the play that worlds learn from of this one.
+            max_ood: of a generated world: an episode is truncated at a frame that is less like the training frames.
+            recording: of a generated world: episodes begin anywhere in the training split of this recording.
             runtime: of a generated world.
 
         Raises:
             WorldsimError: if the world is not whole, a package of the game is missing, or it has no such option.
         """
         if not self.generated:
-            if temperature != 1:
-                raise WorldsimError(f"{self.name} is a real game, whose chance has no temperature: leave it out")
-            if most_ood is not None:
-                raise WorldsimError(f"{self.name} is a real game, and no picture of it is wrong: leave most-ood out")
-            if recording is not None:
-                raise WorldsimError(f"{self.name} is a real game, and begins where it begins: leave recording out")
+            only_generated = {"temperature": temperature != 1, "max_ood": max_ood, "recording": recording}
+            for name, given in only_generated.items():
+                if given not in (None, False):
+                    raise WorldsimError(f"{self.name} is a real game and has no {name}: that is of a generated world")
             options = {} if size is None else {"height": size[0], "width": size[1]}
             game = functools.partial(_game, self.world, steps, options)
             return SyncVectorEnv([game] * rows, autoreset_mode=autoreset_mode)
@@ -83,7 +81,7 @@ class Place:
             "max_episode_steps": steps,
             "autoreset_mode": autoreset_mode,
             "temperature": temperature,
-            "most_ood": most_ood,
+            "max_ood": max_ood,
             "recording": recording,
             "split": "train",
             "runtime": runtime,
@@ -92,13 +90,13 @@ class Place:
             return gym.make_vec(self.name, rows, "vector_entry_point", **dream)
         return GeneratedVectorEnv(self.name, rows, **dream)
 
-    def twin(self) -> Place:
+    def twin(self) -> EnvSource:
         """The game that a generated world imitates, if there is one of that name."""
-        return _REAL_PLACES.get(self.world, Place(self.world, self.world))
+        return EnvSource(world_entry(self.world).real_id or self.world, self.world)
 
 
-def find_place(name: str) -> Place:
-    """The place of that name.
+def find_env(name: str) -> EnvSource:
+    """The source of that name.
 
     Raises:
         WorldsimError: if there is none, or it is no world of ours.
@@ -108,37 +106,32 @@ def find_place(name: str) -> Place:
         if not (Path(name) / BUNDLE.manifest).is_file():
             raise WorldsimError(f"no environment {name!r}; {known}")
         bundle = open_world(name)
-        return Place(name, bundle.spec.name, bundle.digest)
+        return EnvSource(name, bundle.spec.name, bundle.digest)
     spec = gym.registry[name]
     if spec.vector_entry_point == VECTOR:
         bundle = open_world(spec.kwargs["world"])
-        return Place(name, bundle.spec.name, bundle.digest)
-    for place in _REAL_PLACES.values():
-        if place.name == name:
-            return place
-    raise WorldsimError(f"{name} is no world of worldsim: agents see its frames and hold its keys; {known}")
+        return EnvSource(name, bundle.spec.name, bundle.digest)
+    for entry in WORLDS.values():
+        if entry.real_id == name:
+            return EnvSource(name, entry.name)
+    raise WorldsimError(f"{name} is no world of worldsim, whose frames and actions agents are made for; {known}")
 
 
 def world_of(envs: VectorEnv[Any, Any, Any]) -> WorldSpec:
-    """What rows show and take.
+    """The spec of the world that a vector environment shows.
 
     Raises:
-        WorldsimError: if they are of no world of ours.
+        WorldsimError: if it is no world of ours.
     """
     rows = getattr(envs.unwrapped, "envs", ())
     world = getattr(rows[0].unwrapped if rows else envs.unwrapped, "world", None)
     if not isinstance(world, WorldSpec):
         raise WorldsimError(
             f"rows of {envs.single_observation_space} and {envs.single_action_space} are of no world of worldsim: "
-            f"make them with find_place(), of {', '.join(IDS)}"
+            f"make them with find_env(), of {', '.join(IDS)}"
         )
     return world
 
 
 def _game(world: str, steps: int, options: dict[str, Any]) -> gym.Env[Any, Any]:
     return TimeLimit(make_real(world, **options), steps)
-
-
-_REAL_PLACES = {
-    world: Place(name, world) for world, real in REAL.items() for name, (entry, _) in IDS.items() if entry == real.entry
-}

@@ -1,11 +1,11 @@
-"""Stages the permanence suite's P3 in the rooms: look away and back, turn once round, walk out of the room and return.
+"""Stages the permanence suite's P3 in the rooms: turn away and back, turn full circle, walk out of the room and return.
 
-    from worldsim_envs.rooms.probes import PROBES, stage
+    from worldsim_envs.rooms.staging import PROBES, stage
     twins = stage("P3", seed=7, points=(1, 8, 64), height=64, width=64)
 
-The context pans from where one will look, or go, to the targets; hiding turns back there; the hidden time is spent
-standing, looking about and, for the way "out", walking into the next room. Then one is back to the bit at the pose of
-the last context frame. The same seed gives the same scenes. Knows no model and no score.
+The context turns from the heading that hides the targets to the targets; hiding turns back there; during the hidden
+time the player stands, looks about and, for the way "out", walks into the next room. The reveal ends exactly at the
+pose of the last context frame. The same seed gives the same scenes. Knows no model and no score.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _situation(env: RoomsEnv, seed: int, view: View) -> _Situation:
 
 
 def _stand(rng: np.random.Generator, plan: Plan, way: str) -> Pose:
-    """Somewhere in a room, and where one looks when looking away: anywhere, or straight out of a door."""
+    """A place in a room, and the heading when looking away: any, or straight out of a door."""
     if way != "out":
         x0, y0, x1, y1 = plan.rooms[rng.integers(len(plan.rooms))]
         margin = BODY + 0.2
@@ -160,7 +160,7 @@ def _places(
 
 
 def _context(rng: np.random.Generator, situation: _Situation) -> list[int]:
-    """From the heading of looking away to the targets, and some looking at them."""
+    """Turn from the heading that looks away to the targets, and look at them."""
     back = LEFT + RIGHT - situation.side
     rest = CONTEXT - 1 - 2 - situation.turns
     glance, one = int(rng.integers(3)), int(rng.choice([LEFT, RIGHT]))
@@ -171,7 +171,7 @@ def _context(rng: np.random.Generator, situation: _Situation) -> list[int]:
 
 
 def _hold(rng: np.random.Generator, situation: _Situation, points: Sequence[int]) -> list[int]:
-    """The hidden time: at every point one looks straight away, having looked about in between."""
+    """The hidden time: at every point the player faces straight away, having looked about in between."""
     walk = OUT if situation.way == "out" else 0
     hold = [FORWARD] * walk
     for point in points:
@@ -197,14 +197,14 @@ def _reveal(situation: _Situation, k: int) -> list[int]:
 
 
 class _Performance:
-    """Plays one twin of a situation; nobody touches anything, so poses are the same for all."""
+    """Plays one twin of a situation; nothing is touched, so poses are the same for all."""
 
     def __init__(self, env: RoomsEnv, view: View, situation: _Situation, twin: str):
         self._env, self._view, self._situation, self._twin = env, view, situation, twin
-        self._things, self._told = situation.twins[twin], situation.twins["a" if twin == "absent" else twin]
+        self._things, self._shown = situation.twins[twin], situation.twins["a" if twin == "absent" else twin]
 
     def scene(self, seed: int, context: list[int], hide: list[int], hold: list[int], points: Sequence[int]) -> Scene:
-        """All of it."""
+        """The whole scene."""
         situation = self._situation
         start = (*situation.pose[:2], situation.away)
         self._env.reset(seed=situation.seed, options={"things": self._things, "pose": start})
@@ -223,7 +223,7 @@ class _Performance:
                 "speed": 0.0,
                 "camera": "walk" if situation.way == "out" else "turn",
                 "way": situation.way,
-                "beside": len(self._told) - count,
+                "beside": len(self._shown) - count,
             },
             context=np.stack([self._frame(pose) for pose in poses]),
             actions=np.array(context, np.int64),
@@ -244,13 +244,13 @@ class _Performance:
         actions = reveal + [STAND] * (REVEALED - 1)
         poses = list(self._poses(pose, actions))
         views = [self._truth(at) for at in poses[: len(reveal)]]
-        views += [views[-1]] * (REVEALED - 1)  # one stands
+        views += [views[-1]] * (REVEALED - 1)  # the player stands
         covered, gate = self._frame(pose), len(reveal) - 1
         landmarks = self._landmarks(views[gate].frame, poses[gate])
         return Branch(k, k, np.array(actions, np.int64), tuple(views), gate, covered, landmarks)
 
     def _control(self, last: Truth, hide: int, points: Sequence[int]) -> Control:
-        """One stands and looks on."""
+        """The player stands and keeps looking."""
         starts = {k: hide + k + len(_reveal(self._situation, k)) - 1 for k in points}
         actions = np.full(max(starts.values()) + SCORED, STAND, np.int64)
         return Control(actions, {k: (start, (last,) * SCORED) for k, start in starts.items()})
@@ -270,7 +270,7 @@ class _Performance:
 
     def _truth(self, pose: Pose) -> Truth:
         frame = self._frame(pose)
-        return Truth(frame, tuple(self._seen(pose, thing, frame) for thing in self._told))
+        return Truth(frame, tuple(self._seen(pose, thing, frame) for thing in self._shown))
 
     def _seen(self, pose: Pose, thing: Thing, frame: np.ndarray) -> Seen:
         """A thing in pixels, also where it is out of view."""
@@ -286,7 +286,7 @@ class _Performance:
         return Seen(thing.colour, thing.shape, column, row, radius, area, visible)
 
     def _pixels(self, pose: Pose, thing: Thing, frame: np.ndarray) -> float:
-        """How many of a thing's can be seen: what changes if it has another colour."""
+        """How many of a thing's pixels are visible: those that change if it has another colour."""
         other = dataclasses.replace(thing, colour=(thing.colour + 3) % len(HUES))
         changed = self._frame(pose, [other if each is thing else each for each in self._things])
         hues = np.abs(HUES[thing.colour].astype(int) - HUES[other.colour]).sum()

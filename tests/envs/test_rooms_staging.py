@@ -12,7 +12,7 @@ from worldsim.evals.permanence.detector import detect, expected_areas
 from worldsim.evals.permanence.judge import found_before
 from worldsim.evals.permanence.scene import LEAST_SEEN, TWINS, Scene
 from worldsim_envs.rooms.env import TURNS, RoomsEnv
-from worldsim_envs.rooms.probes import PROBES, WAYS, stage
+from worldsim_envs.rooms.staging import PROBES, WAYS, stage
 
 POINTS = (1, 9, 40)
 SEEDS = range(len(WAYS))  # one for each way

@@ -9,7 +9,7 @@ from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.judge import background_kept, came_back, found_before, stayed_hidden
 from worldsim.evals.permanence.scene import REVEALED
 from worldsim_envs.toybox.env import ToyboxEnv
-from worldsim_envs.toybox.probes import PROBES, stage
+from worldsim_envs.toybox.staging import PROBES, stage
 
 POINTS = {"P5": (0, 2), "P4b": (32, 40)}
 

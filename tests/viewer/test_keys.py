@@ -1,0 +1,62 @@
+"""Keys: their codes, what is held between two frames, and which key each command of the window has."""
+
+from __future__ import annotations
+
+import pygame
+import pytest
+
+from worldsim.runtime.bundle import open_world, shipped_worlds
+from worldsim.viewer.commands import EXPLAINED, KEYS, SPARE, assign_keys
+from worldsim.viewer.keys import is_shortcut, label, scancode
+from worldsim.viewer.latch import KeyLatch
+
+
+def test_every_key_that_is_named_is_a_key():
+    codes = set(KEYS.values()) | set(SPARE)
+    codes |= {f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} | {f"Digit{n}" for n in range(10)}
+    codes |= {f"Arrow{way}" for way in ("Up", "Down", "Left", "Right")} | {f"Numpad{n}" for n in range(10)}
+    codes |= {"ShiftLeft", "ControlRight", "AltLeft", "Minus", "BracketLeft", "Quote", "NumpadEnter", "NumpadAdd"}
+    known = {code: scancode(code) for code in codes}
+    assert None not in known.values()
+    assert len(set(known.values())) == len(codes)
+    assert (known["KeyW"], known["ArrowUp"], known["Digit1"]) == (pygame.KSCAN_W, pygame.KSCAN_UP, pygame.KSCAN_1)
+    assert scancode("Fn") is None
+    assert [label(c) for c in ("KeyW", "Digit1", "Numpad7", "PageUp", "F1")] == ["W", "1", "Num 7", "PgUp", "F1"]
+
+
+def test_taps_between_two_frames_are_held_together():
+    latch = KeyLatch()
+    latch.press("KeyA")
+    latch.release("KeyA")
+    latch.press("KeyB")
+    assert latch.take() == {"KeyA", "KeyB"}
+    assert latch.take() == {"KeyB"}
+    latch.release_all()
+    assert latch.take() == frozenset()
+
+
+@pytest.mark.parametrize("name", shipped_worlds())
+def test_no_shipped_world_uses_a_key_of_the_window(name):
+    assert assign_keys(open_world(name).spec.keys.values()) == KEYS
+
+
+def test_every_command_is_explained_once():
+    assert sorted(command for commands, _ in EXPLAINED for command in commands) == sorted(KEYS)
+
+
+def test_a_command_gives_way_to_the_world_and_has_one_key_all_the_same():
+    keys = assign_keys([("Enter", "KeyA"), ("KeyP", "F2"), ("Escape",)])
+    assert (keys["pause"], keys["step"], keys["gallery"]) == ("F3", "F4", "Escape")
+    assert len(set(keys.values())) == len(KEYS)
+
+
+def test_without_a_spare_key_a_command_is_left_out():
+    keys = assign_keys([("KeyP",), SPARE])
+    assert "pause" not in keys and keys["step"] == "Enter"
+
+
+def test_alt_makes_a_shortcut_unless_it_is_a_key_of_the_world():
+    assert is_shortcut(pygame.KMOD_LALT) and is_shortcut(pygame.KMOD_RCTRL) and is_shortcut(pygame.KMOD_LGUI)
+    assert not is_shortcut(pygame.KMOD_LSHIFT | pygame.KMOD_NUM | pygame.KMOD_CAPS)
+    assert not is_shortcut(pygame.KMOD_LALT, own={"AltLeft"})
+    assert is_shortcut(pygame.KMOD_LALT | pygame.KMOD_LCTRL, own={"AltLeft"})

@@ -1,0 +1,41 @@
+"""What commands look up of a world by its name: probes and recipe. Its entry is in worldsim_envs.registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from worldsim.evals.probes import EVERY_WORLD, Probes, StateGroup, Target
+from worldsim.spec import WorldSpec
+from worldsim_envs.registry import WORLDS, load, world_entry
+
+if TYPE_CHECKING:
+    from worldsim.train.recipes.base import Recipe
+
+
+def probes_of(spec: WorldSpec) -> Probes:
+    """What is measured of a world; of one whose entry names no probes, each component of its state by itself."""
+    if entry_point := world_entry(spec.name).probes:
+        probes: Probes = load(entry_point)
+        return probes
+    return Probes(groups=tuple(StateGroup(name, (name,)) for name in spec.state_names), targets=EVERY_WORLD)
+
+
+def permanence_targets(world: str) -> tuple[Target, ...]:
+    """What a model should reach in the permanence suite on a world; () where nothing is asked."""
+    entry_point = world_entry(world).probes
+    probes = load(entry_point) if entry_point else Probes()
+    targets: tuple[Target, ...] = probes.permanence_targets
+    return targets
+
+
+def recipe_of(world: str) -> Recipe | None:
+    """How a world is trained; None for one whose entry names no recipe. Needs torch."""
+    if entry_point := world_entry(world).recipe:
+        recipe: Recipe = load(entry_point)
+        return recipe
+    return None
+
+
+def worlds_with_recipes() -> list[str]:
+    """Names of the worlds that have a recipe."""
+    return [name for name, entry in WORLDS.items() if entry.recipe]

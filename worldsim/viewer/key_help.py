@@ -1,0 +1,104 @@
+"""The help: the keys of a world and of the window, as a panel beside the picture or as a page over a small window."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import pygame
+
+from worldsim.viewer import draw, theme
+from worldsim.viewer.commands import EXPLAINED, Command
+
+PANEL = 240  # width of the panel, and the least one of a column of the page, in pixels
+PADDING = 18
+LEAST_PITCH, MOST_PITCH = draw.CAP_HEIGHT + 2, 34  # from one line of keys to the next, in pixels
+GROUP_GAP = 18
+GOAL_LINES = 3
+LEAST_PICTURE = 360  # width that the panel leaves for the picture
+
+
+class KeyHelp:
+    """All keys, with those lit that are held.
+
+    Args:
+        title, goal: of the world.
+        buttons: the world's own, with the codes of their keys.
+        commands: the window's, with the key of each.
+    """
+
+    def __init__(self, title: str, goal: str, buttons: Mapping[str, tuple[str, ...]], commands: Mapping[Command, str]):
+        self._title, self._goal = title, goal
+        self._buttons = [(codes, name) for name, codes in buttons.items()]
+        rows = [(tuple(commands[name] for name in names if name in commands), text) for names, text in EXPLAINED]
+        self._commands = [(keys, text) for keys, text in rows if keys]
+
+    def fits_beside(self, area: pygame.Rect) -> bool:
+        """Whether a panel with all keys has room beside the picture."""
+        return area.width >= PANEL + LEAST_PICTURE and self._pitch(area.height) >= LEAST_PITCH
+
+    def draw_panel(self, surface: pygame.Surface, area: pygame.Rect, held: Collection[str]) -> None:
+        """Draw into an area of width `PANEL` for which `fits_beside` was true."""
+        surface.fill(theme.PANEL, area)
+        pitch = min(MOST_PITCH, self._pitch(area.height))
+        x, y = area.left + PADDING, self._draw_heading(surface, area.left + PADDING, area.top + PADDING, PANEL)
+        y += pitch // 2
+        for codes, name in self._buttons:
+            _draw_line(surface, codes, name, x, y, area.right - PADDING, held)
+            y += pitch
+        y += GROUP_GAP - pitch // 2
+        pygame.draw.line(surface, theme.LINE, (x, y), (area.right - PADDING, y))
+        y += GROUP_GAP + pitch // 2 - 2
+        for codes, name in self._commands:
+            _draw_line(surface, codes, name, x, y, area.right - PADDING, held, theme.DIM)
+            y += pitch
+
+    def draw_page(self, surface: pygame.Surface, area: pygame.Rect, held: Collection[str]) -> None:
+        """Draw over the whole area, in as many columns as are needed and fit; what has no room is left out."""
+        draw.veil(surface, area, 238)
+        x, y = area.left + PADDING, self._draw_heading(surface, area.left + PADDING, area.top + 12, area.width)
+        columns = max(1, (area.width - 2 * PADDING) // (PANEL - PADDING))
+        buttons = [(*line, theme.TEXT) for line in self._buttons]
+        commands = [(*line, theme.DIM) for line in self._commands]
+        most = max(1, (area.bottom - y) // LEAST_PITCH)
+        rows = max(len(buttons), len(commands))
+        if columns >= 2 and rows <= most:  # a column for each
+            lines = [*buttons, *[None] * (rows - len(buttons)), *commands]
+        else:
+            lines = [*buttons, *commands]
+            rows = max(1, min(most, -(-len(lines) // columns)))
+        pitch, width = min(MOST_PITCH, (area.bottom - y) // rows), (area.width - 2 * PADDING) // columns
+        for i, line in enumerate(lines[: rows * columns]):
+            if line is not None:
+                left, middle = x + i // rows * width, y + i % rows * pitch + pitch // 2
+                _draw_line(surface, line[0], line[1], left, middle, left + width - 8, held, line[2])
+
+    def _draw_heading(self, surface: pygame.Surface, x: int, y: int, width: int) -> int:
+        title = draw.shortened(self._title, width - 2 * PADDING, theme.TITLE, bold=True)
+        y = draw.write(surface, title, theme.TITLE, bold=True, topleft=(x, y)).bottom + 4
+        for line in draw.wrapped(self._goal, width - 2 * PADDING, theme.SMALL, GOAL_LINES):
+            y = draw.write(surface, line, theme.SMALL, theme.DIM, topleft=(x, y)).bottom + 2
+        return y + 10
+
+    def _pitch(self, height: int) -> int:
+        """The distance of lines in a panel of this height."""
+        goal = draw.wrapped(self._goal, PANEL - 2 * PADDING, theme.SMALL, GOAL_LINES)
+        heading = PADDING + 40 + 18 * len(goal)
+        return (height - heading - 2 * GROUP_GAP - 8) // (len(self._buttons) + len(self._commands))
+
+
+def _draw_line(
+    surface: pygame.Surface,
+    codes: tuple[str, ...],
+    name: str,
+    x: int,
+    y: int,
+    end: int,
+    held: Collection[str],
+    colour: theme.Colour = theme.TEXT,
+) -> None:
+    """Caps, and beside them what they do, between `x` and `end`."""
+    right = x
+    for code in codes:
+        right = draw.cap(surface, code, right, y, lit=code in held) + 5
+    left = max(right + 6, x + 84)
+    draw.write(surface, draw.shortened(name, end - left, theme.SMALL), theme.SMALL, colour, midleft=(left, y))
