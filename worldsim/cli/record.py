@@ -309,10 +309,11 @@ def _play(seed: int) -> Episode:
     assert _performer is not None
     try:
         return _performer.play(seed)
-    except (WorldsimError, AssertionError):
+    except AssertionError:
         raise
     except Exception as error:  # whatever a game raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        kind = "" if isinstance(error, WorldsimError) else f"{type(error).__name__}: "
+        reason = f"{kind}{' '.join(str(error).split())[:300]}"
         raise FailedSeed(f"{_performer.world.name} fails with seed {seed} ({reason})") from None
 
 

@@ -175,21 +175,19 @@ class CheckedFrames:
         return self.shape[0]
 
     def __getitem__(self, index: int | slice) -> np.ndarray:
-        """One frame, or a slice of frames.
+        """One frame, or a slice of frames from front to back.
 
         Raises:
             WorldsimError: if one is damaged or missing.
         """
-        numbers = np.arange(len(self))[index]
+        number = range(len(self))[index]
+        rows = number if isinstance(number, range) else range(number, number + 1)
         with _reading(self._path):
-            if not numbers.size:
-                return np.zeros((0, *self.shape[1:]), self.dtype)
-            first, last = int(np.min(numbers)), int(np.max(numbers))
-            frames = np.asarray(self._array[first : last + 1])[numbers - first]
-            for number, frame in zip(np.atleast_1d(numbers), frames.reshape(-1, *self.shape[1:]), strict=True):
-                if _crc(frame) != self._checksums[number]:
-                    raise ValueError(f"frame {number} of {self._array.basename} has changed")
-        return frames
+            frames = np.asarray(self._array[rows.start : rows.stop : rows.step])
+            for row, frame in zip(rows, frames, strict=True):
+                if _crc(frame) != self._checksums[row]:
+                    raise ValueError(f"frame {row} of {self._array.basename} has changed")
+        return frames if isinstance(number, range) else frames[0]
 
 
 class RecordingWriter:
