@@ -235,7 +235,8 @@ def check_room(folder: str | Path, needed: int, way_out: str = ELSEWHERE) -> Non
         there = next(path for path in (Path(folder).resolve(), *Path(folder).resolve().parents) if path.exists())
         free = shutil.disk_usage(there).free
     if free < needed:
-        raise WorldsimError(f"{folder} needs {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free. Free some space.")
+        room = f"{needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
+        raise WorldsimError(f"{folder} needs {room}. Free some space.")
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ from worldsim.spec import WorldSpec
 
 FORMAT = 2
 CHUNK = 64  # frames a chunk
+SIDE = 8  # a world that can be learned has sides that are multiples of it
 HELD_OUT = 10  # one episode in ten is never trained on
 LARGEST = 1e30  # magnitude of a reward or a component of a state that is recorded
 AGAIN = "Record again."
