@@ -128,7 +128,7 @@ def _episodes(
                     if not skip:
                         raise WorldsimError(f"{error}. To leave such seeds out, run the same with --skip.") from error
                     if failed == MOST_FAILED:
-                        raise WorldsimError(f"{error}, the last of {failed} in a row. Mend the world.") from error
+                        raise WorldsimError(f"{error}, the last of {failed} in a row. Correct the world.") from error
                     print(f"{printable(error)}: left out", file=sys.stderr)
                     continue
                 failed = 0

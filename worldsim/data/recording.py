@@ -302,7 +302,8 @@ def _check_values(episode: Episode, name: str) -> None:
             step = int(np.flatnonzero(wrong.reshape(len(values), -1).any(1))[0])
             value = float(np.asarray(values[step])[wrong[step]].flat[0])
             raise WorldsimError(
-                f"{name}, step {step}: the {what} is {value:g}, which nothing can learn from. Mend the world."
+                f"{name}, step {step}: the {what} is {value:g}, which nothing can learn from. "
+                f"Correct the world so that it is a number of at most {LARGEST:g} in magnitude."
             )
 
 
