@@ -44,22 +44,22 @@ def test_a_policy_that_reads_infos_plays_many_rows(game):
 
 
 def test_gaps_and_rank_correlations_of_known_scores():
-    dream, game = Place("dream", "tiny", "digest"), Place("game", "tiny")
+    generated, game = Place("generated", "tiny", "digest"), Place("game", "tiny")
     results = []
     for i, (imagined, real) in enumerate([(4.0, 2.0), (3.0, 1.0), (2.0, 1.5), (5.0, 4.9)]):
-        for source, mean in ((dream, imagined), (game, real)):
+        for source, mean in ((generated, imagined), (game, real)):
             results.append(Result(f"p{i}", source, Scores(np.array([mean - 1, mean + 1]), np.array([3, 3]))))
     found = gaps(results)
     assert [(gap.policy, gap.env, gap.gap, gap.gap_of_real) for gap in found[:2]] == [
-        ("p0", "dream", 2.0, 1.0),
-        ("p1", "dream", 2.0, 2.0),
+        ("p0", "generated", 2.0, 1.0),
+        ("p1", "generated", 2.0, 2.0),
     ]
-    assert rank_correlations(found) == {"dream": (pytest.approx(0.8), 4)}
+    assert rank_correlations(found) == {"generated": (pytest.approx(0.8), 4)}
     assert results[0].summary()["std"] == pytest.approx(2**0.5)
 
 
 def test_what_can_not_be_measured_is_nan_or_left_out():
-    assert np.isnan(Gap("p", "dream", 1.0, 0.0).gap_of_real)
-    constant = [Gap(f"p{i}", "dream", 1.0, float(i)) for i in range(3)]
-    assert np.isnan(rank_correlations(constant)["dream"][0])
+    assert np.isnan(Gap("p", "generated", 1.0, 0.0).gap_of_real)
+    constant = [Gap(f"p{i}", "generated", 1.0, float(i)) for i in range(3)]
+    assert np.isnan(rank_correlations(constant)["generated"][0])
     assert rank_correlations(constant[:2]) == {}
