@@ -31,7 +31,7 @@ class TinyGame(WorldEnv):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """The first frame."""
         super().reset(seed=seed)
-        self._before = -1
+        self._bright = -1
         return self._next(), self._info()
 
     def step(self, action: np.int64):
@@ -43,7 +43,7 @@ class TinyGame(WorldEnv):
         return {"bars": np.array([self._bright, self._before], np.float32)}
 
     def _next(self) -> np.ndarray:
-        self._before, self._bright = getattr(self, "_bright", -1), int(self.np_random.integers(3))
+        self._before, self._bright = self._bright, int(self.np_random.integers(3))
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         frame[:, 16 * self._bright : 16 * self._bright + 16] = 255
         return self._show(frame)
