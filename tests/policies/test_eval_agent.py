@@ -9,7 +9,7 @@ import pytest
 from tiny_game import TINY_ID, tiny_policy
 
 from worldsim.cli.eval_agent import verdict
-from worldsim_envs.registry import REAL
+from worldsim_envs.registry import WORLDS
 
 EVAL = ("eval", "agent")
 TOYBOX = "worldsim/ToyboxReal-v0"
@@ -54,7 +54,7 @@ def test_the_scripted_policy_plays_the_game_alone(tmp_path, command, capsys):
 
 
 def test_a_generated_world_without_its_game_says_so(tmp_path, command, refused, capsys, generated):
-    assert "tiny" not in REAL
+    assert "tiny" not in WORLDS
     where = ("--env", TINY_ID, "--episodes", 2, "--episode-steps", 4, "--out", tmp_path)
     assert command(*EVAL, "--policy", "random", *where) == 0
     assert "There are no real scores to compare with" in capsys.readouterr().out

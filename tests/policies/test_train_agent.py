@@ -8,7 +8,7 @@ import torch
 from tiny_game import STEPS, TINY_ID, generated_rows, record_tiny_game, tiny_policy
 
 from worldsim.data.recording import Recording
-from worldsim_envs.rows import find_place
+from worldsim_envs.sources import find_env
 from worldsim_policies.learned.policy import load_policy
 
 pytestmark = pytest.mark.usefixtures("game", "generated")
@@ -22,7 +22,7 @@ def test_a_policy_says_how_it_was_trained(tmp_path, command, tiny_recording):
     policy = load_policy(tmp_path / "p")
     facts = policy.training
     assert (facts["env"], facts["steps"], facts["temperature"], facts["episode_steps"]) == (TINY_ID, 64, 1.5, STEPS)
-    assert facts["world_digest"] == find_place(TINY_ID).digest and "torch" in facts["versions"]
+    assert facts["world_digest"] == find_env(TINY_ID).digest and "torch" in facts["versions"]
     assert facts["recording"] == tiny_recording.name and policy.config.symmetric
     assert list(tmp_path.glob("p.curves/events*")) and not (tmp_path / "p.checkpoint").exists()
     assert sorted(int(path.name[2:]) for path in tmp_path.glob("p-*")) == [4, 16, 36]  # closer together early

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tiny_game import generated_rows, real_rows
 
-from worldsim_envs.rows import world_of
+from worldsim_envs.sources import world_of
 from worldsim_policies.learned.action_repeat import ActionRepeat
 from worldsim_policies.learned.ood_termination import OODTermination
 
@@ -36,14 +36,14 @@ def test_a_step_is_several_frames_with_the_same_action(game):
 
 def test_an_out_of_distribution_frame_terminates_and_a_time_limit_only_truncates(generated):
     actions = np.zeros(4, np.int64)
-    plain = generated_rows(4, steps=3, most_ood=1e-6)
-    wrapped = OODTermination(generated_rows(4, steps=3, most_ood=1e-6), 1e-6)
+    plain = generated_rows(4, steps=3, max_ood=1e-6)
+    wrapped = OODTermination(generated_rows(4, steps=3, max_ood=1e-6), 1e-6)
     assert world_of(wrapped) == world_of(plain)
     plain.reset(seed=1), wrapped.reset(seed=1)
     cut, ended = plain.step(actions), wrapped.step(actions)
     assert cut[3].all() and not cut[2].all()  # in some rows, play ended as well
     assert ended[2].all() and not ended[3].any()
-    lenient, plain = OODTermination(generated_rows(4, steps=3, most_ood=99.0), 99.0), generated_rows(4, steps=3)
+    lenient, plain = OODTermination(generated_rows(4, steps=3, max_ood=99.0), 99.0), generated_rows(4, steps=3)
     lenient.reset(seed=1), plain.reset(seed=1)
     for _ in range(4):
         own, others = lenient.step(actions), plain.step(actions)
