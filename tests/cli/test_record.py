@@ -99,7 +99,7 @@ def test_the_toy_box_tells_what_is_behind_its_frames():
         assert not np.array_equal(frame, behind)  # a hand is always in the way
         env.step(max(action, 0))
     assert performer.behind and not Performer("rooms", {}, 60).behind
-    with pytest.raises(WorldsimError, match="rooms can't tell what is behind"):
+    with pytest.raises(WorldsimError, match="rooms can't draw what its frames hide"):
         make_real("rooms").hidden_layer()
     assert Performer("rooms", {}, 3).play(0).behind is None
 
