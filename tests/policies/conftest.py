@@ -12,7 +12,7 @@ from tiny_game import STEPS, TINY_ID
 
 from worldsim.cli.main import main
 from worldsim_envs import GENERATED, VECTOR
-from worldsim_envs.registry import REAL, RealWorld
+from worldsim_envs.registry import WORLDS, WorldEntry
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,9 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def game(monkeypatch: pytest.MonkeyPatch):
     """The game of the tiny world, as a world of worldsim."""
-    monkeypatch.setitem(REAL, "tiny", RealWorld("tiny_game:TinyGame", agent_steps=STEPS, score="bars named"))
+    monkeypatch.setitem(
+        WORLDS, "tiny", WorldEntry("tiny", env="tiny_game:TinyGame", agent_steps=STEPS, score="bars named")
+    )
 
 
 @pytest.fixture

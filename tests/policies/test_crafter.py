@@ -9,9 +9,9 @@ pytest.importorskip("crafter")
 
 from worldsim_envs.crafter.env import CrafterEnv
 from worldsim_envs.crafter.names import ACHIEVEMENTS, ACTION, ACTIONS, STATE, TILE
+from worldsim_policies.base import make_explorer
 from worldsim_policies.scripted.crafter import CrafterExplorer
 from worldsim_policies.scripted.crafter_paths import Ground
-from worldsim_policies.base import make_explorer
 
 AT = {name: index for index, name in enumerate(STATE)}
 

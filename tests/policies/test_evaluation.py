@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_game import STEPS, generated_rows, real_rows
 
-from worldsim_envs.rows import Place
+from worldsim_envs.sources import EnvSource
 from worldsim_policies.base import PerRowPolicy, RandomPolicy
 from worldsim_policies.evaluation import FIRST_SEED, Gap, Result, Scores, gaps, play_episodes, rank_correlations
 
@@ -44,7 +44,7 @@ def test_a_policy_that_reads_infos_plays_many_rows(game):
 
 
 def test_gaps_and_rank_correlations_of_known_scores():
-    generated, game = Place("generated", "tiny", "digest"), Place("game", "tiny")
+    generated, game = EnvSource("generated", "tiny", "digest"), EnvSource("game", "tiny")
     results = []
     for i, (imagined, real) in enumerate([(4.0, 2.0), (3.0, 1.0), (2.0, 1.5), (5.0, 4.9)]):
         for source, mean in ((generated, imagined), (game, real)):
