@@ -166,7 +166,7 @@ class RealEnv(WorldEnv):
         raise WorldsimError(f"{self.world.name} can't be restored: its game keeps its state to itself")
 
     def clone_state(self) -> bytes:
-        """What `save` gives, whether the episode is over, and the random generator of the resets to come.
+        """What `save` gives of the game, whether the episode has ended, and the random generator of later resets.
 
         Raises:
             WorldsimError: if this world can't be saved.

@@ -31,13 +31,13 @@ class EvaluationConfig:
     """How policies are evaluated.
 
     Attributes:
-        episodes: of each policy in each environment.
-        seed: of the episodes; the same for all policies.
-        temperature: of the generated worlds.
+        episodes: how many each policy plays in each environment.
+        seed: random seed of the episodes; the same for all policies.
+        temperature: scale of the randomness of generated worlds; 1 is their own.
         episode_steps: truncate an episode after so many; 0 for the world's own limit.
         num_envs: rows of a generated world that are played at once; changes only how long it takes.
-        sample: learned policies draw their actions, instead of taking the most likely.
-        runtime: of the generated worlds: onnx, torch, or batch, which is the fastest for many episodes.
+        sample: learned policies sample their actions, instead of taking the most likely.
+        runtime: what runs generated worlds: onnx, torch, or batch, which is the fastest for many episodes.
     """
 
     episodes: int = 100

@@ -183,15 +183,20 @@ for name in sys.argv[1:]:
 @LINUX
 def test_room_is_reserved_before_it_is_mapped(tmp_path):
     ran = in_a_namespace(f"""mount -t tmpfs -o size=64k none {tmp_path}; {sys.executable} -c '
+import numpy as np
 from worldsim import atomic
 for size in (1000, 10**6):
     try:
-        with atomic.replacing("{tmp_path}/a", size=size) as part: print(part.stat().st_size)
+        with atomic.replacing("{tmp_path}/a.npy") as part:
+            array = np.lib.format.open_memmap(part, "w+", np.uint8, (size,))
+            atomic.reserve(part)
+            array[:] = 1
+            print(array.sum())
     except ValueError as error: print(error)
 try: atomic.check_room("{tmp_path}/b/c", 10**6)
 except ValueError as error: print(error)'; ls -A {tmp_path}""")
     _, reserved, full, room, listed = ran.stdout.splitlines()
-    assert reserved == "1000" and "disk full while writing" in full and "needs 0.00 GB" in room and listed == "a"
+    assert reserved == "1000" and "disk full while writing" in full and "needs 1.0 MB" in room and listed == "a.npy"
 
 
 def test_a_forked_child_does_not_end_its_parents_lock(tmp_path):

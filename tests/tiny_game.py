@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 from tiny import HEIGHT, ORIGIN, WIDTH, tiny_spec
 
 from worldsim.data.recording import Episode, RecordingWriter
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 from worldsim_envs.sources import EnvSource, find_env
 from worldsim_policies.learned.network import ActorCritic, PolicyConfig
 from worldsim_policies.learned.policy import TrainedPolicy
@@ -21,32 +21,29 @@ TINY_ID = "worldsim/TinyPolicies-v0"  # of the generated world, registered by te
 STEPS = 8  # of an episode
 
 
-class TinyGame(WorldEnv):
+class TinyGame(RealEnv):
     """One of three bars is bright, at random. The action that names the bar that was bright one frame ago pays 1."""
 
     def __init__(self, height: int = HEIGHT, width: int = WIDTH):
         assert (height, width) == (HEIGHT, WIDTH)
         super().__init__(tiny_spec(), ORIGIN, "rgb_array")
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """The first frame."""
-        super().reset(seed=seed)
-        self._before = -1
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
+        self._bright = -1
         return self._next(), self._info()
 
-    def step(self, action: np.int64):
-        """The next frame."""
-        reward = float(self._known(action) == self._before)
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        reward = float(action == self._before)
         return self._next(), reward, False, False, self._info()
 
     def _info(self) -> dict[str, Any]:
         return {"bars": np.array([self._bright, self._before], np.float32)}
 
     def _next(self) -> np.ndarray:
-        self._before, self._bright = getattr(self, "_bright", -1), int(self.np_random.integers(3))
+        self._before, self._bright = self._bright, int(self.np_random.integers(3))
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         frame[:, 16 * self._bright : 16 * self._bright + 16] = 255
-        return self._show(frame)
+        return frame
 
 
 def real_rows(count: int, mode: str = "SameStep") -> VectorEnv[Any, Any, Any]:

@@ -56,13 +56,12 @@ class replacing:
     Args:
         path: of the file; folders above it are made.
         way_out: what to do if it can't be written, a sentence.
-        size: bytes to reserve at once, so that writing through a memory map can't run out of disk.
 
     Raises:
         WorldsimError: on entry, while it is written and on leaving, as `write_bytes`.
     """
 
-    def __init__(self, path: str | Path, way_out: str = ELSEWHERE, size: int = 0):
+    def __init__(self, path: str | Path, way_out: str = ELSEWHERE):
         self.path, self._way_out = Path(path), way_out
         with explained(self.path, way_out):
             self.path = self.path.resolve()
@@ -73,8 +72,6 @@ class replacing:
             self._file: int | None = _open_locked(self.part)
             try:
                 os.ftruncate(self._file, 0)  # what a killed writer left
-                if size:
-                    _reserve(self._file, size)
             except BaseException:
                 self.abandon()
                 raise
@@ -206,6 +203,24 @@ def is_empty(folder: Path) -> bool:
     return not {path.name for path in folder.iterdir()} - OWN
 
 
+def reserve(path: str | Path) -> None:
+    """Have the disk keep room for all of a file that is written through a memory map.
+
+    A map makes a file of holes, and writing to one on a full disk ends the process; so call this once it is mapped.
+
+        with atomic.replacing(path) as part:
+            array = np.lib.format.open_memmap(part, "w+", np.float16, shape)
+            atomic.reserve(part)
+
+    Raises:
+        WorldsimError: if the disk has less.
+    """
+    path = Path(path)
+    if hasattr(os, "posix_fallocate"):
+        with explained(path), path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def check_room(folder: str | Path, needed: int, way_out: str = ELSEWHERE) -> None:
     """Make sure before a long write that the disk has room, where running out of it half-way can't be told.
 
@@ -220,7 +235,8 @@ def check_room(folder: str | Path, needed: int, way_out: str = ELSEWHERE) -> Non
         there = next(path for path in (Path(folder).resolve(), *Path(folder).resolve().parents) if path.exists())
         free = shutil.disk_usage(there).free
     if free < needed:
-        raise WorldsimError(f"{folder} needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free. Free some space.")
+        room = f"{needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free"
+        raise WorldsimError(f"{folder} needs {room}. Free some space.")
 
 
 @contextlib.contextmanager
@@ -258,13 +274,6 @@ def _settle(folder: Path) -> None:
         for entry in moving.iterdir():
             os.replace(entry, folder / entry.name)
         moving.rmdir()
-
-
-def _reserve(file: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
-    else:
-        os.ftruncate(file, size)
 
 
 def _release(path: Path, file: int, made: tuple[Path, ...], holder: int) -> None:

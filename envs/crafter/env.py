@@ -14,7 +14,7 @@ import numpy as np
 
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
-from worldsim_envs.base import WorldEnv
+from worldsim_envs.base import Moment, RealEnv
 from worldsim_envs.crafter.game import VIEW, Game
 from worldsim_envs.crafter.names import ACTIONS, STATE
 
@@ -61,7 +61,7 @@ def crafter_spec(height: int = 72, width: int = 72) -> WorldSpec:
     )
 
 
-class CrafterEnv(WorldEnv):
+class CrafterEnv(RealEnv):
     """Crafter as a Gymnasium environment.
 
         env = CrafterEnv(); env.reset(seed=1); saved = env.save(); env.step(1); frame, info = env.restore(saved)
@@ -85,21 +85,14 @@ class CrafterEnv(WorldEnv):
         super().__init__(crafter_spec(height, width), ORIGIN, render_mode)
         self._game = Game(height, width)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Another world."""
-        super().reset(seed=seed)
+    def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
         self._game.begin(int(self.np_random.integers(2**31)))
-        return self._observe()
+        return self._moment()
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One frame."""
-        known = self._known(action)
-        self._begun()
-        reward = self._game.act(known)
-        observation, info = self._observe()
-        return observation, reward, self._game.over, False, info
+    def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        reward = self._game.act(action)
+        frame, info = self._moment()
+        return frame, reward, self._game.over, False, info
 
     def save(self) -> bytes:
         """Everything there is now, as JSON; it is not bound to a frame size, but the noise of the nights is.
@@ -107,22 +100,14 @@ class CrafterEnv(WorldEnv):
         Raises:
             WorldsimError: before the first reset.
         """
-        self._begun()
-        return self._game.save()
-
-    def restore(self, saved: bytes) -> tuple[np.ndarray, dict[str, Any]]:
-        """Go on where `save` was called, bit for bit; observation and info, as of a reset.
-
-        Raises:
-            WorldsimError: for anything that `save` did not give.
-        """
-        self._game.restore(saved)
-        return self._observe()
-
-    def _begun(self) -> None:
         if self._game.frame is None:
             raise WorldsimError("crafter has not begun: call reset() first")
+        return self._game.save()
 
-    def _observe(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def _restore(self, saved: bytes) -> Moment:
+        self._game.restore(saved)
+        return self._moment()
+
+    def _moment(self) -> Moment:
         assert self._game.frame is not None
-        return self._show(self._game.frame), self._game.info()
+        return self._game.frame, self._game.info()

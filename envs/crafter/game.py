@@ -1,5 +1,4 @@
-"""A running game of Crafter: the package's own rules and picture, several times faster, exact under its seed, and saved
-as JSON.
+"""A running game of Crafter: the package's own rules and picture, faster, exact under its seed, and saved as JSON.
 
 Crafter keeps a chunk's creatures in a set and picks the one to vanish by its place there, which is the object's address
 in memory; here it is picked in the order of the world's objects. The order of everything else is Crafter's.
@@ -34,7 +33,7 @@ LAYERS = ((8, 3, 3), (3, 15, 15), (3, 5, 5), (0, 15, 15), (0, 5, 5), (6, 7, 7), 
           (4, 9, 9), (5, 7, 7))  # z and sizes of the noise that the world is generated from  # fmt: skip
 
 
-class Game(crafter.Env):  # type: ignore[misc, name-defined]
+class Game(crafter.Env):  # type: ignore[name-defined]
     """Crafter's environment with `begin` for its `reset`, and with its parts replaced where they are slow.
 
     Args:
@@ -49,7 +48,8 @@ class Game(crafter.Env):  # type: ignore[misc, name-defined]
 
     def begin(self, seed: int) -> None:
         """A new world, all of whose chance comes from the seed, 0 to 2**31 - 1."""
-        self._step, self._unlocked = 0, set()
+        self._step = 0
+        self._unlocked: set[str] = set()
         self._world.reset(seed)
         self._update_time()
         self._player = objects.Player(self._world, (AREA[0] // 2, AREA[1] // 2))
@@ -148,7 +148,7 @@ class Game(crafter.Env):  # type: ignore[misc, name-defined]
         self.frame = self.render()
 
 
-class LocalView(engine.LocalView):  # type: ignore[misc]
+class LocalView(engine.LocalView):
     """The map about the player: Crafter's own picture, drawn from tiles that are made once."""
 
     def __init__(self, world: Any, textures: Any, grid: list[int]):
@@ -182,7 +182,7 @@ class LocalView(engine.LocalView):  # type: ignore[misc]
         return self._tiles[key]
 
 
-class ItemView(engine.ItemView):  # type: ignore[misc]
+class ItemView(engine.ItemView):
     """The inventory: Crafter's own picture, drawn when it changes."""
 
     def __init__(self, textures: Any, grid: list[int]):

@@ -34,16 +34,16 @@ STATE = (
     *(f"tile_{row}_{column}" for row in range(ROWS) for column in range(COLUMNS)),
 )
 
-# What the rules ask for. Collecting: the tile -> what is won, and the tool it needs. Placing and making: what it uses;
-# placing: onto which tiles; making: what must be within one step, also diagonally.
+# What the rules ask for. Collecting: the tile -> what is won, the tool it needs, and the tile that is left. Placing and
+# making: what it uses; placing: onto which tiles; making: what must be within one step, also diagonally.
 COLLECT = {
-    "tree": ("wood", ""),
-    "stone": ("stone", "wood_pickaxe"),
-    "coal": ("coal", "wood_pickaxe"),
-    "iron": ("iron", "stone_pickaxe"),
-    "diamond": ("diamond", "iron_pickaxe"),
-    "water": ("drink", ""),
-    "grass": ("sapling", ""),  # one time in ten
+    "tree": ("wood", "", "grass"),
+    "stone": ("stone", "wood_pickaxe", "path"),
+    "coal": ("coal", "wood_pickaxe", "path"),
+    "iron": ("iron", "stone_pickaxe", "path"),
+    "diamond": ("diamond", "iron_pickaxe", "path"),
+    "water": ("drink", "", "water"),
+    "grass": ("sapling", "", "grass"),  # one time in ten
 }
 USES = {
     "place_stone": {"stone": 1},

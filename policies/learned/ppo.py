@@ -35,7 +35,7 @@ class PPOConfig:
 
     Attributes:
         steps: frames to play, of all rows together; rounded up to whole updates.
-        seed: of the weights, the episodes and the sampling.
+        seed: random seed of the weights, the episodes and the sampling.
         repeat: frames for which an action is held; all counts below are of actions, not frames.
         stack: how many frames the agent observes: the newest of those on which it chose an action.
         symmetric: make the policy equivariant under reflection (left becomes right): for symmetric worlds, where what
@@ -43,10 +43,10 @@ class PPOConfig:
         rollout: steps of each row between two updates.
         batch: steps in a minibatch.
         epochs: passes over the rollout per update.
-        lr: initial learning rate; decays linearly to 0.
+        lr: initial learning rate; it decays linearly to 0.
         gamma: discount factor.
-        gae_lambda: of generalised advantage estimation (Schulman et al. 2016): 1 uses whole returns, 0 one-step TD
-            errors.
+        gae_lambda: lambda of generalised advantage estimation (Schulman et al. 2016): 1 uses whole returns, 0 one-step
+            TD errors.
         entropy: coefficient of the entropy bonus.
     """
 

@@ -6,7 +6,7 @@ state as it is at each of its steps. Walks go away and come back, for that is wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,11 @@ from worldsim_envs.crafter.names import (
 )
 from worldsim_policies.scripted.crafter_paths import DIRECTIONS, DUG, Cell, Ground
 
-Script = Iterator[int]
+Script = Generator[int, None, None]  # of actions
+Attempt = Generator[int, None, bool]  # the same, and at last whether it worked
 MOVES = {way: ACTION[f"move_{name}"] for way, name in zip(DIRECTIONS, ("left", "right", "up", "down"), strict=True)}
 NOOP, DO, SLEEP, STONE = (ACTION[name] for name in ("noop", "do", "sleep", "place_stone"))
-SOURCE = {item: tile for tile, (item, _) in COLLECT.items()}
+SOURCE = {item: tile for tile, (item, *_) in COLLECT.items()}
 ZOMBIE, SKELETON = TILE["zombie"], TILE["skeleton"]
 ENEMIES, CREATURES = ("zombie", "skeleton"), ("cow", "zombie", "skeleton")
 LADDER = ("make_wood_pickaxe", "make_wood_sword", "place_plant", "make_stone_pickaxe", "make_stone_sword",
@@ -178,7 +179,7 @@ class CrafterExplorer:
         item = ("wood", "stone", "coal", "iron", "sapling")[self._rng.integers(5)]
         yield from self._gather(item, int(self._rng.integers(1, 5)))
 
-    def _gather(self, item: str, count: int) -> Iterator[int]:
+    def _gather(self, item: str, count: int) -> Script:
         """So many of an item, with the tool it needs."""
         source = SOURCE[item]
         tool = COLLECT[source][1]
@@ -194,14 +195,14 @@ class CrafterExplorer:
                 if self._have[item] < wanted and self._ground.at(self._front) == source:
                     yield DO
 
-    def _supply(self, action: str) -> Iterator[int]:
+    def _supply(self, action: str) -> Script:
         """Gather what an action uses."""
         for item, count in USES[action].items():
             if self._have[item] < count:
-                spare = int(self._rng.integers(0, 2 + 5 * self._skill)) if item in ("wood", "stone") else 0
+                spare = int(self._rng.integers(0, 2 + int(5 * self._skill))) if item in ("wood", "stone") else 0
                 yield from self._gather(item, count - self._have[item] + spare)
 
-    def _make(self, action: str) -> Iterator[int]:
+    def _make(self, action: str) -> Script:
         """A tool, with all that it needs; gives up where something can't be had."""
         yield from self._supply(action)
         for station in NEARBY[action]:
@@ -212,7 +213,7 @@ class CrafterExplorer:
         if self._affords(action):
             yield ACTION[action]
 
-    def _station(self, name: str) -> Iterator[int]:
+    def _station(self, name: str) -> Attempt:
         """Go to a table or furnace, or place one here; whether it is within reach."""
         if self._near((name,)):
             return True
@@ -223,7 +224,7 @@ class CrafterExplorer:
             yield from self._face((name,))
         return self._near((name,))
 
-    def _build(self, action: str) -> Iterator[int]:
+    def _build(self, action: str) -> Script:
         """Place a table, furnace or plant; a furnace beside a table, so that both are within reach."""
         yield from self._supply(action)
         if not self._affords(action):
@@ -256,12 +257,12 @@ class CrafterExplorer:
         there = {self._ground.at((x + dx, y + dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1)}
         return all(tile in there for tile in tiles)
 
-    def _plant(self) -> Iterator[int]:
+    def _plant(self) -> Script:
         """Plant a sapling, and mostly wall it in, so that nobody tramples it."""
         yield from self._build("place_plant")
         yield from self._wall_in()
 
-    def _wall_in(self) -> Iterator[int]:
+    def _wall_in(self) -> Script:
         """Stones round the nearest plant, so that nobody tramples it."""
         plants = self._ground.way(self._at, self._ground.cells(("plant",)), 25)
         if plants is None:
@@ -274,7 +275,7 @@ class CrafterExplorer:
                     return
                 yield from self._lay(side)
 
-    def _lay(self, cell: Cell) -> Iterator[int]:
+    def _lay(self, cell: Cell) -> Script:
         """A stone onto a free place: come straight at it, for one faces where one walks."""
         for dx, dy in DIRECTIONS:
             before, start = (cell[0] - dx, cell[1] - dy), (cell[0] - 2 * dx, cell[1] - 2 * dy)
@@ -289,30 +290,30 @@ class CrafterExplorer:
                     yield STONE
                 return
 
-    def _harvest(self) -> Iterator[int]:
+    def _harvest(self) -> Script:
         if (yield from self._face(("ripe plant",))):
             yield DO
 
-    def _drink(self) -> Iterator[int]:
+    def _drink(self) -> Script:
         if (yield from self._face(("water",))):
             for _ in range(9 if self._rng.random() < self._skill else int(self._rng.integers(1, 9))):
                 if self._have["drink"] < 9:
                     yield DO
 
-    def _eat(self) -> Iterator[int]:
+    def _eat(self) -> Script:
         if self._ground.cells(("ripe plant",)):
             yield from self._harvest()
         else:
             yield from self._strike(("cow",), 90)
 
-    def _hunt(self) -> Iterator[int]:
+    def _hunt(self) -> Script:
         kinds = (("skeleton",), ("zombie",), ("cow",), ("skeleton",))[self._rng.integers(4)]
         yield from self._strike(kinds, 40)
 
-    def _fight(self) -> Iterator[int]:
+    def _fight(self) -> Script:
         yield from self._strike(ENEMIES, 6)
 
-    def _strike(self, kinds: Collection[str], far: int) -> Iterator[int]:
+    def _strike(self, kinds: Collection[str], far: int) -> Script:
         """Go to the nearest of them and strike until it is gone."""
         for _ in range(60):
             if self._ground.at(self._front) in kinds:
@@ -337,7 +338,7 @@ class CrafterExplorer:
         """Whether it is night, or will soon be."""
         return DUSK < self._state("steps") % DAY < DAWN
 
-    def _rest(self) -> Iterator[int]:
+    def _rest(self) -> Script:
         """Sleep: dug in, or in the open in the morning when nobody is near."""
         sheltered = yield from self._dig_in()
         morning = not self._enemies(9) and self._state("steps") % DAY < NOON
@@ -347,7 +348,7 @@ class CrafterExplorer:
             for _ in range(3):
                 yield SLEEP
 
-    def _hide(self) -> Iterator[int]:
+    def _hide(self) -> Script:
         """Stay in the rock until it is day and all is well: sleep, wait, or dig a tunnel and come back."""
         for _ in range(12):
             if not (yield from self._dig_in()):
@@ -364,7 +365,7 @@ class CrafterExplorer:
             if not self._night and self._have["health"] > self._careful + 2:
                 return
 
-    def _use_the_night(self) -> Iterator[int]:
+    def _use_the_night(self) -> Script:
         """Make what can be made of what is carried, or dig for coal, iron and diamonds without going out."""
         goal = next((goal for goal in self._left() if goal in NEARBY), "")
         if goal and self._affords(goal) and (self._near(NEARBY[goal]) or self._have["wood"] > 2):
@@ -376,7 +377,7 @@ class CrafterExplorer:
             return
         yield from self._tunnel()
 
-    def _tunnel(self) -> Iterator[int]:
+    def _tunnel(self) -> Script:
         """Straight into the rock as far as it goes, and mostly back."""
         (x, y), (dx, dy) = self._at, DIRECTIONS[self._rng.integers(4)]
         way: list[Cell] = []
@@ -388,7 +389,7 @@ class CrafterExplorer:
         if (yield from self._follow(way)) and self._rng.random() < 0.7:
             yield from self._follow([(x, y), *way[:-1]][::-1])
 
-    def _dig_in(self) -> Iterator[int]:
+    def _dig_in(self) -> Attempt:
         """Two tiles into the rock, and a stone behind; whether it is shut in."""
         if self._shut_in():
             return True
@@ -427,9 +428,8 @@ class CrafterExplorer:
                     return entry, first, second
         return None
 
-    def _away(self) -> Iterator[int]:
-        """Walk away, mostly straight, stay a moment, and come back the same way; sometimes again, sometimes for
-        good."""
+    def _away(self) -> Script:
+        """Walk away, stay a moment, and come back the same way; sometimes go again, sometimes go for good."""
         steps = int(5 * 12 ** self._rng.random())
         places = self._ground.walks(self._at, steps)
         way = self._ground.way(self._at, [places[-1 - int(self._rng.integers(min(len(places), 6)))]], 90)
@@ -445,7 +445,7 @@ class CrafterExplorer:
             if self._rng.random() < 0.3:
                 yield from self._follow(way)
 
-    def _stones(self) -> Iterator[int]:
+    def _stones(self) -> Script:
         """Lay stones and take them away again, one or a few."""
         if not self._have["stone"]:
             yield from self._gather("stone", 3)
@@ -458,11 +458,11 @@ class CrafterExplorer:
                     yield DO
             yield self._sidestep()
 
-    def _still(self) -> Iterator[int]:
+    def _still(self) -> Script:
         for _ in range(int(self._rng.integers(1, 16))):
             yield NOOP
 
-    def _keys(self) -> Iterator[int]:
+    def _keys(self) -> Script:
         """Random keys, each held for a while."""
         for _ in range(int(self._rng.integers(2, 8))):
             key = self._key()
@@ -470,14 +470,14 @@ class CrafterExplorer:
             for _ in range(held):
                 yield key
 
-    def _try_anything(self) -> Iterator[int]:
+    def _try_anything(self) -> Script:
         """Place and make what there may be nothing for."""
         for _ in range(int(self._rng.integers(1, 4))):
             yield int(self._rng.integers(STONE, len(ACTIONS)))
 
     # How to get there.
 
-    def _face(self, kinds: Collection[str]) -> Iterator[int]:
+    def _face(self, kinds: Collection[str]) -> Attempt:
         """Go and stand facing the nearest tile of those kinds; whether that worked."""
         for _ in range(6):
             if self._ground.at(self._front) in kinds:
@@ -489,20 +489,20 @@ class CrafterExplorer:
             yield from self._turn(way[-1])
         return self._ground.at(self._front) in kinds
 
-    def _turn(self, cell: Cell) -> Iterator[int]:
+    def _turn(self, cell: Cell) -> Script:
         """Face a place beside this one; walks on, if it is free."""
         way = cell[0] - self._at[0], cell[1] - self._at[1]
         if way in MOVES and way != self._facing:
             yield MOVES[way]
 
-    def _follow(self, way: list[Cell]) -> Iterator[int]:
+    def _follow(self, way: list[Cell]) -> Attempt:
         """Walk from cell to cell; whether it got to the last."""
         for cell in way:
             if not (yield from self._enter(cell, 6)):
                 return False
         return True
 
-    def _enter(self, cell: Cell, tries: int) -> Iterator[int]:
+    def _enter(self, cell: Cell, tries: int) -> Attempt:
         """Step onto a place beside this one, if need be dug free, bridged or fought for; whether it got there."""
         for _ in range(tries):
             way = cell[0] - self._at[0], cell[1] - self._at[1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -218,6 +220,19 @@ def test_a_dataset_reads_nothing_but_itself(way, tmp_path, root, capsys):
     assert run("import", "others/game-v1", "--out", tmp_path / "game") == 2
     assert_one_line(capsys, "game-v1 can't be read (episode_0/observations")
     assert not (tmp_path / "game").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a small disk, made by Linux's unshare")
+def test_a_full_disk_is_told_before_anything_is_written(small_recording, root):
+    """For HDF5 does not survive it: a disk of 256 kB, where user namespaces can be had."""
+    root.mkdir()
+    script = f"""mount -t tmpfs -o size=256k none {root} || exit 1
+        {sys.executable} -m worldsim.cli.main minari export {small_recording} {ID}; echo code $?; find {root}"""
+    ran = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True)
+    if "code" not in ran.stdout:
+        pytest.skip(f"no user namespaces: {ran.stderr.strip()}")
+    assert ran.stdout.splitlines() == ["code 2", str(root)]
+    assert "0.3 MB are free. Free some space" in ran.stderr and ran.stderr.count("\n") == 1
 
 
 def assert_one_line(capsys: pytest.CaptureFixture[str], words: str) -> None:

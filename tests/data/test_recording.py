@@ -148,6 +148,16 @@ def test_two_writers_in_one_folder_are_one_too_many(small_recording, small_spec,
         assert writer.episodes == 13
 
 
+def test_frames_are_sliced_like_an_array(small_recording):
+    frames = Recording(small_recording).frames
+    everything = frames[:]
+    assert frames.shape == everything.shape and len(frames) == 666 and frames.dtype == np.uint8
+    for index in (0, -1, np.int64(70), slice(60, 70), slice(-3, None), slice(None, None, 50), slice(9, 9)):
+        np.testing.assert_array_equal(frames[index], everything[index])
+    with pytest.raises(IndexError):
+        frames[666]
+
+
 def test_black_frames_are_frames(tmp_path, small_spec, make_episode):
     writer = RecordingWriter(tmp_path / "black", small_spec, 5)
     episode = make_episode(0, 200)

@@ -17,6 +17,8 @@ AT = {name: index for index, name in enumerate(STATE)}
 
 
 class TestCrafter(WorldContract):
+    """Tiles, seen from above."""
+
     gym_id = "worldsim/CrafterReal-v0"
 
     def test_a_tile_is_eight_pixels_and_the_state_is_what_is_seen(self, env):
@@ -50,6 +52,8 @@ class TestCrafter(WorldContract):
 
 
 class TestCrafterClone(CloneContract):
+    """Saved as what there is."""
+
     steps = 40  # over some of the times when creatures come and go
 
     def make(self):
@@ -114,8 +118,8 @@ def test_the_rules_are_crafter_s():
     constants = crafter.constants
     assert list(names.WALKABLE) == constants.walkable
     for tile, rule in constants.collect.items():
-        item, tool = names.COLLECT[tile]
-        assert (rule["receive"], rule["require"]) == ({item: 1}, {tool: 1} if tool else {})
+        item, tool, left = names.COLLECT[tile]
+        assert (rule["receive"], rule["require"]) == ({item: 1}, {tool: 1} if tool else {}) and rule["leaves"] == left
     for name, rule in constants.place.items():
         assert names.USES[f"place_{name}"] == rule["uses"] and set(names.ONTO[f"place_{name}"]) == set(rule["where"])
     for name, rule in constants.make.items():

@@ -198,6 +198,7 @@ def test_what_is_touched_pays_one_and_is_gone_for_good():
             break
     assert sum(reward for reward, _ in history) == 2 and history[-1] == (1.0, True) and not truncated
     assert not info["state"][5:].any()
+    env.restore(env.save())  # the game goes on, though the episode has ended
     for _ in range(TURNS):
         assert not hue(env.step(LEFT)[0], 3).any()
 

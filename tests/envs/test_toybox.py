@@ -104,8 +104,9 @@ class TestToybox(WorldContract):
             env.restore(wide.save())
 
     def test_before_the_first_reset_is_one_error(self):
-        with pytest.raises(WorldsimError, match=r"reset"):
-            ToyboxEnv().step(0)
+        for call in (ToyboxEnv().save, ToyboxEnv().hidden_layer):
+            with pytest.raises(WorldsimError, match=r"reset"):
+                call()
 
     @pytest.mark.parametrize("size", [(36, 64), (96, 128), (90, 70)])
     def test_another_size_shows_the_same_room(self, size):

@@ -48,7 +48,7 @@ class EvalAgentConfig(EvaluationConfig):
             policy's folder; may be given several times.
         env: a Gymnasium id of worldsim, or the folder of a generated world; may be given several times. The game that
             a generated world imitates is played too, where it is installed.
-        out: a folder for agents.json; `reports/NAME` if not given.
+        out: folder for agents.json; `reports/NAME` if not given.
     """
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]

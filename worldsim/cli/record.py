@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from worldsim.cpu import usable_cores
-from worldsim.data.recording import Episode, Recording, RecordingWriter
+from worldsim.data.recording import SIDE, Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim.progress import ProgressBar
 from worldsim.safe_read import reading
@@ -33,7 +33,8 @@ from worldsim.spec import WorldSpec
 from worldsim.terminal import printable
 
 LONGEST_EPISODE = 2000  # frames, for environments that never end
-SIDE, LONGEST = 8, 1024  # a frame's sides are multiples of the one, up to the other
+LONGEST = 1024  # pixels a side
+MOST_FAILED = 20  # seeds in a row that are left out
 PATIENCE = 5.0  # seconds for a game to end when its recorder was killed
 
 
@@ -79,10 +80,10 @@ def record(config: RecordConfig) -> None:
 def write_recording(
     make: Callable[[], Performs], out: Path, frames: int, seed: int, workers: int, skip: bool = False
 ) -> None:
-    """Have performers, one a process, play episodes until there are `frames` frames, and print what was recorded.
+    """Play episodes in worker processes until there are `frames` frames, and print what was recorded.
 
     Args:
-        make: a performer; can be sent to another process.
+        make: makes the performer of a worker; is sent to its process.
         out: folder of the recording.
         frames: how many at least.
         seed: of the first episode.
@@ -97,8 +98,8 @@ def write_recording(
     with RecordingWriter(out, world, seed, origin, hidden_layer) as writer:
         if writer.frames < frames:
             with ProgressBar(f"recording {world.name}", frames, writer.frames) as bar:
-                for seed, episode in _episodes(writer, make, workers or usable_cores(), skip):
-                    writer.append(episode, seed)
+                for played_with, episode in _episodes(writer, make, workers or usable_cores(), skip):
+                    writer.append(episode, played_with)
                     bar.update(writer.frames)
                     if writer.frames >= frames:
                         break
@@ -110,9 +111,9 @@ def write_recording(
 def _episodes(
     writer: RecordingWriter, make: Callable[[], Performs], workers: int, skip: bool
 ) -> Iterator[tuple[int, Episode]]:
-    """Episodes and their seeds, from the writer's next seed on and in order, as many as are asked for."""
+    """Episodes and their seeds, from the writer's next seed on and in order; ends when nobody asks for more."""
     flight: collections.deque[tuple[int, concurrent.futures.Future[Episode]]] = collections.deque()
-    seeds = itertools.count(writer.next_seed)
+    seeds, failed = itertools.count(writer.next_seed), 0
     with _pool(workers, make) as pool:
         try:
             while True:
@@ -123,10 +124,14 @@ def _episodes(
                 try:
                     played = episode.result()
                 except FailedSeed as error:
+                    failed += 1
                     if not skip:
                         raise WorldsimError(f"{error}. To leave such seeds out, run the same with --skip.") from error
+                    if failed == MOST_FAILED:
+                        raise WorldsimError(f"{error}, the last of {failed} in a row. Correct the world.") from error
                     print(f"{printable(error)}: left out", file=sys.stderr)
                     continue
+                failed = 0
                 yield seed, played
         except concurrent.futures.process.BrokenProcessPool as error:
             raise WorldsimError(
@@ -201,7 +206,7 @@ class Performs(Protocol):
 
 
 class Performer:
-    """A real world and its explorer, playing whole episodes."""
+    """A real world and its explorer, which play whole episodes."""
 
     def __init__(self, world: str, options: dict[str, Any], episode_frames: int = 0):
         from worldsim_envs.registry import WORLDS, import_real
@@ -236,7 +241,7 @@ def play_on(
     choose: Callable[[np.ndarray, dict[str, Any]], int],
     longest: int,
 ) -> Episode:
-    """Play an environment from what is seen now to its end, or to `longest` frames."""
+    """Play an environment from the current observation to the end of its episode, or to `longest` frames."""
     nothing = np.zeros(0, np.float32)
     frames, states = [observation], [info.get("state", nothing)]
     hidden = [env.hidden_layer()] if env.has_hidden_layer else []
@@ -309,10 +314,11 @@ def _play(seed: int) -> Episode:
     assert _performer is not None
     try:
         return _performer.play(seed)
-    except (WorldsimError, AssertionError):
+    except AssertionError:
         raise
     except Exception as error:  # whatever a game raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        kind = "" if isinstance(error, WorldsimError) else f"{type(error).__name__}: "
+        reason = f"{kind}{' '.join(str(error).split())[:300]}"
         raise FailedSeed(f"{_performer.world.name} fails with seed {seed} ({reason})") from None
 
 

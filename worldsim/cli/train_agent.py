@@ -32,18 +32,18 @@ class TrainAgentConfig(PPOConfig):
 
     Attributes:
         env: a Gymnasium id of worldsim, generated or real, or the folder of a generated world.
-        out: the folder of the policy; training curves go into OUT.curves.
-        size: of a game's frames, as in 128x96; its own if not given. A generated world has only one size.
+        out: folder of the policy; training curves go into OUT.curves.
+        size: frame size of a game, as in 128x96; its own if not given. A generated world has only one size.
         num_envs: rows that are played at once.
-        temperature: of a generated world's randomness, as a multiple of its own.
-        max_ood: of a generated world: terminate an episode where a frame is further out of distribution than this
+        temperature: scale of the randomness of a generated world; 1 is its own.
+        max_ood: terminate an episode of a generated world where a frame is further out of distribution than this
             (`info["ood"]`), so that the agent can't exploit such frames; 0 for never.
-        recording: of a generated world: begin episodes anywhere in the training split of this recording, and not only
-            at the world's own starts. Also what --pretrain learns from.
+        recording: begin episodes of a generated world anywhere in the training split of this recording, and not only at
+            the world's own starts. Also what --pretrain learns from.
         pretrain: gradient steps in which the encoder first learns to predict the exact state from recorded frames (in
             take cover also where each fireball will pass). It is frozen from then on.
         encoder: take the encoder of this policy instead: a folder or one that ships, of the same world and shape.
-        runtime: of a generated world: onnx, torch, or batch, which is the fastest for many rows.
+        runtime: what runs a generated world: onnx, torch, or batch, which is the fastest for many rows.
         episode_steps: truncate an episode after so many; 0 for the world's own limit.
         keep: also save so many policies along the way, as OUT-STEPS, closer together early in training.
     """

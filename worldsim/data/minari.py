@@ -21,13 +21,12 @@ import gymnasium as gym
 import numpy as np
 
 from worldsim import atomic
-from worldsim.data.recording import Episode, Recording, RecordingWriter
+from worldsim.data.recording import SIDE, Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError, require
 from worldsim.safe_read import parse_json, read_json, reading
 from worldsim.spec import SPARE_KEYS, Action, WorldSpec, slug
 
 METADATA = "worldsim"
-SIDE = 8  # a world's sides are multiples of it
 EPISODE_BYTES = 8 << 30  # of an array of one episode
 FETCH = "Fetch it again: minari download"
 Progress = Callable[[int], None]

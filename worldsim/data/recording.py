@@ -37,6 +37,7 @@ from worldsim.spec import WorldSpec
 
 FORMAT = 2
 CHUNK = 64  # frames a chunk
+SIDE = 8  # a world that can be learned has sides that are multiples of it
 HELD_OUT = 10  # one episode in ten is never trained on
 LARGEST = 1e30  # magnitude of a reward or a component of a state that is recorded
 AGAIN = "Record again."
@@ -175,21 +176,19 @@ class CheckedFrames:
         return self.shape[0]
 
     def __getitem__(self, index: int | slice) -> np.ndarray:
-        """One frame, or a slice of frames.
+        """One frame, or a slice of frames from front to back.
 
         Raises:
             WorldsimError: if one is damaged or missing.
         """
-        numbers = np.arange(len(self))[index]
+        number = range(len(self))[index]
+        rows = number if isinstance(number, range) else range(number, number + 1)
         with _reading(self._path):
-            if not numbers.size:
-                return np.zeros((0, *self.shape[1:]), self.dtype)
-            first, last = int(np.min(numbers)), int(np.max(numbers))
-            frames = np.asarray(self._array[first : last + 1])[numbers - first]
-            for number, frame in zip(np.atleast_1d(numbers), frames.reshape(-1, *self.shape[1:]), strict=True):
-                if _crc(frame) != self._checksums[number]:
-                    raise ValueError(f"frame {number} of {self._array.basename} has changed")
-        return frames
+            frames = np.asarray(self._array[rows.start : rows.stop : rows.step])
+            for row, frame in zip(rows, frames, strict=True):
+                if _crc(frame) != self._checksums[row]:
+                    raise ValueError(f"frame {row} of {self._array.basename} has changed")
+        return frames if isinstance(number, range) else frames[0]
 
 
 class RecordingWriter:
@@ -303,7 +302,8 @@ def _check_values(episode: Episode, name: str) -> None:
             step = int(np.flatnonzero(wrong.reshape(len(values), -1).any(1))[0])
             value = float(np.asarray(values[step])[wrong[step]].flat[0])
             raise WorldsimError(
-                f"{name}, step {step}: the {what} is {value:g}, which nothing can learn from. Mend the world."
+                f"{name}, step {step}: the {what} is {value:g}, which nothing can learn from. "
+                f"Correct the world so that it is a number of at most {LARGEST:g} in magnitude."
             )
 
 
