@@ -20,11 +20,12 @@ import numpy as np
 import tyro
 from gymnasium.vector import VectorEnv
 
-from worldsim.cli.evaluate import progress
+from worldsim.cli.reporting import progress
 from worldsim.errors import WorldsimError, require
-from worldsim.evals import report
-from worldsim.evals.metrics import interval
+from worldsim.evals.report import Report
 from worldsim.evals.section import Figure, Section, Table, number
+from worldsim.evals.statistics import mean_interval
+from worldsim.evals.terminal import show, wide_console
 from worldsim_envs.registry import rules_of
 from worldsim_envs.rows import Place, find_place, world_of
 from worldsim_policies.evaluation import JUDGED, Scores, play_episodes
@@ -87,7 +88,7 @@ class Result:
         total = self.scores.total
         return {
             "mean": self.mean,
-            "interval": interval(total),
+            "interval": mean_interval(total),
             "std": float(total.std(ddof=1)) if len(total) > 1 else 0.0,
             "median": float(np.median(total)),
             "min": float(total.min()),
@@ -147,8 +148,8 @@ def eval_agent(config: EvalAgentConfig) -> None:
         "gaps": [dict(zip(GAP_COLUMNS, map(_known, row), strict=True)) for row in _gaps(results)],
         "rank_correlations": {figure.label: _known(figure.value) for figure in section.figures},
     }
-    console = report.wide_console()
-    report.show(report.Report("agents", f"Who plays how well in {world}?", {}, [section]), console)
+    console = wide_console()
+    show(Report("agents", f"Who plays how well in {world}?", {}, [section]), console)
     out = (config.out or Path("reports") / world) / "agents.json"
     _write(out, json.dumps(content, indent=1, allow_nan=False))
     console.print(f"wrote {out}", soft_wrap=True)

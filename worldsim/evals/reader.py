@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
 from worldsim.device import NATIVE, keep_memory, mixed_precision
-from worldsim.evals.core import Tick, silent
-from worldsim.evals.scenes import Footage
+from worldsim.evals.core import ProgressCallback, no_progress
+from worldsim.evals.scenes import RecordingSplit
 
 CLIP = 16  # frames in a row read from the recording at a time
 BINS = 64  # of one component of state
@@ -60,7 +60,7 @@ class ReaderConfig:
 
 
 class ReaderNet(nn.Sequential):
-    """What `_pixels` makes of frames -> `[B, outputs]`. The last maps are flattened, so places are told apart."""
+    """What `_pixels` makes of frames -> `[B, outputs]`. The last maps are flattened, so places are distinguished."""
 
     def __init__(self, config: ReaderConfig):
         narrow, wide = config.channels, 2 * config.channels
@@ -112,15 +112,17 @@ class ActionReader:
         return np.stack([_run(self._net, np.moveaxis(row, -1, 1)).argmax(-1).numpy() for row in windows])
 
 
-def train_state_reader(recording: Recording, folder: Path, steps: int, tick: Tick = silent) -> StateReader:
+def train_state_reader(
+    recording: Recording, folder: Path, steps: int, on_progress: ProgressCallback = no_progress
+) -> StateReader:
     """The state reader of a recording's train split, from `folder` if it was trained before.
 
     Args:
-        tick: told of each training step.
+        on_progress: called after each training step.
     """
     spec = recording.spec
     config = ReaderConfig(spec.height, spec.width, 1, len(spec.state_names) * BINS, steps=steps)
-    state = Footage(recording, "train").state
+    state = RecordingSplit(recording, "train").state
     low, high = state.min(0), state.max(0)
     high = np.where(high > low, high, low + 1).astype(np.float32)
 
@@ -134,10 +136,12 @@ def train_state_reader(recording: Recording, folder: Path, steps: int, tick: Tic
 
         return draw
 
-    return StateReader(_trained("state", recording, config, folder, batches, _place_loss, tick), low, high)
+    return StateReader(_trained("state", recording, config, folder, batches, _place_loss, on_progress), low, high)
 
 
-def train_action_reader(recording: Recording, folder: Path, steps: int, tick: Tick = silent) -> ActionReader:
+def train_action_reader(
+    recording: Recording, folder: Path, steps: int, on_progress: ProgressCallback = no_progress
+) -> ActionReader:
     """The inverse-dynamics net of a recording's train split; arguments as for `train_state_reader`."""
     spec = recording.spec
     stack = BEFORE + 1 + AFTER
@@ -154,7 +158,7 @@ def train_action_reader(recording: Recording, folder: Path, steps: int, tick: Ti
 
         return draw
 
-    return ActionReader(_trained("action", recording, config, folder, batches, F.cross_entropy, tick))
+    return ActionReader(_trained("action", recording, config, folder, batches, F.cross_entropy, on_progress))
 
 
 def _place_loss(logits: Tensor, places: Tensor) -> Tensor:
@@ -168,7 +172,7 @@ def _place_loss(logits: Tensor, places: Tensor) -> Tensor:
 
 def _sample(recording: Recording, config: ReaderConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clips of the train split: frames `[n, CLIP, H, W, 3]`, actions `[n, CLIP]`, state `[n, CLIP, S]`."""
-    scenes = Footage(recording, "train").draw(-(-config.frames // CLIP), CLIP, 1, seed)
+    scenes = RecordingSplit(recording, "train").draw(-(-config.frames // CLIP), CLIP, 1, seed)
     return scenes.frames[:, :CLIP], scenes.actions[:, :CLIP], scenes.state[:, :CLIP]
 
 
@@ -179,7 +183,7 @@ def _trained(
     folder: Path,
     batches: Callable[[], Callable[[np.random.Generator], tuple[np.ndarray, Tensor]]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    tick: Tick,
+    on_progress: ProgressCallback,
 ) -> ReaderNet:
     """The net of this name, recording and config: read, or trained and written."""
     identity = [dataclasses.asdict(config), recording.spec.to_json(), recording.seed, recording.ends.tolist(), 2]
@@ -189,7 +193,7 @@ def _trained(
     net = ReaderNet(config).to(memory_format=torch.channels_last)
     if path.exists():
         net.load_state_dict(load_file(path))
-        tick(config.steps)
+        on_progress(config.steps)
         return net.eval()
     keep_memory()
     draw, rng = batches(), np.random.default_rng(0)
@@ -204,7 +208,7 @@ def _trained(
         loss.backward()
         optimizer.step()
         schedule.step()
-        tick(1)
+        on_progress(1)
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial)

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worldsim.evals import statistics
 from worldsim.evals.core import Codec, Simulator
-from worldsim.evals.permanence import stats
 from worldsim.evals.permanence.ask import first_steps
 from worldsim.evals.permanence.detector import REACH, detect, expected_areas
-from worldsim.evals.permanence.judge import assign
+from worldsim.evals.permanence.matching import assign
 from worldsim.evals.permanence.scene import Scene, Stage, Thing
-from worldsim.evals.permanence.stats import Estimate
 from worldsim.evals.permanence.tiers import SPLITS
 from worldsim.evals.section import Table
+from worldsim.evals.statistics import Estimate
 
 LEAST_RECALL, MOST_FALSE = 0.98, 0.01
 WHOLE = 0.9  # share of a thing that is visible, for it to count as missed if it is not found
@@ -121,4 +121,6 @@ def _check(
                 near = i in right and np.hypot(pairs[i].x - thing.x, pairs[i].y - thing.y) <= thing.radius
                 found.append(float(near))
                 owners.append(name)
-    return Check(kind, stats.mean(np.array(found), np.array(owners)), stats.mean(np.array(false), names))
+    return Check(
+        kind, statistics.scene_mean(np.array(found), np.array(owners)), statistics.scene_mean(np.array(false), names)
+    )

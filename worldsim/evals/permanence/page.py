@@ -1,4 +1,4 @@
-"""The page: what was found, as the sections of a report, and the targets of our own worlds. Measures nothing."""
+"""The page: a run as the sections of a report. Measures nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from worldsim.evals.permanence.calibration import LEAST_RECALL, MOST_FALSE, Check, is_valid
+from worldsim.evals.permanence.calibration import Check, is_valid
 from worldsim.evals.permanence.judge import GATES, LABELS, RIGHT
 from worldsim.evals.permanence.results import Judged
-from worldsim.evals.permanence.stats import NONE, Estimate
 from worldsim.evals.permanence.summary import STAGED, Cell, Trials, conditions, label_shares
-from worldsim.evals.probes import Target
 from worldsim.evals.section import Curves, Figure, Section, Stack, Strip, Table, number
+from worldsim.evals.statistics import NONE, Estimate
 
 PROBES = {  # title, what is done, what it defeats
     "P1": ("Behind a screen", "The screen comes down for k frames, then goes up.", "no memory"),
@@ -37,36 +36,6 @@ ARM_NAMES = {
 }
 MEASURES = {"kept": "there once, and of the right colour", "correct": "there once, of the right colour, in its place"}
 SOON = 16  # hidden frames at most, where the way out of sight is what matters
-TARGETS: dict[str, tuple[Target, ...]] = {
-    "toybox": (
-        Target("detector.codec_recall", least=LEAST_RECALL),
-        Target("detector.codec_false", most=MOST_FALSE),
-        *(
-            Target(f"{probe}.{figure}", least=least)
-            for probe in ("P1", "P3")
-            for figure, least in (("right_64", 0.95), ("right_256", 0.9), ("right_1024", 0.75), ("half_life", 1025.0))
-        ),
-        Target("P1.cut", most=0.3),
-        Target("P2.within_32", least=0.8),
-        Target("P2.skill_32", least=0.5),
-        Target("P4.right_64", least=0.9),
-        Target("P4b.above_64", least=0.2),
-        Target("P5.above_1", least=0.2),
-        Target("P5.above_2", least=0.2),
-        Target("P6.right_64", least=0.9),
-        Target("P7.off_64", most=0.2),
-        Target("P8.hallucination", most=0.02),
-        Target("P9.right", least=0.9),
-    ),
-    "rooms": (
-        Target("detector.codec_recall", least=LEAST_RECALL),
-        Target("detector.codec_false", most=MOST_FALSE),
-        Target("P3.around", least=0.85),
-        Target("P3.right_128", least=0.8),
-        Target("P8.hallucination", most=0.02),
-    ),
-}
-
 Cells = Mapping[tuple[str, str, int | None, str], Estimate]
 
 
@@ -79,15 +48,6 @@ def sections(
     found = [_overview(judged, checks, known, trials, probes)]
     found += [_probe(probe, judged, known, trials.where(probe=probe), strips.get(probe)) for probe in probes]
     return [*found, *_absent_and_impossible(known, trials, probes), _detector(checks)]
-
-
-def targets(judged: Judged, found: Sequence[Section]) -> tuple[Target, ...]:
-    """Those of a world of ours; of a tier that does not ask everything, those that it asks."""
-    figures = {figure.key for section in found for figure in section.figures}
-    wanted = TARGETS.get(judged.world, ())
-    if judged.tier != "smoke":
-        return wanted
-    return tuple(t for t in wanted if t.figure in figures and not t.figure.endswith(".half_life"))
 
 
 def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Trials, probes: list[str]) -> Section:

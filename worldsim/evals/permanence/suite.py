@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from worldsim.evals.core import Codec, Tick, silent
+from worldsim.evals.core import Codec, ProgressCallback, no_progress
 from worldsim.evals.permanence.ask import Answer
 from worldsim.evals.permanence.baselines import baselines
 from worldsim.evals.permanence.expectation import expectation
-from worldsim.evals.permanence.judge import Trial, found_before, judge, judge_control, judge_cut, stayed_hidden
+from worldsim.evals.permanence.gates import found_before, stayed_hidden
+from worldsim.evals.permanence.judge import Trial, judge, judge_control, judge_cut
 from worldsim.evals.permanence.scene import REVEALED, Scene, Stage
 from worldsim.evals.permanence.summary import Trials
 from worldsim.evals.permanence.tiers import Tier
@@ -44,8 +45,13 @@ def sets_of_scenes(
             ]
 
 
-def run(scenes: Iterator[list[Scene]], ask: Ask, codec: Codec | None, tick: Tick = silent) -> Found:
-    """Ask, judge, and keep the best, the worst and a random example of each probe; `tick` is told of every seed."""
+def run(
+    scenes: Iterator[list[Scene]], ask: Ask, codec: Codec | None, on_progress: ProgressCallback = no_progress
+) -> Found:
+    """Ask, judge, and keep the best, the worst and a random example of each probe.
+
+    `on_progress` is called with the number of seeds done.
+    """
     trials: list[Trial] = []
     gallery = Gallery()
     for some in scenes:
@@ -54,7 +60,7 @@ def run(scenes: Iterator[list[Scene]], ask: Ask, codec: Codec | None, tick: Tick
             made = judge_scene(scene, some, answer, codec)
             trials += made
             gallery.offer(scene, answer, made)
-        tick(len({scene.seed for scene in some}))
+        on_progress(len({scene.seed for scene in some}))
     return Found(Trials.of(trials), gallery.strips())
 
 
