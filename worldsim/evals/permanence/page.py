@@ -28,10 +28,10 @@ PROBES = {  # title, what is done, what it defeats
 ARM_NAMES = {
     "model": "the model",
     "cut": "memory cut",
-    "control": "never hidden",
-    "codec": "true, through the codec",
+    "control": "visible control",
+    "codec": "true frames after encode-decode",
     "oracle": "the true simulator",
-    "freeze": "last seen, copied",
+    "freeze": "last visible frame copied",
     "velocity": "constant velocity",
 }
 MEASURES = {"kept": "there once, and of the right colour", "correct": "there once, of the right colour, in its place"}
@@ -91,7 +91,7 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
         "action too; the first 3 frames after it are judged, by their median, with no neural judge. Shares are of the "
         "trials that passed all gates. "
     )
-    notes = [f"{valid} L, the context the model sees: {judged.context or 'not said'}; 95% intervals over scenes."]
+    notes = [f"{valid} L, the context the model sees: {judged.context or 'unknown'}; 95% intervals over scenes."]
     return Section("overview", "At a glance", method, [], [Table("Probes", columns, rows)], [survival], notes=notes)
 
 
@@ -132,7 +132,7 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
         if probe == "P7":
             error = _at(known, probe, point, "count_error")
             section.figures.append(_figure(f"P7.count_{point}", f"P7 signed count error, k = {point}", error))
-            off = Figure(f"P7.off_{point}", f"P7 count error without its sign, k = {point}", abs(error.value))
+            off = Figure(f"P7.off_{point}", f"P7 mean count error without its sign, k = {point}", abs(error.value))
             section.figures.append(off)
     if probe == "P3":
         section.figures.extend(_ways(mine.present().gated()))
@@ -166,11 +166,11 @@ def _lasting(probe: str, known: Cells, trials: Trials) -> list[Figure]:
     low, high = (_life(life._replace(value=v), trials) for v in (life.low, life.high))
     figures = [
         Figure(f"{probe}.half_life", f"{probe} half-life", life.value, "", None, f"interval {low} … {high}", shown),
-        _figure(f"{probe}.exists", "something there", known.get(("model", probe, None, "exists"), NONE), "%"),
-        _figure(f"{probe}.identity", "of the right colour, given it is there", identity, "%"),
-        _figure(f"{probe}.shape", "of the right shape", known.get(("model", probe, None, "shape"), NONE), "%"),
-        _figure(f"{probe}.d_prime", "d-prime, present from absent", known.get(("model", probe, None, "d_prime"), NONE)),
-        _figure(f"{probe}.memory_loss", "lost by being hidden", loss, "%", "the same, never hidden, minus hidden"),
+        _figure(f"{probe}.exists", "existence recall", known.get(("model", probe, None, "exists"), NONE), "%"),
+        _figure(f"{probe}.identity", "identity given existence", identity, "%"),
+        _figure(f"{probe}.shape", "shape given existence", known.get(("model", probe, None, "shape"), NONE), "%"),
+        _figure(f"{probe}.d_prime", "d', present against absent", known.get(("model", probe, None, "d_prime"), NONE)),
+        _figure(f"{probe}.memory_loss", "memory-attributable loss", loss, "%", "the visible control minus hidden"),
         _figure(f"{probe}.cut", f"{probe} right with the memory cut", cut, "%"),
     ]
     return [figure for figure in figures if not math.isnan(figure.value)]
@@ -185,10 +185,10 @@ def _absent_and_impossible(known: Cells, trials: Trials, probes: Sequence[str]) 
     for arm in ("model", "cut", "codec"):
         if (arm, "P8", None, "hallucination") in known:
             key = "P8.hallucination" if arm == "model" else f"P8.{arm}"
-            label = f"P8 something appeared, {ARM_NAMES[arm]}"
+            label = f"P8 hallucination rate, {ARM_NAMES[arm]}"
             absent.figures.append(_figure(key, label, known[arm, "P8", None, "hallucination"], "%"))
     rows = [(f"{p} {PROBES[p][0]}", *_text(known.get(("model", p, None, "hallucination"), NONE))) for p in probes]
-    absent.tables.append(Table("By probe", ("probe", "something appeared", "trials"), rows))
+    absent.tables.append(Table("By probe", ("probe", "hallucination rate", "trials"), rows))
     found = [absent]
     if ("model", "P9", None, "right") in known:
         points = _points(known, "P9")
@@ -226,8 +226,8 @@ def _detector(checks: Sequence[Check]) -> Section:
         label = {"real": "real frames", "codec": "encoded and decoded", "one step": "first generated frame"}[
             check.frames
         ]
-        section.figures.append(_figure(f"detector.{key}_recall", f"found, {label}", check.recall, "%"))
-        section.figures.append(_figure(f"detector.{key}_false", f"false a frame, {label}", check.false))
+        section.figures.append(_figure(f"detector.{key}_recall", f"detector recall, {label}", check.recall, "%"))
+        section.figures.append(_figure(f"detector.{key}_false", f"detector false positives a frame, {label}", check.false))
     return section
 
 
