@@ -152,7 +152,11 @@ def _reading(path: Path, way_out: str) -> Iterator[None]:
     except RecursionError as error:
         raise WorldsimError(f"{path} can't be read: it is nested too deeply. {way_out}") from error
     except OSError as error:
-        raise WorldsimError(f"{path} can't be read: {error.strerror or error}. {way_out}") from error
+        raise WorldsimError(f"{path} can't be read: {error.strerror or _line(error)}. {way_out}") from error
     except (ValueError, KeyError, NotImplementedError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())  # pyarrow's messages have several lines
-        raise WorldsimError(f"{path} can't be read: {reason[:200]}. {way_out}") from error
+        raise WorldsimError(f"{path} can't be read: {_line(error)}. {way_out}") from error
+
+
+def _line(error: Exception) -> str:
+    """A message as one line: parsers' own have several, and quote what they read."""
+    return "".join(c if c.isprintable() else " " for c in str(error)[:200]).strip()

@@ -1,7 +1,7 @@
 """Readers: small conv nets, trained on real frames only, that read the exact state or the action taken off frames.
 
-They are the judge's eyes: what they read off held-out real frames is the floor of every error and the ceiling of every
-agreement. Trained in some minutes each and kept as safetensors. Know no simulator.
+What they read off held-out real frames is the floor of every error and the ceiling of every agreement. They train in
+some minutes each and are kept as safetensors. They know no simulator.
 
 B rows, K frames stacked, S components of state, A actions, H x W pixels.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +19,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
 from worldsim.device import NATIVE, keep_memory, mixed_precision
+from worldsim.errors import WorldsimError
 from worldsim.evals.core import ProgressCallback, no_progress
+from worldsim.evals.files import write_files
 from worldsim.evals.scenes import RecordingSplit
 
 CLIP = 16  # frames in a row read from the recording at a time
@@ -85,7 +87,7 @@ class ReaderNet(nn.Sequential):
 
 
 class StateReader:
-    """Reads the exact state off one frame, each component as the mean around its likeliest of `BINS` values."""
+    """Reads the exact state off one frame: each component is the mean around the most likely of `BINS` values."""
 
     def __init__(self, net: ReaderNet, low: np.ndarray, high: np.ndarray):
         self._net, self._low, self._high = net, torch.from_numpy(low), torch.from_numpy(high)
@@ -94,7 +96,7 @@ class StateReader:
         """uint8 `[..., H, W, 3]` -> float32 `[..., S]`."""
         flat = frames.reshape(-1, 1, *frames.shape[-3:])
         logits = _run(self._net, flat).unflatten(1, (-1, BINS))  # [n, S, BINS]
-        near = (torch.arange(BINS) - logits.argmax(-1, keepdim=True)).abs() <= 2  # a far second guess must not pull
+        near = (torch.arange(BINS) - logits.argmax(-1, keepdim=True)).abs() <= 2  # a distant second mode must not pull
         share = logits.masked_fill(~near, -torch.inf).softmax(-1)
         place = (share * torch.arange(BINS)).sum(-1) / (BINS - 1)
         return (self._low + place * (self._high - self._low)).numpy().reshape(*frames.shape[:-3], -1)
@@ -192,7 +194,7 @@ def _trained(
     torch.manual_seed(0)
     net = ReaderNet(config).to(memory_format=torch.channels_last)
     if path.exists():
-        net.load_state_dict(load_file(path))
+        _load(net, path)
         on_progress(config.steps)
         return net.eval()
     keep_memory()
@@ -209,11 +211,16 @@ def _trained(
         optimizer.step()
         schedule.step()
         on_progress(1)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial)
-    os.replace(partial, path)
+    weights = {name: weight.contiguous() for name, weight in net.state_dict().items()}
+    write_files(folder, {path.name: save(weights)})
     return net.eval()
+
+
+def _load(net: ReaderNet, path: Path) -> None:
+    try:
+        net.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise WorldsimError(f"{path} can't be read ({' '.join(str(error).split())[:200]}). Delete it.") from error
 
 
 def _pixels(frames: np.ndarray) -> Tensor:
@@ -226,8 +233,8 @@ def _pixels(frames: np.ndarray) -> Tensor:
 
 
 def _degrade(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Frames `[B, K, H, W, 3]` with a bit of blur and noise, drawn a row, so that a generated frame's texture does not
-    mislead."""
+    """Frames `[B, K, H, W, 3]` with some blur and noise, drawn per row, so that a reader is robust to the texture of
+    generated frames."""
     noise = rng.integers(0, 256, (2, *frames.shape[2:]), dtype=np.uint8)
     out = np.empty_like(frames)
     for row, (blur, grain) in enumerate(rng.random((len(frames), 2)) ** 2):

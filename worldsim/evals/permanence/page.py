@@ -34,6 +34,7 @@ ARM_NAMES = {
     "freeze": "last visible frame copied",
     "velocity": "constant velocity",
 }
+FRAME_KINDS = {"real": "real frames", "codec": "encoded and decoded", "one step": "first generated frame"}
 MEASURES = {"kept": "there once, and of the right colour", "correct": "there once, of the right colour, in its place"}
 SOON = 16  # hidden frames at most, where the way out of sight is what matters
 Cells = Mapping[tuple[str, str, int | None, str], Estimate]
@@ -165,7 +166,9 @@ def _lasting(probe: str, known: Cells, trials: Trials) -> list[Figure]:
     shown = _life(life, trials)
     low, high = (_life(life._replace(value=v), trials) for v in (life.low, life.high))
     figures = [
-        Figure(f"{probe}.half_life", f"{probe} half-life", life.value, "", None, f"interval {low} … {high}", shown),
+        Figure(
+            f"{probe}.half_life", f"{probe} half-life", life.value, "", None, f"interval {low} … {high}", life.n, shown
+        ),
         _figure(f"{probe}.exists", "existence recall", known.get(("model", probe, None, "exists"), NONE), "%"),
         _figure(f"{probe}.identity", "identity given existence", identity, "%"),
         _figure(f"{probe}.shape", "shape given existence", known.get(("model", probe, None, "shape"), NONE), "%"),
@@ -223,11 +226,10 @@ def _detector(checks: Sequence[Check]) -> Section:
     )
     for check in checks:
         key = check.frames.replace(" ", "_")
-        label = {"real": "real frames", "codec": "encoded and decoded", "one step": "first generated frame"}[
-            check.frames
-        ]
-        section.figures.append(_figure(f"detector.{key}_recall", f"detector recall, {label}", check.recall, "%"))
-        section.figures.append(_figure(f"detector.{key}_false", f"detector false positives a frame, {label}", check.false))
+        label = FRAME_KINDS[check.frames]
+        recall, false = f"detector recall, {label}", f"detector false positives a frame, {label}"
+        section.figures.append(_figure(f"detector.{key}_recall", recall, check.recall, "%"))
+        section.figures.append(_figure(f"detector.{key}_false", false, check.false))
     return section
 
 
@@ -284,7 +286,7 @@ def _context(judged: Judged) -> dict[str, float]:
 
 
 def _figure(key: str, label: str, estimate: Estimate, unit: str = "", reference: str = "") -> Figure:
-    return Figure(key, label, estimate.value, unit, (estimate.low, estimate.high), reference)
+    return Figure(key, label, estimate.value, unit, (estimate.low, estimate.high), reference, estimate.n)
 
 
 def _text(estimate: Estimate) -> tuple[str, int]:
