@@ -36,8 +36,8 @@ class CardConfig:
         world: a shipped world's name, or the folder of a bundle.
         reports: where `worldsim eval`, `worldsim bench` and `worldsim eval permanence` wrote; `reports/NAME` if not
             given.
-        training: a sentence on whether the recipe reproduces the weights; what the card of the same weights says if
-            not given.
+        training: a sentence on whether the recipe reproduces the weights; by default what the existing card of the same
+            weights states.
     """
 
     world: tyro.conf.Positional[str]
@@ -76,7 +76,7 @@ def _read(folder: Path, kind: str, bundle: Bundle, world: str) -> Report:
 
 
 def _stated_training(bundle: Bundle) -> str:
-    """What the card that is there says of the same weights."""
+    """What the existing card states of the same weights."""
     try:
         found = read_json(bundle.path / "card.json", "")
     except WorldsimError:

@@ -1,4 +1,4 @@
-"""`worldsim eval permanence leaderboard` and `compare`: results beside each other, checked first. Judges nothing."""
+"""`worldsim eval permanence leaderboard` and `compare`: results side by side, checked first. Measures nothing."""
 
 from __future__ import annotations
 

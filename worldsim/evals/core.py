@@ -65,7 +65,7 @@ class CopyLast:
 
 
 def no_progress(frames: int) -> None:
-    """Report progress to nobody."""
+    """Report no progress."""
 
 
 def no_observer(rows: slice, t: int, state: Any) -> None:

@@ -1,7 +1,7 @@
 """The files of reports and results: read with every foreign error turned into one, written whole or not at all.
 
 What is read may have been cut, changed or written by someone else. So each reader bounds what it takes in before it is
-parsed, and says what to do instead.
+parsed, and its error states the way out.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _column(name: str, column: Any, kinds: str) -> np.ndarray:
 
 @contextlib.contextmanager
 def _reading(path: Path, way_out: str) -> Iterator[None]:
-    """Turns what a file system or a parser says into one error."""
+    """Turns the errors of file systems and parsers into one."""
     try:
         yield
     except FileNotFoundError as error:

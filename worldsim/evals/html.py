@@ -28,7 +28,7 @@ PAGE = """<!doctype html>
 </table>{% endif %}
 {% for s in sections %}<h2>{{ s.title }}</h2><p>{{ s.method }}</p>
 {% for note in s.notes %}<p class="note">{{ note }}</p>{% endfor %}
-{% if s.figures %}<table><tr><th>figure</th><th>value</th><th>beside</th></tr>
+{% if s.figures %}<table><tr><th>figure</th><th>value</th><th>reference</th></tr>
 {% for f in s.figures %}<tr><td>{{ f.label }}</td><td>{{ f.text() }}</td><td>{{ f.reference }}</td></tr>{% endfor %}
 </table>{% endif %}
 {% for t in s.tables %}<table><caption>{{ t.title }}</caption>

@@ -32,7 +32,7 @@ from worldsim.evals.scenes import RecordingSplit
 
 CLIP = 16  # frames in a row read from the recording at a time
 BINS = 64  # of one component of state
-BEFORE, AFTER = 1, 2  # frames around the one an action was taken on, that tell which it was
+BEFORE, AFTER = 1, 2  # frames around the one an action was taken on, which show the action
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,7 +68,8 @@ def play_policy(
         frames uint8 `[rows, n + 1, H, W, 3]`; actions int64 `[rows, n]`; the info of the last row's first reset.
     """
     assert play.env is not None
-    frames, actions, info = [], np.empty((rows, n), np.int64), {}
+    info: Mapping[str, Any] = {}
+    frames, actions = [], np.empty((rows, n), np.int64)
     for row in range(rows):
         frame, info = play.env.reset(seed=FIRST_SEED + seed + row)
         policy = play.make_policy(1, seed + row, read_state, info)

@@ -106,8 +106,8 @@ class Section:
     """What one instrument found.
 
     Attributes:
-        name: the key of its figures. title, method: for people; `method` says what was done, to whom, and how often.
-        notes: what a reader must know, such as what could not be measured.
+        name: the key of its figures. title, method: for people; `method` states what was measured, and on what.
+        notes: for example, what could not be measured.
     """
 
     name: str

@@ -155,7 +155,8 @@ class Counts(NamedTuple):
 
 def _count(counter: Counter, read: ReadState, frames: np.ndarray) -> tuple[Counts, list[Strip]]:
     """The counts over frames uint8 `[B, n, H, W, 3]`, and up to two strips of a jump."""
-    total, strips = np.zeros(4, int), []
+    total = np.zeros(4, int)
+    strips: list[Strip] = []
     for row in frames:
         hits = counter.jumps(read(row))
         hits = hits[hits < len(row) - LEAD - SETTLE]

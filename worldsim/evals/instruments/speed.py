@@ -101,7 +101,7 @@ def start_up(bundle: Bundle, processes: int = 3) -> list[float]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds.append(time.perf_counter() - begun)
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise WorldsimError(f"{bundle.path} does not start in a fresh process: {reason}")
     return seconds
 

@@ -1,7 +1,7 @@
 """Asking a simulator: one hidden rollout a scene, a reveal branched off it at every point, visible control, memory cut.
 
-The memory is cut without a word from the model: it is reset from the newest frames it generated itself while everything
-was hidden, so that whatever it knows then, these frames show. Knows no score; scenes in, frames out.
+The memory is cut without the model's help: it is reset from the newest frames it generated itself while everything was
+hidden, so it knows nothing but what these frames show. Knows no score; scenes in, frames out.
 
 B scenes at once, C context frames, h hiding actions, n frames of a branch.
 """
@@ -20,7 +20,7 @@ from worldsim.evals.permanence.scene import CONTEXT, SCORED, TWINS, Scene
 
 @runtime_checkable
 class Surprised(Protocol):
-    """A simulator that can say how little it expected a clip: its denoising loss."""
+    """A simulator that offers its denoising loss of a clip."""
 
     def surprise(self, state: Any, actions: np.ndarray, frames: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Mean loss, float `[B]`, of frames uint8 `[B, n, H, W, 3]` as what follows a state under actions `[B, n]`.
@@ -31,7 +31,7 @@ class Surprised(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
-    """What a simulator made of a scene; reveals by point.
+    """The frames that a simulator generated for a scene; reveals by point.
 
     Attributes:
         hidden: uint8 `[h + k_max, H, W, 3]`, the frames from the first hiding action on.
@@ -48,7 +48,7 @@ class Answer:
 
 
 def ask(simulator: Simulator, scenes: Sequence[Scene], on_progress: ProgressCallback = no_progress) -> list[Answer]:
-    """What a simulator makes of scenes, whole sets of twins; in their order."""
+    """A simulator's answers to scenes, whole sets of twins; in their order."""
     answers: list[Answer | None] = [None] * len(scenes)
     for rows in _batches(scenes, simulator.rows):
         batch = [scenes[i] for i in rows]
@@ -66,7 +66,7 @@ def ask(simulator: Simulator, scenes: Sequence[Scene], on_progress: ProgressCall
 
 
 def frames_asked(scene: Scene) -> int:
-    """How many frames `ask` has a simulator generate for a scene, losses left aside."""
+    """How many frames `ask` has a simulator generate for a scene, not counting losses."""
     reveals = sum(len(branch.actions) * (1 + (branch.k >= CONTEXT)) for branch in scene.branches)
     return len(scene.hide) + len(scene.hold) + reveals + (0 if scene.control is None else len(scene.control.actions))
 

@@ -1,6 +1,6 @@
-"""Is the detector to be believed? Its recall and false positives on frames whose objects are known, and its threshold.
+"""Calibration of the detector: its recall and false positives on frames whose objects are known, and its threshold.
 
-The threshold was set by `sweep` on the calibration seeds, and is frozen; every run holds it to other seeds: on real
+The threshold was set by `sweep` on the calibration seeds, and is frozen; every run validates it on other seeds: on real
 frames, on frames through the model's encoder and decoder, and on the model's first generated frame.
 """
 
@@ -41,18 +41,18 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether judgements of such frames can be believed."""
+        """Whether the detector is reliable on such frames."""
         return self.recall.value >= LEAST_RECALL and self.false.value <= MOST_FALSE
 
 
 def is_valid(checks: Sequence[Check]) -> bool:
-    """Whether the suite may call itself valid: by the codec's frames, or the real ones where there is no codec."""
+    """Whether the suite is valid: by the codec's frames, or the real ones where there is no codec."""
     by_kind = {check.frames: check for check in checks}
     return by_kind["real"].passed and by_kind.get("codec", by_kind["real"]).passed
 
 
 def validate(scenes: Sequence[Scene], codec: Codec | None, simulator: Simulator | None) -> list[Check]:
-    """Hold the detector to scenes of the validation split."""
+    """Validate the detector on scenes of the validation split."""
     frames, things, names = _known(scenes)
     checks = [_check("real", frames, things, names)]
     if codec is not None:

@@ -36,7 +36,7 @@ class Outcome:
     Attributes:
         label: one of `OUTCOMES`.
         exists: something was there for it. identity, shape: of the right colour and shape, NaN if nothing was.
-        error: from where it should be, in radii. frozen_error: the same for a world that took no notice.
+        error: from where it should be, in radii. frozen_error: the same if nothing had changed since it was last seen.
         count_error: objects seen minus objects there. alarm: something was seen that should not be there.
     """
 

@@ -21,9 +21,9 @@ PROBES = {  # title, what is done, what it defeats
     "P4": ("In a container", "A lid closes for k frames, then opens.", "copying visible cues"),
     "P4b": ("In a container that is carried", "The closed container is moved, then opened.", "copying visible cues"),
     "P5": ("Shell game", "Cups are swapped so many times, then lifted.", "a prior over places"),
-    "P6": ("What was done stays done", "A toy is moved, painted or taken away, then out of sight for k frames.",
+    "P6": ("Interaction persists", "A toy is moved, painted or taken away, then out of sight for k frames.",
            "a reset to the original"),
-    "P7": ("How many", "One to six objects are hidden for k frames.", "a mean image"),
+    "P7": ("Count", "One to six objects are hidden for k frames.", "a mean image"),
 }  # fmt: skip
 ARM_NAMES = {
     "model": "the model",
@@ -109,13 +109,13 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
     )
     for point in points:
         right = _at(known, probe, point, "right")
-        beside = ", ".join(
+        arms = ", ".join(
             f"{ARM_NAMES[arm]} {number(known[arm, probe, point, 'right'].value, '%')}"
             for arm in ARM_NAMES
             if arm != "model" and (arm, probe, point, "right") in known
         )
         strict = number(_at(known, probe, point, "right_strict").value, "%")
-        reference = f"failed gates as wrong {strict}; {beside}"
+        reference = f"failed gates as wrong {strict}; {arms}"
         section.figures.append(
             _figure(f"{probe}.right_{point}", f"{probe} right, {unit} = {point}", right, "%", reference)
         )

@@ -78,7 +78,7 @@ def write_results(
     cells: Sequence[Cell],
     trials: Trials,
 ) -> list[Path]:
-    """Write both files, each whole or not at all. `facts`: what else is to be said of the run.
+    """Write both files, each whole or not at all. `facts`: command, date and the like.
 
     Raises:
         WorldsimError: if they can't be written, or pyarrow is missing.

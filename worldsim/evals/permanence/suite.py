@@ -1,6 +1,6 @@
-"""The suite: stage, ask, judge, probe by probe. Knows every part of itself, and neither worlds nor files.
+"""The suite: stage, ask, judge, probe by probe. Knows neither worlds nor files.
 
-Scenes are staged a few seeds at a time and let go again, so that memory does not grow with the tier.
+Scenes are staged a few seeds at a time and freed again, so that memory does not grow with the tier.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CAPTIONS = ("last seen", "first hidden", "last hidden", *(f"+{i}" for i in SHOWN
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What came of asking: all trials, and film strips of each probe."""
+    """What a run gave: all trials, and film strips of each probe."""
 
     trials: Trials
     strips: Mapping[str, Strip]
@@ -86,7 +86,7 @@ class Gallery:
         self._rng, self._offered = np.random.default_rng(0), 0
 
     def offer(self, scene: Scene, answer: Answer, trials: Sequence[Trial]) -> None:
-        """Have a look at what was made of a scene."""
+        """Keep an answer if it is the best, the worst, or drawn at random."""
         branch = scene.branches[-1]
         mine = [t for t in trials if t.arm == "model" and t.point == branch.point and t.probe == scene.probe]
         right = float(np.mean([t.right * t.gates for t in mine]))

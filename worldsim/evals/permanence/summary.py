@@ -1,4 +1,4 @@
-"""Summing up: trials in, cells out: every metric of every probe, arm and point, with its interval. Draws nothing.
+"""Aggregation: trials in, cells out: every metric of every probe, arm and point, with its interval.
 
 Shares are conditional on the gates; `right_strict` beside them counts a failed gate as wrong.
 """
@@ -125,7 +125,7 @@ def label_shares(trials: Trials) -> dict[str, float]:
 
 
 def conditions(trials: Trials) -> dict[str, np.ndarray]:
-    """Every condition that varies, as a column of text; what has none of it says "-"."""
+    """Every condition that varies, as a column of text; "-" for a trial without it."""
     rows = [json.loads(text) for text in trials["conditions"]]
     columns = {name: np.array([str(row.get(name, "-")) for row in rows]) for name in sorted(set().union(*rows))}
     return {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
@@ -163,7 +163,7 @@ def _overall(trials: Trials) -> Iterable[tuple[str, Estimate]]:
 
 
 def _skill(trials: Trials) -> Estimate:
-    """Skill over freezing, 1 - error / error of a frozen target; a target that was not found earns nothing."""
+    """Skill over freezing, 1 - error / error of a frozen target; a target that was not found counts as frozen."""
     moved = trials.keep(np.nan_to_num(trials["frozen_error"]) > MOVED)
     if not len(moved):
         return statistics.NONE
