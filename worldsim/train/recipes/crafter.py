@@ -1,6 +1,7 @@
 """How Crafter is trained: sizes, settings and lengths. Data only.
 
-At 72x72 a tile is one latent cell, and the view moves by whole tiles: what stays in view is copied from a cell beside it.
+At 72x72 a tile is one latent cell, and the view moves by whole tiles: what stays in view is copied from the cell beside
+it.
 """
 
 from worldsim.models.autoencoder import AutoencoderConfig
