@@ -5,6 +5,7 @@ python toy_training.py '{"out": ..., "steps": 8, "batch": 12}' prints the loss o
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from square import EAGER, train_everything
 from torch import Tensor, nn
 
+from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.train import distributed
 from worldsim.train import trainer as trainer_module
@@ -91,6 +94,11 @@ def main() -> int:
     losses: list[float] = []
     try:
         with distributed.processes(torch.device("cpu"), patience):
+            if "recording" in arguments:
+                trainer_module.PLOT_EVERY = 1
+                options = dataclasses.replace(EAGER, fsdp=arguments["fsdp"])
+                train_everything(Recording(arguments["recording"]), Path(arguments["out"]), options)
+                return 0
             trainer = toy_trainer(Path(arguments.pop("out")), **arguments)
             learned = train_toy(trainer, losses, **how)
             weights = {key: value.tolist() for key, value in learned.state_dict().items()}

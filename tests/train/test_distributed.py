@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 import toy_training
+from square import EAGER, record_square, train_everything
 from toy_training import toy_trainer, train_toy
 
 from worldsim.device import NATIVE
@@ -101,6 +102,29 @@ def test_when_one_of_three_is_killed_the_others_say_so_and_two_go_on(alone: list
     assert state["step"] == 6 and tensors["model.first.weight"].shape == (9, 6)
     rest = losses_of(start(2, out=str(tmp_path)))
     assert rest == pytest.approx(alone[6:], rel=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fsdp", [False, True])
+def test_two_processes_make_a_world_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsdp: bool) -> None:
+    """Autoencoder, motion prior and world model of every part."""
+    monkeypatch.setattr(trainer, "PLOT_EVERY", 1)
+    recording = record_square(tmp_path / "recording", hidden_layer=True)
+    train_everything(recording, tmp_path / "one", EAGER)
+    ended = finish(start(2, recording=str(recording.path), out=str(tmp_path / "two"), fsdp=fsdp))
+    assert [code for code, *_ in ended] == [0, 0], ended[0][2]
+    for name, steps in (("autoencoder", 6), ("motion", 8), ("dynamics", 8)):
+        one, two = (curve(tmp_path / folder / "curves" / name, f"{name}/loss") for folder in ("one", "two"))
+        assert len(one) == steps and two == pytest.approx(one, rel=TOLERANCE), name
+
+
+def curve(folder: Path, tag: str) -> list[float]:
+    """What was plotted."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [scalar.value for scalar in events.Scalars(tag)]
 
 
 @pytest.mark.slow

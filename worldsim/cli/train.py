@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from worldsim import atomic
 from worldsim.cli.worlds import recipe_of, worlds_with_recipes
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
@@ -87,10 +89,9 @@ def train(config: TrainConfig) -> None:
         options = RunOptions(device, config.minutes, config.accumulate, config.fsdp, config.compile)
         if options.compile and distributed.is_main() and not has_compiler(device):
             print(f"No compiler for {device.type} was found: training without torch.compile, more slowly.")
-        folders = train_all(config, options)
-        if distributed.is_main() and folders:
-            place = "--out worlds/NAME"
-            print(f"done; next: worldsim export {folders[-1]} --recording {recording_path(config)} {place}")
+        next_command = train_all(config, options)
+        if distributed.is_main():
+            print(f"done; next: worldsim {next_command}")
 
 
 def check_flags(config: TrainConfig) -> None:
@@ -123,13 +124,9 @@ def check_flags(config: TrainConfig) -> None:
         raise WorldsimError(f"--accumulate {config.accumulate}: give 1 or more")
 
 
-def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
-    """What `worldsim train` was asked for; returns the folders that can be exported, the last training's last."""
+def train_all(config: TrainConfig, options: RunOptions) -> str:
+    """What `worldsim train` was asked for; returns the command that comes next."""
     from worldsim.train import distributed
-    from worldsim.train.autoencoder import train_autoencoder
-    from worldsim.train.checkpoint import load_autoencoder
-    from worldsim.train.dynamics import train_dynamics
-    from worldsim.train.pipeline import fit, train_world
 
     path, own = recording_path(config), recipe_of(config.what)
     if own:
@@ -147,18 +144,31 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
     out = config.out or Path("runs") / recording.spec.name
     if distributed.is_main():
         print(f"Curves: tensorboard --logdir {out / 'curves'}    Film strips: {out}/strip-*.png")
+    held = atomic.lock(out) if distributed.is_main() else contextlib.nullcontext()
+    with held:
+        return train_recipe(config, recipe, name, recording, out, options)
+
+
+def train_recipe(
+    config: TrainConfig, recipe: Recipe, name: str, recording: Recording, out: Path, options: RunOptions
+) -> str:
+    """Train what of the recipe called `name` was asked for; returns the command that comes next."""
+    from worldsim.train import distributed
+    from worldsim.train.autoencoder import train_autoencoder
+    from worldsim.train.checkpoint import load_autoencoder
+    from worldsim.train.dynamics import train_dynamics
+    from worldsim.train.pipeline import fit, train_world
+
     if config.what == AUTOENCODER:
         train_autoencoder(recording, out, recipe.autoencoder, recipe.autoencoder_training, options)
-        if distributed.is_main():
-            print(f"done; next: worldsim train dynamics --recording {path} --out {out}")
-        return []
+        return f"train dynamics --recording {recording.path} --out {out}"
     if distributed.is_main():
         describe(recipe, recipe.dynamics_training, name, out)
-    if own and not config.weights:
+    learned_from, last = recording.path, out
+    if config.what != DYNAMICS and not config.weights:
         trained = train_world(recipe, recording, out, options)
-        folders = [out]
         if recipe.finetune:
-            folders += finetune_world(recipe, name, recording, trained, out / "finetune", options)
+            learned_from, last = finetune_world(recipe, name, recording, trained, out / "finetune", options)
     else:
         start = None
         if config.weights:
@@ -168,8 +178,7 @@ def train_all(config: TrainConfig, options: RunOptions) -> list[Path]:
         check_same_world(world, recording)
         size = start.config if start else fit(recipe, recording, autoencoder)
         train_dynamics(recording, autoencoder, out, size, recipe.dynamics_training, start, options=options)
-        folders = [out]
-    return folders
+    return f"export {last} --recording {learned_from} --out worlds/{recording.spec.name}"
 
 
 def recording_path(config: TrainConfig) -> Path:
@@ -192,9 +201,9 @@ def finetune_world(
     trained: tuple[Autoencoder, WorldModel],
     out: Path,
     options: RunOptions,
-) -> list[Path]:
-    """Record the probes that a recipe goes on with, if they are not there, and train on them; returns the folders of
-    those trainings."""
+) -> tuple[Path, Path]:
+    """Record the probes that a recipe goes on with, if they are not there, and train on them; returns where they are,
+    and the folder of the last training."""
     from worldsim.train import distributed
     from worldsim.train.pipeline import finetune, finetune_folders
 
@@ -220,7 +229,7 @@ def finetune_world(
         for folder, training in zip(folders, settings.trainings, strict=True):
             describe(recipe, training, name, folder)
     finetune(recipe, Recording(probes), trained, out, options)
-    return folders
+    return probes, folders[-1]
 
 
 def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:

@@ -98,6 +98,8 @@ def train_autoencoder(
 ) -> Autoencoder:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/autoencoder.safetensors`.
 
+    In training the latents are standardised by their batch, of all processes; with `options.accumulate`, by each part.
+
     Raises:
         WorldsimError: if the recording's frames do not fit the autoencoder, or it has too few episodes.
     """
@@ -105,6 +107,10 @@ def train_autoencoder(
     latent_shape = config.latent_shape(spec.height, spec.width)
     torch.manual_seed(training.seed)
     autoencoder = Autoencoder(config)
+    if distributed.world_size() > 1:
+        autoencoder.standardise = distributed.SharedBatchNorm(
+            config.channels, affine=False, momentum=autoencoder.standardise.momentum
+        )
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
     del settings["steps"]
     trainer = Trainer(

@@ -7,10 +7,8 @@ tensors.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from worldsim import atomic
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
 from worldsim.models.config import WorldModelConfig, as_tuples
@@ -34,19 +33,10 @@ def write(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Non
     Raises:
         WorldsimError: if the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    try:
-        tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
-        save_file(tensors, partial, {"worldsim": json.dumps(header), "sha256": digest(tensors)})
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise WorldsimError(
-                f"disk full while writing {path}; the last whole checkpoint is kept. Free some space and resume."
-            ) from error
-        raise
+    tensors = {k: v.detach().contiguous() for k, v in tensors.items()}
+    metadata = {"worldsim": json.dumps(header), "sha256": digest(tensors)}
+    with atomic.replacing(path, "The last whole checkpoint is kept.") as part:
+        save_file(tensors, part, metadata)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -124,11 +124,7 @@ def means(values: list[float]) -> list[float]:
 
 def mean(tensor: Tensor) -> Tensor:
     """Mean of all numbers of the tensors of all processes, which have as many: a scalar on their device."""
-    found = tensor.mean()
-    if world_size() > 1:
-        dist.all_reduce(found)
-        found /= world_size()
-    return found
+    return _mean_of_processes(tensor.mean()) if world_size() > 1 else tensor.mean()
 
 
 def agree(elapsed: float, stop: bool) -> tuple[float, bool]:
@@ -194,3 +190,40 @@ def gathered(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.reshard()
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """A batch normalisation without weights whose statistics are those of the batches of all processes, on any device
+    (torch's own `SyncBatchNorm` runs on GPUs alone)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, h, w]` -> the same shape."""
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        shared: Callable[[Tensor], Tensor] = _SharedMean.apply
+        mean = shared(x.mean((0, 2, 3)))[:, None, None]
+        variance = shared((x - mean).square().mean((0, 2, 3)))[:, None, None]
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+            count = world_size() * x[:, 0].numel()
+            self.running_mean.lerp_(mean.flatten(), self.momentum)
+            self.running_var.lerp_(variance.flatten() * count / (count - 1), self.momentum)
+        return (x - mean) * (variance + self.eps).rsqrt()
+
+
+class _SharedMean(torch.autograd.Function):
+    """Mean over the processes; so is its gradient, which DDP then averages once more, as any other."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        return _mean_of_processes(x)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        return _mean_of_processes(gradients[0])
+
+
+def _mean_of_processes(x: Tensor) -> Tensor:
+    found = x.clone()
+    dist.all_reduce(found)
+    return found / world_size()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from worldsim import atomic
 from worldsim.errors import WorldsimError
 from worldsim.models.sampler import SCHEDULE
 
@@ -32,9 +33,8 @@ class RunRecord:
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the run."""
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
-        (folder / FILE).write_text(text + "\n", "utf-8")
+        atomic.write_text(folder / FILE, text + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:

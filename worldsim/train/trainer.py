@@ -120,11 +120,17 @@ class Trainer:
         self.step, self.elapsed = 0, 0.0
         self._check_batch()
         loss.to(options.device)
-        self.average = AveragedModel(model, multi_avg_fn=self._average) if averaged else None
+        # FSDP2 shards no scalars: their gradients are averaged here, and they go one by one beside what is sharded.
+        self._scalars = [p for p in model.parameters() if p.ndim == 0 and options.fsdp]
+        how: dict[str, Any] = {"avg_fn": self._average_one} if options.fsdp else {"multi_avg_fn": self._average_all}
+        self.average = AveragedModel(model, **how) if averaged else None
         self.loss = loss
         self._plain = copy.deepcopy(model).cpu() if options.fsdp else None  # to hold whole weights for a while
         self._forward = self._over_processes()
         self.optimizers = optimizers(model)
+        for optimizer in self.optimizers if self._scalars else ():
+            for group in optimizer.param_groups:
+                group["foreach"] = False
         if self.path.exists():
             self._resume()
         for optimizer in self.optimizers:
@@ -221,7 +227,7 @@ class Trainer:
                     output = self._forward(*map_tuple(functools.partial(_part, part, parts), self.policy.put(batch)))
                 (output["loss"] / parts).backward()
             outputs.append({key: value.detach() for key, value in output.items()})
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._clip_gradients()
         for optimizer in self.optimizers:
             optimizer.step()
         whole = {key: [output[key] for output in outputs] for key in outputs[0]}
@@ -306,10 +312,22 @@ class Trainer:
             ids = None if device.type == "cpu" else [device]
             return DistributedDataParallel(self.loss, device_ids=ids)
         mesh = init_device_mesh(device.type, (distributed.world_size(),))
-        fully_shard(self.loss, mesh=mesh)
-        if self.average:
-            fully_shard(self.average.module, mesh=mesh)
+        for module in (self.loss, *([self.average.module] if self.average else [])):
+            fully_shard(module, mesh=mesh, ignored_params={p for p in module.parameters() if p.ndim == 0})
         return self.loss
+
+    def _clip_gradients(self) -> None:
+        """To a norm of 1, that of all parameters together."""
+        learning = [p for p in self.model.parameters() if p.grad is not None]
+        if not self._scalars:
+            nn.utils.clip_grad_norm_(learning, 1.0)
+            return
+        for p in self._scalars:
+            if p.grad is not None:
+                p.grad = distributed.mean(p.grad)
+        kinds = ([p.grad for p in learning if bool(p.ndim) == sharded] for sharded in (True, False))
+        norms = [distributed.whole(nn.utils.get_total_norm(grads)) for grads in kinds]
+        nn.utils.clip_grads_with_norm_(learning, 1.0, torch.stack(norms).norm(), foreach=False)
 
     def _gradients_stay_here(self, stay: bool) -> contextlib.AbstractContextManager[Any]:
         """A block whose gradients are not averaged over the processes yet, if they are to `stay`."""
@@ -319,10 +337,15 @@ class Trainer:
             return self._forward.no_sync()
         return contextlib.nullcontext()
 
-    def _average(self, average: Any, weights: Any, averaged: Any) -> None:
-        """An exponential moving average, shorter in the beginning."""
-        count = self.step + 1
-        get_ema_multi_avg_fn(min(EMA_DECAY, count / (count + 9)))(average, weights, averaged)
+    def _ema_decay(self) -> float:
+        """Of the moving average: shorter in the beginning."""
+        return min(EMA_DECAY, (self.step + 1) / (self.step + 10))
+
+    def _average_all(self, average: Any, weights: Any, averaged: Any) -> None:
+        get_ema_multi_avg_fn(self._ema_decay())(average, weights, averaged)
+
+    def _average_one(self, average: Tensor, weights: Tensor, averaged: Any) -> Tensor:
+        return average.lerp(weights, 1 - self._ema_decay())
 
     def _lr(self) -> float:
         return learning_rate(self.step, self.left, bool(self.options.minutes))

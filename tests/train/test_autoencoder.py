@@ -1,0 +1,43 @@
+"""The autoencoder's training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from square import AUTOENCODER, AUTOENCODER_TRAINING, EAGER, weights
+
+from worldsim.data.recording import Recording
+from worldsim.errors import WorldsimError
+from worldsim.models.autoencoder import AutoencoderConfig
+from worldsim.train.autoencoder import moving_weight, train_autoencoder
+
+
+def test_resumed_equals_uninterrupted(recording: Recording, run: Path, tmp_path: Path) -> None:
+    half = dataclasses.replace(AUTOENCODER_TRAINING, steps=3)
+    train_autoencoder(recording, tmp_path, AUTOENCODER, half, EAGER)
+    first = weights(tmp_path / "autoencoder.safetensors")
+    train_autoencoder(recording, tmp_path, AUTOENCODER, AUTOENCODER_TRAINING, EAGER)
+    whole, parts = (weights(folder / "autoencoder.safetensors") for folder in (run, tmp_path))
+    assert any(not torch.equal(first[k], parts[k]) for k in parts)
+    # The learning rate of the first three steps is the warm-up's in both, so nothing may differ.
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+    with pytest.raises(WorldsimError, match="other settings.*batch"):
+        other = dataclasses.replace(AUTOENCODER_TRAINING, batch=5, steps=9)
+        train_autoencoder(recording, tmp_path, AUTOENCODER, other, EAGER)
+
+
+def test_frames_that_do_not_fit_are_refused(recording: Recording, tmp_path: Path) -> None:
+    with pytest.raises(WorldsimError, match="48x32 do not divide by 64"):
+        train_autoencoder(recording, tmp_path, AutoencoderConfig(widths=(8, 8, 8, 8, 8)), AUTOENCODER_TRAINING, EAGER)
+
+
+def test_moving_pixels_weigh_more() -> None:
+    before = np.zeros((2, 8, 8, 3), np.uint8)
+    frames = before.copy()
+    frames[1, 4, 4] = 200
+    weight = moving_weight(frames, before, before[0], 5.0)[:, 0]
+    assert weight[1, 4, 4] == pytest.approx(6 * weight[0, 0, 0]) and weight.min() == 1
