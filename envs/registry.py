@@ -80,6 +80,7 @@ WORLDS = {
             gym_name="Crafter",
             env="worldsim_envs.crafter.env:CrafterEnv",
             explorer="worldsim_policies.scripted.crafter:CrafterExplorer",
+            recipe="worldsim.train.recipes.crafter:RECIPE",
             episode_frames=1000,
         ),
         WorldEntry(

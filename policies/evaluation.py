@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from worldsim.errors import WorldsimError, require
-from worldsim.evals.metrics import interval
+from worldsim.evals.statistics import mean_interval
 from worldsim_envs.registry import world_entry
 from worldsim_envs.sources import EnvSource, world_of
 from worldsim_policies.base import Policy, make_policy, merge_infos
@@ -93,7 +93,7 @@ class Result:
         total = self.scores.total
         return {
             "mean": self.mean,
-            "interval": interval(total),
+            "interval": mean_interval(total),
             "std": float(total.std(ddof=1)) if len(total) > 1 else 0.0,
             "median": float(np.median(total)),
             "min": float(total.min()),

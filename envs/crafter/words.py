@@ -33,8 +33,8 @@ def describe(state: np.ndarray, rng: np.random.Generator, length: str = "medium"
     Args:
         state: exact, float `[S]`, named by `names.STATE`.
         rng: chooses the phrasing.
-        length: one of `LENGTHS`. "short" names the place, the time of day and what is most notable; "medium" tells
-            where that is, and what is low; "long" adds the rest of the view, what is carried and where the player faces.
+        length: one of `LENGTHS`. "short" names the place, the time of day and what is most notable; "medium" adds
+            where that is, and what is low; "long" adds the rest of the view, what is carried and where one faces.
 
     Raises:
         WorldsimError: for an unknown length.

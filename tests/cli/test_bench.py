@@ -33,7 +33,7 @@ def test_times_are_of_every_call_but_the_first(bundle: Bundle):
 
 def test_operations_are_counted(bundle: Bundle):
     width, tokens = 32, 7
-    assert speed.operations(bundle) > 2 * 2 * tokens * 12 * width * width  # of the trunk alone
+    assert speed.operations(bundle) > 2 * 2 * tokens * 12 * width * width  # of the context encoder alone
 
 
 def test_peak_is_that_of_a_machine():
@@ -43,6 +43,16 @@ def test_peak_is_that_of_a_machine():
 def test_fresh_process_starts(bundle: Bundle):
     (seconds,) = speed.start_up(bundle, 1)
     assert seconds > 0.1
+
+
+def test_nothing_in_the_current_folder_is_imported(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who benchmarks a world from inside its folder runs nothing that lies there."""
+    for module in ("numpy", "worldsim", "json"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('imported from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    (seconds,) = speed.start_up(bundle, 1)
+    assert seconds > 0
 
 
 def test_world_that_does_not_start_is_one_error(bundle: Bundle, tmp_path: Path):

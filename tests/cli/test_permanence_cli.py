@@ -9,7 +9,9 @@ from pathlib import Path
 
 import hideaway
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from worldsim.cli import record_permanence
 from worldsim.cli.main import main
@@ -134,15 +136,31 @@ def test_offline_gives_the_same_trials(judged: Path, tmp_path: Path, capsys):
         assert run("eval", "permanence", "score", asks, "--name", "mine", "--out", out) == 2
         error = capsys.readouterr().err
         assert re.search(words, error) and error.count("\n") == 1
+    np.savez_compressed(asks / "answers" / name, **whole)
+    packed = (asks / "answers" / name).read_bytes()
+    for broken in (packed[:-50], packed[:60] + bytes(99) + packed[159:], b"not a zip"):
+        (asks / "answers" / name).write_bytes(broken)
+        assert run("eval", "permanence", "score", asks, "--name", "mine", "--out", out) == 2
+        error = capsys.readouterr().err
+        assert str(asks / "answers" / name) in error and error.count("\n") == 1
     (asks / "answers" / name).unlink()
     assert run("eval", "permanence", "score", asks, "--name", "mine", "--out", out) == 2
     assert f"there is no {asks / 'answers' / name}" in capsys.readouterr().err
     (asks / "ask.json").write_text(json.dumps({**asked, "version": "0"}))
     assert run("eval", "permanence", "score", asks, "--name", "mine", "--out", out) == 2
-    assert "exported by version 0 of the suite; this is version 1" in capsys.readouterr().err
-    (asks / "ask.json").write_text("{}")
-    assert run("eval", "permanence", "score", asks, "--name", "mine", "--out", out) == 2
-    assert "Export again" in capsys.readouterr().err
+    assert "exported by version '0' of the suite; this is version '1'" in capsys.readouterr().err
+    for broken in (
+        "{}",
+        "[" * 100_000,
+        json.dumps({**asked, "tier": ["smoke"]}),
+        json.dumps({**asked, "tier": "huge"}),
+        json.dumps({**asked, "width": 10**9}),
+        json.dumps({**asked, "world": "no such world"}),
+    ):
+        (asks / "ask.json").write_text(broken)
+        assert run("eval", "permanence", "score", asks, "--name", "mine", "--out", out) == 2
+        error = capsys.readouterr().err
+        assert ("Export again" in error or "no probes can be staged" in error) and error.count("\n") == 1
 
 
 def test_private_seeds_are_the_secret_s_and_are_not_told(tmp_path: Path, capsys):
@@ -276,9 +294,27 @@ def test_compare_pairs_the_trials(judged: Path, tmp_path: Path, capsys):
     trials.columns["right"] = np.where(trials["point"] == 33, 0.0, trials["right"])
     found = {(p, k): e.value for p, k, e in results.compare_trials(read_trials(judged), trials)}
     assert found["P1", 33] == 1 and found["P1", 1] == 0
-    (worse / TRIALS).write_bytes(b"no parquet")
+    whole = (worse / TRIALS).read_bytes()
+    table = parquet.read_table(worse / TRIALS)
+    right = table.column_names.index("right")
+    for broken, words in (
+        (b"no parquet", "can't be read"),
+        (whole[:-100], "can't be read"),
+        (whole[:200] + bytes(200) + whole[400:], "can't be read"),
+        (table.drop_columns(["right", "gates"]), "no column right, gates"),
+        (table.set_column(right, "right", pyarrow.array(["yes"] * len(table))), "column right is of type string"),
+        (table.set_column(right, "right", pyarrow.array([None] * len(table), "float64")), "column right has nulls"),
+    ):
+        if isinstance(broken, bytes):
+            (worse / TRIALS).write_bytes(broken)
+        else:
+            parquet.write_table(broken, worse / TRIALS)
+        assert run("eval", "permanence", "compare", judged, worse) == 2
+        error = capsys.readouterr().err
+        assert words in error and str(worse / TRIALS) in error and error.count("\n") == 1
+    (worse / TRIALS).unlink()
     assert run("eval", "permanence", "compare", judged, worse) == 2
-    assert "can't be read" in capsys.readouterr().err
+    assert f"there is no {worse / TRIALS}" in capsys.readouterr().err
 
 
 def test_leaderboard_checks_every_entry(judged: Path, tmp_path: Path, capsys):
@@ -295,16 +331,28 @@ def test_leaderboard_checks_every_entry(judged: Path, tmp_path: Path, capsys):
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
 
-    refused("version 2 of the suite", version="2")
+    refused("version '2' of the suite", version="2")
     refused("no tier 'huge'", tier="huge")
-    refused("not the seeds of the smoke tier", seeds={**honest["seeds"], "digest": "0" * 64})
+    refused("no split 'secret'", split="secret")
+    refused("its 'model' is a list", model=["a"])
+    refused("its 'width' is a str", width="64")
+    refused("its 'cells' is a dict", cells={})
+    refused("a cell is a int", cells=[1])
+    refused("has no share of right answers", cells=[])
+    refused("seeds are not those of the smoke tier", seeds={**honest["seeds"], "digest": "0" * 64})
     cell = {**honest["cells"][0], "value": 1.2}
     refused("can't be 1.2", cells=[cell, *honest["cells"][1:]])
+    refused("text for a number", cells=[{**cell, "value": "0.5"}, *honest["cells"][1:]])
     refused("is not the results of this suite", suite="another")
+    for broken in (json.dumps(honest)[:-9], "[" * 100_000, "[]", "\xff"):
+        path.write_text(broken, "latin-1")
+        assert run("eval", "permanence", "leaderboard", board) == 2
+        error = capsys.readouterr().err
+        assert str(path) in error and "can't be read" in error and error.count("\n") == 1
     path.write_text(json.dumps(honest))
     shutil.copytree(board / "true", board / "again")
     refused("same model, world and tier")
-    refused("another version of hideaway", model="another", world_digest="0" * 64)
+    refused("another version of 'hideaway'", model="another", world_digest="0" * 64)
     assert run("eval", "permanence", "leaderboard", tmp_path / "none") == 2
     assert "there is no results.json" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import pytest
 
 from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.detector import detect, expected_areas
-from worldsim.evals.permanence.judge import found_before
+from worldsim.evals.permanence.gates import found_before
 from worldsim.evals.permanence.scene import LEAST_SEEN, TWINS, Scene
 from worldsim_envs.rooms.env import TURNS, RoomsEnv
 from worldsim_envs.rooms.staging import PROBES, WAYS, stage

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from worldsim.errors import WorldsimError
-from worldsim.evals.permanence.judge import background_kept, came_back, found_before, stayed_hidden
+from worldsim.evals.permanence.gates import background_kept, came_back, found_before, stayed_hidden
 from worldsim.evals.permanence.scene import REVEALED
 from worldsim_envs.toybox.env import ToyboxEnv
 from worldsim_envs.toybox.staging import PROBES, stage

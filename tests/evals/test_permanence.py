@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 
 from worldsim.cli.permanence import staging
-from worldsim.evals.permanence import calibration, stats
+from worldsim.evals import statistics
+from worldsim.evals.permanence import calibration
 from worldsim.evals.permanence.adapter import AdapterSimulator, SurprisedAdapter
 from worldsim.evals.permanence.ask import Answer, ask, frames_asked
 from worldsim.evals.permanence.baselines import baselines
 from worldsim.evals.permanence.detector import detect, silhouette
-from worldsim.evals.permanence.judge import Trial, assign, found_before
+from worldsim.evals.permanence.gates import found_before
+from worldsim.evals.permanence.judge import Trial
+from worldsim.evals.permanence.matching import assign
 from worldsim.evals.permanence.scene import CONTEXT, PALETTE, SHAPES, Scene, Thing
 from worldsim.evals.permanence.suite import judge_scene
 from worldsim.evals.permanence.summary import Trials, summarise
@@ -284,24 +287,24 @@ def test_bootstrap_draws_scenes_not_trials():
     rng = np.random.default_rng(0)
     scenes = np.repeat([f"P1/{i}" for i in range(20)], 50)
     values = np.repeat(rng.random(20) < 0.5, 50).astype(float)
-    estimate = stats.mean(values, scenes)
+    estimate = statistics.scene_mean(values, scenes)
     assert estimate.high - estimate.low > 0.3 and estimate.n == 1000 and estimate.scenes == 20
-    single = stats.mean(values, np.arange(1000).astype(str))
+    single = statistics.scene_mean(values, np.arange(1000).astype(str))
     assert single.high - single.low < 0.1
-    none = stats.mean(np.zeros(1000), scenes)
+    none = statistics.scene_mean(np.zeros(1000), scenes)
     assert none.value == none.low == 0 and 0.1 < none.high < 0.2  # Wilson's, of 20
-    assert math.isnan(stats.mean(np.array([math.nan]), np.array(["P1/0"])).value)
+    assert math.isnan(statistics.scene_mean(np.array([math.nan]), np.array(["P1/0"])).value)
 
 
 def test_half_life_is_the_first_time_halfway_or_none():
     scenes, k = np.tile(np.arange(10).astype(str), 3), np.repeat([1, 8, 64], 10)
     right = np.concatenate([np.ones(10), np.ones(10), np.zeros(10)])
-    assert stats.half_life(right, scenes, k, 1.0, 0.2)[:3] == (64, 64, 64)
-    assert stats.half_life(np.ones(30), scenes, k, 1.0, 0.2).value == 65
+    assert statistics.half_life(right, scenes, k, 1.0, 0.2)[:3] == (64, 64, 64)
+    assert statistics.half_life(np.ones(30), scenes, k, 1.0, 0.2).value == 65
     judged = k < 64  # what passed no gate at 64 says nothing of 64
-    assert stats.half_life(np.ones(20), scenes[judged], k[judged], 1.0, 0.2).value == 9
+    assert statistics.half_life(np.ones(20), scenes[judged], k[judged], 1.0, 0.2).value == 9
     half = np.where(k == 8, 0.6, right)
-    assert stats.half_life(half, scenes, k, 1.0, 0.2).value == 8
+    assert statistics.half_life(half, scenes, k, 1.0, 0.2).value == 8
 
 
 def test_seeds_are_frozen_and_splits_never_meet():

@@ -46,7 +46,7 @@ def test_they_do_most_there_is_to_do(plays):
 def test_no_key_is_pressed_all_the_time(plays):
     shares = np.bincount(np.concatenate([actions for _, actions in plays]), minlength=len(ACTIONS))
     shares = shares / shares.sum()
-    assert shares.max() < 0.4 and (shares > 0).all()
+    assert shares.max() < 0.4 and (shares > 0).sum() >= 15
     assert 0.01 < shares[ACTION["noop"]] < 0.12
 
 

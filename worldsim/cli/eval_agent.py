@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import json
 import math
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,10 +17,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from worldsim.cli.evaluate import progress
+from worldsim import atomic
+from worldsim.cli.reporting import progress
 from worldsim.errors import WorldsimError, require
-from worldsim.evals import report
+from worldsim.evals.report import Report
 from worldsim.evals.section import Figure, Section, Table, number
+from worldsim.evals.terminal import show, wide_console
 from worldsim_envs.registry import world_entry
 from worldsim_envs.sources import find_env
 from worldsim_policies.base import find_policy
@@ -73,11 +74,11 @@ def eval_agent(config: EvalAgentConfig) -> None:
         raise WorldsimError(f"{', '.join(config.env)} are of different worlds: evaluate each by itself")
     policies = {name: find_policy(name) for name in config.policy}
     results, no_game = evaluate_policies(policies, sources, config, progress)
-    console = report.wide_console()
+    console = wide_console()
     title = f"Policies in {sources[0].world}"
-    report.show(report.Report("agents", title, {}, [section(results, no_game, config)]), console)
+    show(Report("agents", title, {}, [section(results, no_game, config)]), console)
     out = (config.out or Path("reports") / sources[0].world) / "agents.json"
-    _write(out, json.dumps(content(results, no_game, config), indent=1, allow_nan=False))
+    atomic.write_text(out, json.dumps(content(results, no_game, config), indent=1, allow_nan=False))
     console.print(f"wrote {out}", soft_wrap=True)
 
 
@@ -172,13 +173,3 @@ def _row(result: Result) -> tuple[Any, ...]:
 def _finite(value: float) -> float | None:
     """The value, or None (null in JSON) where it is not a number."""
     return value if math.isfinite(value) else None
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, "utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise WorldsimError(f"can't write {path}: {error.strerror or error}. Give another --out.") from error

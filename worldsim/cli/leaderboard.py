@@ -1,4 +1,4 @@
-"""`worldsim eval permanence leaderboard` and `compare`: results beside each other, checked first. Judges nothing."""
+"""`worldsim eval permanence leaderboard` and `compare`: results side by side, checked first. Measures nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import tyro
 
 from worldsim.errors import WorldsimError
-from worldsim.evals import report
 from worldsim.evals.permanence.results import RESULTS, compare_trials, read_results, read_trials
 from worldsim.evals.permanence.tiers import TIERS
+from worldsim.evals.report import Report
 from worldsim.evals.section import Section, Table, number
+from worldsim.evals.statistics import Estimate
+from worldsim.evals.terminal import show, wide_console
 
 SHOWN = (("P1", 64), ("P1", 1024), ("P2", 32), ("P3", 64), ("P3", 1024), ("P4", 64), ("P5", 2), ("P6", 64), ("P7", 64))
 
@@ -50,19 +52,7 @@ def leaderboard(config: LeaderboardConfig) -> None:
     if not paths:
         raise WorldsimError(f"there is no {RESULTS} in or below {config.folder}")
     entries = [read_results(path) for path in paths]
-    seen: dict[tuple[Any, ...], Path] = {}
-    worlds: dict[tuple[Any, ...], tuple[str, Path]] = {}
-    for entry, path in zip(entries, paths, strict=True):
-        key = tuple(entry[name] for name in ("model", "digest", "world", "width", "height", "tier", "split"))
-        if key in seen:
-            raise WorldsimError(f"{path} is of the same model, world and tier as {seen[key]}. Keep one of them.")
-        seen[key] = path
-        place = tuple(entry[name] for name in ("world", "width", "height", "tier"))
-        first = worlds.setdefault(place, (entry["world_digest"], path))
-        if first[0] != entry["world_digest"]:
-            raise WorldsimError(
-                f"{path} was judged on another version of {entry['world']} than {first[1]}. Run it again."
-            )
+    _check_entries(entries, paths)
     method = "Share right by probe and hidden time (P5: swaps), failed gates as wrong. P8: something appeared."
     section = Section("leaderboard", "Permanence", method)
     for world, tier in sorted(
@@ -73,7 +63,7 @@ def leaderboard(config: LeaderboardConfig) -> None:
         columns = ("model", "mean", *(f"{p}/{k}" for p, k in SHOWN), "P8", "valid", "seeds")
         shown = [(row[0], *(v if isinstance(v, str) else number(v, "%") for v in row[1:])) for row in rows]
         section.tables.append(Table(f"{world}, {tier}", columns, shown))
-    report.show(report.Report("leaderboard", "Leaderboard", {}, [section]), report.wide_console())
+    show(Report("leaderboard", "Leaderboard", {}, [section]), wide_console())
 
 
 def compare(config: CompareConfig) -> None:
@@ -90,7 +80,28 @@ def compare(config: CompareConfig) -> None:
     table = Table("", ("probe", "difference", "trials", "scenes"), rows)
     method = "Share right of the first minus that of the second on the same trials; failed gates count as wrong."
     section = Section("compare", f"{names[0]} against {names[1]}", method, tables=[table])
-    report.show(report.Report("compare", "Comparison", {}, [section]), report.wide_console())
+    show(Report("compare", "Comparison", {}, [section]), wide_console())
+
+
+def _check_entries(entries: list[dict[str, Any]], paths: list[Path]) -> None:
+    """Make sure that no two are of the same model, and that all of a world are of the same version of it.
+
+    Raises:
+        WorldsimError: naming the first that is not.
+    """
+    models: dict[tuple[Any, ...], Path] = {}
+    worlds: dict[tuple[Any, ...], tuple[str, Path]] = {}
+    for entry, path in zip(entries, paths, strict=True):
+        model = tuple(entry[name] for name in ("model", "digest", "world", "width", "height", "tier", "split"))
+        if model in models:
+            raise WorldsimError(f"{path} is of the same model, world and tier as {models[model]}. Keep one of them.")
+        models[model] = path
+        world = tuple(entry[name] for name in ("world", "width", "height", "tier"))
+        digest, first = worlds.setdefault(world, (entry["world_digest"], path))
+        if digest != entry["world_digest"]:
+            raise WorldsimError(
+                f"{path} was judged on another version of {entry['world']!r} than {first}. Run it again."
+            )
 
 
 def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
@@ -104,6 +115,6 @@ def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
     return entry["model"], mean / probes, *points, appeared, valid, entry["split"]
 
 
-def _interval(estimate: Any) -> str:
+def _interval(estimate: Estimate) -> str:
     low, high = (number(v, "%", bare=True) for v in (estimate.low, estimate.high))
     return f"{number(estimate.value, '%')} ({low} … {high})"

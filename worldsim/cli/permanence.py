@@ -1,4 +1,4 @@
-"""`worldsim eval permanence`: judge what a world of ours, or anybody's model, remembers; here or from its frames.
+"""`worldsim eval permanence`: evaluate the memory of a generated world or of any other model, here or from its frames.
 
 Knows which worlds can be staged, and hands their staging to the suite, which knows none.
 """
@@ -12,52 +12,45 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import tyro
 
-from worldsim.cli.evaluate import progress
 from worldsim.cli.record import parse_size
+from worldsim.cli.reporting import progress, publish, report_folder, say_written
 from worldsim.cli.worlds import permanence_targets
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
-from worldsim.evals.core import Codec, Simulator
 from worldsim.evals.generated import SessionSimulator, runtime_codec
 from worldsim.evals.permanence import calibration, offline, page, suite
 from worldsim.evals.permanence.adapter import check_adapter, load_adapter
 from worldsim.evals.permanence.ask import ask
-from worldsim.evals.permanence.results import Judged, write_results
-from worldsim.evals.permanence.scene import CONTEXT, TWINS, VERSION, Scene, Stage
-from worldsim.evals.permanence.summary import summarise
-from worldsim.evals.permanence.tiers import TIERS, Tier, judged_seeds
+from worldsim.evals.permanence.results import write_results
+from worldsim.evals.permanence.run import Setting, Staging, Subject, run
+from worldsim.evals.permanence.scene import CONTEXT, TWINS, VERSION, Scene
+from worldsim.evals.permanence.targets import asked_targets
 from worldsim.evals.section import Section
+from worldsim.evals.terminal import plain, show, wide_console
 from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
 
 TierName = Literal["smoke", "standard", "full"]
 
 
-class Staging(Protocol):
-    """A module that stages a real world's probes."""
-
-    PROBES: tuple[str, ...]
-    stage: Stage
-
-
 @dataclasses.dataclass(frozen=True)
 class PermanenceConfig:
-    """Judge what a world remembers of what it no longer shows: worldsim eval permanence --world toybox --tier smoke
+    """Evaluate what a world remembers of what it no longer shows: worldsim eval permanence --world toybox --tier smoke
 
     Attributes:
-        world: a shipped world's name, or the folder of a bundle; with --model the real world that it imitates.
+        world: a shipped world's name, or the folder of a bundle; with --model the real world that the model imitates.
         model: another model, as package.module:Adapter; see docs/permanence.md.
         tier: how much is asked: smoke takes minutes, standard most of an hour, full a night.
         out: where the results go; reports/WORLD if not given.
         secret: a file whose content draws private seeds, which nobody can train on.
         size: of a model's frames as WIDTHxHEIGHT; the real world's own if not given.
-        runtime: onnx or torch, for worlds of ours.
+        runtime: onnx or torch, for generated worlds.
     """
 
     world: str
@@ -71,7 +64,7 @@ class PermanenceConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """Write down what a model is asked: worldsim eval permanence export --world toybox --out asks
+    """Write what a model is asked, to answer it elsewhere: worldsim eval permanence export --world toybox --out asks
 
     Attributes:
         world: the real world.
@@ -90,7 +83,7 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreConfig:
-    """Judge the frames that were brought back: worldsim eval permanence score asks --name my-model
+    """Evaluate the frames that were brought back: worldsim eval permanence score asks --name my-model
 
     Attributes:
         folder: what `export` wrote, with answers.
@@ -122,46 +115,14 @@ class CalibrateConfig:
     seeds: int = 6
 
 
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """Who is judged: None for a simulator whose frames are brought from elsewhere."""
-
-    simulator: Simulator | None
-    codec: Codec | None
-    name: str
-    digest: str
-    context: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """On what: a real world's staging, at a size, in a tier of a split."""
-
-    world: str
-    staging: Staging
-    size: tuple[int, int]
-    tier_name: str
-    secret: bytes | None
-
-    @property
-    def tier(self) -> Tier:
-        """The tier itself."""
-        return TIERS[self.tier_name]
-
-    @functools.cached_property
-    def seeds(self) -> Mapping[str, list[int]]:
-        """By probe, of those that the world can stage."""
-        return judged_seeds(self.tier, self.staging.PROBES, self.secret)
-
-
 def permanence(config: PermanenceConfig) -> None:
-    """Judge, print, and write results.json, trials.parquet, permanence.json and permanence.html.
+    """Evaluate, print, and write results.json, trials.parquet, permanence.json, permanence.html and figures.json.
 
     Raises:
         WorldsimError: for a world that can't be opened or staged, an adapter that does not keep to its contract, a
             missing package, or a folder that can't be written to.
     """
-    _needed()
+    _check_packages()
     if config.model:
         setting = _setting(config.world, config.size, config.tier, config.secret)
         sys.path.insert(0, os.getcwd())  # as for `python -m`
@@ -174,16 +135,16 @@ def permanence(config: PermanenceConfig) -> None:
         size = f"{bundle.spec.width}x{bundle.spec.height}"
         setting = _setting(bundle.spec.name, size, config.tier, config.secret)
         runtime = load_runtime(bundle, config.runtime)
-        world = SessionSimulator(runtime, shown=CONTEXT)
+        world = SessionSimulator(runtime, context_length=CONTEXT)
         subject = Subject(world, runtime_codec(runtime), bundle.spec.name, bundle.digest, runtime.sizes.window + 1)
     assert subject.simulator is not None
     at_once = max(1, subject.simulator.rows // len(TWINS))
-    out = config.out or Path("reports") / _file_name(subject.name)
-    _judge(setting, subject, functools.partial(ask, subject.simulator), at_once, out)
+    out = report_folder(config.out, subject.name)
+    _run(setting, subject, functools.partial(ask, subject.simulator), at_once, out)
 
 
 def export(config: ExportConfig) -> None:
-    """Write what a model is asked, for its owner to answer.
+    """Write what a model is asked.
 
     Raises:
         WorldsimError: for a world that can't be staged, or a folder that can't be written to.
@@ -191,36 +152,35 @@ def export(config: ExportConfig) -> None:
     from worldsim_envs.registry import make_real
 
     setting = _setting(config.world, config.size, config.tier, config.secret)
-    asked = offline.Asked(config.world, config.tier, _split(setting), setting.size[1], setting.size[0])
-    with progress("staging, scenes", len(TWINS) * sum(map(len, setting.seeds.values()))) as tick:
+    asked = offline.Asked(config.world, config.tier, setting.split, setting.size[1], setting.size[0])
+    with progress("staging, scenes", len(TWINS) * sum(map(len, setting.seeds.values()))) as on_progress:
 
         def scenes() -> Iterator[Scene]:
             for some in suite.sets_of_scenes(setting.staging.stage, setting.tier, setting.seeds, setting.size, 1):
                 yield from some
-                tick(len(some))
+                on_progress(len(some))
 
         actions = [action.name for action in make_real(config.world).world.actions]
         count = offline.write_asks(config.out, asked, actions, scenes())
-    print(
-        f"{config.out}: {count} asks; answer them as ask.json says, then: worldsim eval permanence score {config.out}"
-    )
+    answer = f"answer them as ask.json says, then: worldsim eval permanence score {config.out}"
+    wide_console().print(plain(f"{config.out}: {count} asks; {answer}"), soft_wrap=True)
 
 
 def score(config: ScoreConfig) -> None:
-    """Judge a folder of answers; writes what `worldsim eval permanence` writes, without the memory-cut arm.
+    """Evaluate a folder of answers; writes what `worldsim eval permanence` writes, without the memory-cut arm.
 
     Raises:
         WorldsimError: for a folder of another version, or answers that are missing or of the wrong kind.
     """
-    _needed()
+    _check_packages()
     asked = offline.read_asked(config.folder)
     if asked.split == "private" and config.secret is None:
         raise WorldsimError(f"{config.folder} was exported with a secret; give the same --secret")
     size = f"{asked.width}x{asked.height}"
     setting = _setting(asked.world, size, asked.tier, config.secret)
     subject = Subject(None, None, config.name, "", config.context)
-    out = config.out or Path("reports") / _file_name(config.name)
-    _judge(setting, subject, offline.Answers(config.folder), 1, out)
+    out = report_folder(config.out, config.name)
+    _run(setting, subject, offline.Answers(config.folder), 1, out)
 
 
 def calibrate(config: CalibrateConfig) -> None:
@@ -246,7 +206,7 @@ def calibrate(config: CalibrateConfig) -> None:
         "calibration", f"The detector on {setting.world}", f"{len(scenes)} scenes of the calibration seeds."
     )
     section.tables.append(calibration.sweep(scenes, codec))
-    report.show(report.Report("calibration", "Calibration", {}, [section]), report.wide_console())
+    show(report.Report("calibration", "Calibration", {}, [section]), wide_console())
 
 
 def staging(world: str) -> Staging:
@@ -264,46 +224,27 @@ def staging(world: str) -> Staging:
     return module
 
 
-def _judge(setting: Setting, subject: Subject, asker: suite.Ask, at_once: int, out: Path) -> None:
+def _run(setting: Setting, subject: Subject, asker: suite.Ask, at_once: int, out: Path) -> None:
+    """Run the suite, print, and write everything."""
     began = time.monotonic()
-    stage, tier = setting.staging.stage, setting.tier
-    known = calibration.staged(stage, tuple(setting.seeds), "validation", tier.validation, setting.size)
-    checks = calibration.validate(known, subject.codec, subject.simulator)
-    scenes = suite.sets_of_scenes(stage, tier, setting.seeds, setting.size, at_once)
-    with progress(f"{subject.name}, scenes", sum(map(len, setting.seeds.values()))) as tick:
-        found = suite.run(scenes, asker, subject.codec, tick)
+    outcome = run(setting, subject, asker, at_once, progress)
     height, width = setting.size
-    judged = Judged(
-        model=subject.name,
-        digest=subject.digest,
-        context=subject.context,
-        world=setting.world,
-        world_digest=calibration.scenes_digest(known),
-        width=width,
-        height=height,
-        tier=setting.tier_name,
-        split=_split(setting),
-        seeds=setting.seeds,
-    )
     facts = {
         "model": subject.name,
-        "weights": subject.digest or "not said",
+        "weights": subject.digest or "unknown",
         "world": f"{setting.world}, {width}x{height}",
-        "suite": f"version {VERSION}, {setting.tier_name} tier, {judged.split} seeds",
+        "suite": f"version {VERSION}, {setting.tier_name} tier, {setting.split} seeds",
         "command": shlex.join(["worldsim", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "took": f"{(time.monotonic() - began) / 60:.1f} minutes",
     }
-    cells = summarise(found.trials)
-    sections = page.sections(judged, checks, cells, found.trials, found.strips)
+    sections = page.sections(outcome.judged, outcome.checks, outcome.cells, outcome.trials, outcome.strips)
+    wanted = asked_targets(permanence_targets(setting.world), outcome.judged, sections)
+    verdicts = report.judge_targets(wanted, sections)
     title = f"What does {subject.name} remember?"
-    shown = report.Report(
-        "permanence", title, facts, sections, page.targets(permanence_targets(judged.world), judged.tier, sections)
-    )
-    console = report.wide_console()
-    report.show(shown, console)
-    for path in (*write_results(out, judged, facts, checks, cells, found.trials), *report.write(shown, out)):
-        console.print(f"wrote {path}", soft_wrap=True)
+    written = write_results(out, outcome.judged, facts, outcome.checks, outcome.cells, outcome.trials)
+    publish(report.Report("permanence", title, facts, sections, verdicts), out)
+    say_written(written, wide_console())
 
 
 def _setting(world: str, size: str, tier: str, secret: Path | None) -> Setting:
@@ -326,15 +267,7 @@ def _secret(path: Path | None) -> bytes | None:
     return secret
 
 
-def _split(setting: Setting) -> str:
-    return "test" if setting.secret is None else "private"
-
-
-def _file_name(name: str) -> str:
-    return name.replace(":", "-").replace("/", "-")
-
-
-def _needed() -> None:
-    report.needed()
+def _check_packages() -> None:
+    report.check_packages()
     require("pyarrow", "eval")
     require("scipy", "eval")

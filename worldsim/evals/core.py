@@ -1,6 +1,6 @@
-"""Who is judged: the Simulator protocol, the baseline that copies, and how simulators are rolled out.
+"""What is evaluated: the Simulator protocol, the copy-last baseline, and rollouts of a simulator.
 
-Anything with `reset` and `step` can be judged by the same instruments. Knows no network, no metric, no recording.
+Anything with `reset` and `step` can be evaluated by the same instruments. Knows no network, metric or recording.
 
 B rows, T context frames, n frames to generate.
 """
@@ -12,17 +12,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Tick = Callable[[int], None]  # told how many frames were generated
-Note = Callable[[slice, int, Any], None]  # told of rows, and what state they are in after how many frames
-Renew = Callable[[Any, int], Any]  # given a state after how many frames, the state to go on from
+ProgressCallback = Callable[[int], None]  # (frames generated since the last call)
+StepObserver = Callable[[slice, int, Any], None]  # (rows, frames generated before this one, state after it)
+RestartCallback = Callable[[Any, int], Any]  # (state, frames generated before this one) -> state to continue from
 
 
 class Simulator(Protocol):
-    """A world that can be asked what comes next. States are values: stepping one twice gives two branches.
+    """A world model that predicts the next frame. States are values: stepping one twice gives two branches.
 
     Attributes:
         context: how many context frames it can use.
-        rows: how many rows it is best stepped with at once.
+        rows: the batch size it runs best with.
     """
 
     context: int
@@ -36,45 +36,51 @@ class Simulator(Protocol):
 
 
 class Policy(Protocol):
-    """Who presses the keys in B worlds at once, seeing only their frames."""
+    """Chooses the actions of B worlds at once, from their frames alone."""
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Frames uint8 `[B, H, W, 3]` -> actions int64 `[B]`."""
 
 
-class CopyLast:
-    """The baseline that believes nothing ever changes."""
-
-    context = 1
-    rows = 256
-
-    def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Remember the last frame."""
-        return frames[:, -1]
-
-    def step(self, state: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Show it again."""
-        return state, state
-
-
 class Codec(Protocol):
-    """Frames through an encoder and a decoder: as close to them as its simulator could ever come."""
+    """Frames through an encoder and a decoder: the best that a simulator with this decoder can reach."""
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """uint8 `[..., H, W, 3]` -> uint8 `[..., H, W, 3]`."""
 
 
-def silent(frames: int) -> None:
-    """A tick that tells nobody."""
+class CopyLast:
+    """The baseline that predicts that nothing changes."""
+
+    context = 1
+    rows = 256
+
+    def reset(self, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """Keep the last frame."""
+        return frames[:, -1]
+
+    def step(self, state: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return it again."""
+        return state, state
 
 
-def onward(state: Any, t: int) -> Any:
-    """Goes on with the same state."""
+def no_progress(frames: int) -> None:
+    """Report no progress."""
+
+
+def no_observer(rows: slice, t: int, state: Any) -> None:
+    """Observe nothing."""
+
+
+def no_restart(state: Any, t: int) -> Any:
+    """Continue from the same state."""
     return state
 
 
-def unnoted(rows: slice, t: int, state: Any) -> None:
-    """A note that nobody takes."""
+def reset_from_context(simulator: Simulator, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> Any:
+    """Reset a simulator from the newest frames it can use; arguments as for `Simulator.reset`."""
+    length = min(simulator.context, frames.shape[1])
+    return simulator.reset(frames[:, -length:], actions[:, actions.shape[1] - (length - 1) :], seeds)
 
 
 def rollout(
@@ -83,10 +89,10 @@ def rollout(
     actions: np.ndarray,
     future: np.ndarray,
     seed: int = 0,
-    tick: Tick = silent,
-    note: Note = unnoted,
+    on_progress: ProgressCallback = no_progress,
+    observer: StepObserver = no_observer,
 ) -> np.ndarray:
-    """Run free from a context with given actions.
+    """Generate frames from a context under given actions.
 
     Args:
         frames: context uint8 `[N, T, H, W, 3]`; the newest `simulator.context` of them are used.
@@ -98,50 +104,41 @@ def rollout(
         uint8 `[N, n, H, W, 3]`.
     """
     generated = np.empty((*future.shape, *frames.shape[-3:]), np.uint8)
-    for rows in _batches(len(frames), simulator.rows):
-        state = look(simulator, frames[rows], actions[rows], seed + np.arange(rows.start, rows.stop))
+    for start in range(0, len(frames), simulator.rows):
+        rows = slice(start, min(start + simulator.rows, len(frames)))
+        state = reset_from_context(simulator, frames[rows], actions[rows], seed + np.arange(rows.start, rows.stop))
         for t in range(future.shape[1]):
             state, generated[rows, t] = simulator.step(state, future[rows, t])
-            note(rows, t, state)
-            tick(rows.stop - rows.start)
+            observer(rows, t, state)
+            on_progress(rows.stop - rows.start)
     return generated
 
 
-def play(
+def policy_rollout(
     simulator: Simulator,
     frames: np.ndarray,
     actions: np.ndarray,
     policy: Policy,
     steps: int,
     seed: int = 0,
-    tick: Tick = silent,
-    renew: Renew = onward,
+    on_progress: ProgressCallback = no_progress,
+    restart: RestartCallback = no_restart,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run free from a context with a policy that sees what is generated. All rows at once; arguments as for `rollout`.
+    """Generate frames from a context under a policy that sees them. All rows at once; arguments as for `rollout`.
 
     Args:
-        renew: begins rows again in which play has ended; the frame of the end is still seen.
+        restart: replaces the state of rows whose episode has ended; the last frame of the episode is still seen.
 
     Returns:
         frames uint8 `[N, steps + 1, H, W, 3]`, the first the last of the context; actions int64 `[N, steps]`.
     """
     seen = np.empty((len(frames), steps + 1, *frames.shape[-3:]), np.uint8)
     taken = np.empty((len(frames), steps), np.int64)
-    state = look(simulator, frames, actions, seed + np.arange(len(frames)))
+    state = reset_from_context(simulator, frames, actions, seed + np.arange(len(frames)))
     seen[:, 0] = frames[:, -1]
     for t in range(steps):
         taken[:, t] = policy(seen[:, t])
         state, seen[:, t + 1] = simulator.step(state, taken[:, t])
-        state = renew(state, t)
-        tick(len(frames))
+        state = restart(state, t)
+        on_progress(len(frames))
     return seen, taken
-
-
-def look(simulator: Simulator, frames: np.ndarray, actions: np.ndarray, seeds: np.ndarray) -> Any:
-    """Reset a simulator from the newest frames it can use; arguments as for `Simulator.reset`."""
-    length = min(simulator.context, frames.shape[1])
-    return simulator.reset(frames[:, -length:], actions[:, actions.shape[1] - (length - 1) :], seeds)
-
-
-def _batches(total: int, size: int) -> list[slice]:
-    return [slice(i, min(i + size, total)) for i in range(0, total, size)]

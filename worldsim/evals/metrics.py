@@ -1,4 +1,4 @@
-"""Figures of frames: closeness, detail, palette, and intervals of their means. Knows no simulator and no world.
+"""Metrics of frames: PSNR, SSIM, high-frequency energy, palette. Knows no simulator, no world and no torch.
 
 Frames are uint8 RGB `[..., H, W, 3]` throughout.
 """
@@ -73,24 +73,3 @@ def nearest_distance(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """Root mean square distance of each query `[n, d]` to the nearest row of the gallery `[m, d]`, `[n]`."""
     squares = (queries**2).sum(1)[:, None] + (gallery**2).sum(1) - 2 * queries @ gallery.T
     return np.sqrt(np.maximum(squares.min(1), 0) / queries.shape[1])
-
-
-def interval(values: np.ndarray, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95% bootstrap interval of the mean of one value a scene; NaN values don't count."""
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return float("nan"), float("nan")
-    picks = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    low, high = np.quantile(values[picks].mean(1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def wilson(successes: float, trials: int) -> tuple[float, float]:
-    """95% interval of a share (Wilson 1927)."""
-    if trials == 0:
-        return float("nan"), float("nan")
-    z, p = 1.96, successes / trials
-    centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

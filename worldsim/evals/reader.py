@@ -1,7 +1,7 @@
 """Readers: small conv nets, trained on real frames only, that read the exact state or the action taken off frames.
 
-They are the judge's eyes: what they read off held-out real frames is the floor of every error and the ceiling of every
-agreement. Trained in some minutes each and kept as safetensors. Know no simulator.
+What they read off held-out real frames is the floor of every error and the ceiling of every agreement. They train in
+some minutes each and are kept as safetensors. They know no simulator.
 
 B rows, K frames stacked, S components of state, A actions, H x W pixels.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,17 +19,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
 from worldsim.device import NATIVE, keep_memory, mixed_precision
-from worldsim.evals.core import Tick, silent
-from worldsim.evals.scenes import Footage
+from worldsim.errors import WorldsimError
+from worldsim.evals.core import ProgressCallback, no_progress
+from worldsim.evals.files import write_files
+from worldsim.evals.scenes import RecordingSplit
 
 CLIP = 16  # frames in a row read from the recording at a time
 BINS = 64  # of one component of state
-BEFORE, AFTER = 1, 2  # frames around the one an action was taken on, that tell which it was
+BEFORE, AFTER = 1, 2  # frames around the one an action was taken on, which show the action
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ class ReaderConfig:
 
 
 class ReaderNet(nn.Sequential):
-    """What `_pixels` makes of frames -> `[B, outputs]`. The last maps are flattened, so places are told apart."""
+    """What `_pixels` makes of frames -> `[B, outputs]`. The last maps are flattened, so places are distinguished."""
 
     def __init__(self, config: ReaderConfig):
         narrow, wide = config.channels, 2 * config.channels
@@ -85,7 +87,7 @@ class ReaderNet(nn.Sequential):
 
 
 class StateReader:
-    """Reads the exact state off one frame, each component as the mean around its likeliest of `BINS` values."""
+    """Reads the exact state off one frame: each component is the mean around the most likely of `BINS` values."""
 
     def __init__(self, net: ReaderNet, low: np.ndarray, high: np.ndarray):
         self._net, self._low, self._high = net, torch.from_numpy(low), torch.from_numpy(high)
@@ -94,7 +96,7 @@ class StateReader:
         """uint8 `[..., H, W, 3]` -> float32 `[..., S]`."""
         flat = frames.reshape(-1, 1, *frames.shape[-3:])
         logits = _run(self._net, flat).unflatten(1, (-1, BINS))  # [n, S, BINS]
-        near = (torch.arange(BINS) - logits.argmax(-1, keepdim=True)).abs() <= 2  # a far second guess must not pull
+        near = (torch.arange(BINS) - logits.argmax(-1, keepdim=True)).abs() <= 2  # a distant second mode must not pull
         share = logits.masked_fill(~near, -torch.inf).softmax(-1)
         place = (share * torch.arange(BINS)).sum(-1) / (BINS - 1)
         return (self._low + place * (self._high - self._low)).numpy().reshape(*frames.shape[:-3], -1)
@@ -112,15 +114,17 @@ class ActionReader:
         return np.stack([_run(self._net, np.moveaxis(row, -1, 1)).argmax(-1).numpy() for row in windows])
 
 
-def train_state_reader(recording: Recording, folder: Path, steps: int, tick: Tick = silent) -> StateReader:
+def train_state_reader(
+    recording: Recording, folder: Path, steps: int, on_progress: ProgressCallback = no_progress
+) -> StateReader:
     """The state reader of a recording's train split, from `folder` if it was trained before.
 
     Args:
-        tick: told of each training step.
+        on_progress: called after each training step.
     """
     spec = recording.spec
     config = ReaderConfig(spec.height, spec.width, 1, len(spec.state_names) * BINS, steps=steps)
-    state = Footage(recording, "train").state
+    state = RecordingSplit(recording, "train").state
     low, high = state.min(0), state.max(0)
     high = np.where(high > low, high, low + 1).astype(np.float32)
 
@@ -134,10 +138,12 @@ def train_state_reader(recording: Recording, folder: Path, steps: int, tick: Tic
 
         return draw
 
-    return StateReader(_trained("state", recording, config, folder, batches, _place_loss, tick), low, high)
+    return StateReader(_trained("state", recording, config, folder, batches, _place_loss, on_progress), low, high)
 
 
-def train_action_reader(recording: Recording, folder: Path, steps: int, tick: Tick = silent) -> ActionReader:
+def train_action_reader(
+    recording: Recording, folder: Path, steps: int, on_progress: ProgressCallback = no_progress
+) -> ActionReader:
     """The inverse-dynamics net of a recording's train split; arguments as for `train_state_reader`."""
     spec = recording.spec
     stack = BEFORE + 1 + AFTER
@@ -154,7 +160,7 @@ def train_action_reader(recording: Recording, folder: Path, steps: int, tick: Ti
 
         return draw
 
-    return ActionReader(_trained("action", recording, config, folder, batches, F.cross_entropy, tick))
+    return ActionReader(_trained("action", recording, config, folder, batches, F.cross_entropy, on_progress))
 
 
 def _place_loss(logits: Tensor, places: Tensor) -> Tensor:
@@ -168,7 +174,7 @@ def _place_loss(logits: Tensor, places: Tensor) -> Tensor:
 
 def _sample(recording: Recording, config: ReaderConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clips of the train split: frames `[n, CLIP, H, W, 3]`, actions `[n, CLIP]`, state `[n, CLIP, S]`."""
-    scenes = Footage(recording, "train").draw(-(-config.frames // CLIP), CLIP, 1, seed)
+    scenes = RecordingSplit(recording, "train").draw(-(-config.frames // CLIP), CLIP, 1, seed)
     return scenes.frames[:, :CLIP], scenes.actions[:, :CLIP], scenes.state[:, :CLIP]
 
 
@@ -179,7 +185,7 @@ def _trained(
     folder: Path,
     batches: Callable[[], Callable[[np.random.Generator], tuple[np.ndarray, Tensor]]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    tick: Tick,
+    on_progress: ProgressCallback,
 ) -> ReaderNet:
     """The net of this name, recording and config: read, or trained and written."""
     identity = [dataclasses.asdict(config), recording.spec.to_json(), recording.seed, recording.ends.tolist(), 2]
@@ -188,8 +194,8 @@ def _trained(
     torch.manual_seed(0)
     net = ReaderNet(config).to(memory_format=torch.channels_last)
     if path.exists():
-        net.load_state_dict(load_file(path))
-        tick(config.steps)
+        _load(net, path)
+        on_progress(config.steps)
         return net.eval()
     keep_memory()
     draw, rng = batches(), np.random.default_rng(0)
@@ -204,12 +210,17 @@ def _trained(
         loss.backward()
         optimizer.step()
         schedule.step()
-        tick(1)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, partial)
-    os.replace(partial, path)
+        on_progress(1)
+    weights = {name: weight.contiguous() for name, weight in net.state_dict().items()}
+    write_files(folder, {path.name: save(weights)})
     return net.eval()
+
+
+def _load(net: ReaderNet, path: Path) -> None:
+    try:
+        net.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise WorldsimError(f"{path} can't be read ({' '.join(str(error).split())[:200]}). Delete it.") from error
 
 
 def _pixels(frames: np.ndarray) -> Tensor:
@@ -222,8 +233,8 @@ def _pixels(frames: np.ndarray) -> Tensor:
 
 
 def _degrade(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Frames `[B, K, H, W, 3]` with a bit of blur and noise, drawn a row, so that a generated frame's texture does not
-    mislead."""
+    """Frames `[B, K, H, W, 3]` with some blur and noise, drawn per row, so that a reader is robust to the texture of
+    generated frames."""
     noise = rng.integers(0, 256, (2, *frames.shape[2:]), dtype=np.uint8)
     out = np.empty_like(frames)
     for row, (blur, grain) in enumerate(rng.random((len(frames), 2)) ** 2):

@@ -1,4 +1,4 @@
-"""Scenes: stretches of held-out play to start from and to compare with, drawn by seed. Knows no simulator.
+"""Scenes: stretches of held-out play to start from and to compare with, sampled by seed. Knows no simulator.
 
 N scenes, T context frames, n frames after them, S components of exact state.
 """
@@ -49,7 +49,7 @@ class Scenes:
 
     @property
     def truth(self) -> np.ndarray:
-        """What really came after the context, uint8 `[N, n, H, W, 3]`."""
+        """The real frames after the context, uint8 `[N, n, H, W, 3]`."""
         return self.frames[:, self.context :]
 
     @property
@@ -58,10 +58,11 @@ class Scenes:
         return self.state[:, self.context :]
 
 
-class Footage:
+class RecordingSplit:
     """One split of a recording, its actions and states in memory, its frames read on demand.
 
     Attributes:
+        name: of the split. episodes: first frame and end of each.
         actions: int64 `[M]`; rewards: float32 `[M]`; terminated: bool `[M]`; state: float32 `[M, S]`: of all M frames
             of the recording.
 
@@ -69,12 +70,12 @@ class Footage:
         WorldsimError: if the split has no episode.
     """
 
-    def __init__(self, recording: Recording, split: str = "held-out"):
-        self.recording, self.split = recording, split
-        self.spans = recording.episodes(split)
-        if not self.spans:
+    def __init__(self, recording: Recording, name: str = "held-out"):
+        self.recording, self.name = recording, name
+        self.episodes = recording.episodes(name)
+        if not self.episodes:
             raise WorldsimError(
-                f"recording {recording.path} has no {split} episode ({len(recording.ends)} in all, one in ten is "
+                f"recording {recording.path} has no {name} episode ({len(recording.ends)} in all, one in ten is "
                 f"held out). "
                 "Record more: worldsim record with more --frames."
             )
@@ -86,7 +87,7 @@ class Footage:
 
     def longest(self, context: int) -> int:
         """Frames that can follow `context` frames in the longest episode; below 1 if none can."""
-        return max(end - start for start, end in self.spans) - context
+        return max(end - start for start, end in self.episodes) - context
 
     def draw(self, count: int, context: int, horizon: int, seed: int, where: np.ndarray | None = None) -> Scenes:
         """Up to `count` different scenes, spread evenly over the episodes.
@@ -100,14 +101,14 @@ class Footage:
         """
         rng = np.random.default_rng(seed)
         queues = []
-        for start, end in self.spans:
+        for start, end in self.episodes:
             lasts = np.arange(start + context - 1, end - horizon)
             lasts = lasts if where is None else lasts[where[lasts]]
             queues.append(rng.permutation(lasts))
         turns = [queue[i] for i in range(max(map(len, queues))) for queue in queues if i < len(queue)][:count]
         if not turns:
             raise WorldsimError(
-                f"recording {self.recording.path}: no {self.split} episode has {context + horizon} frames in a row "
+                f"recording {self.recording.path}: no {self.name} episode has {context + horizon} frames in a row "
                 f"that fit. "
                 "Record longer or more episodes."
             )

@@ -1,4 +1,4 @@
-"""What an instrument hands over: figures, tables, curves and film strips. Plain data, not measured or shown here."""
+"""What an instrument returns: figures, tables, curves and film strips. Plain data; neither measured nor shown here."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.evals.statistics import Interval, mean_interval, wilson
+
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
     """One number.
 
     Attributes:
-        key: unique in the report, as in `turn.returned`.
+        key: unique in the report, for example `turn.returned`.
         label: what it is, in words.
         value: the number; NaN where it could not be measured.
         unit: "" for a count, "%" for a share (stored as 0 … 1).
-        interval: 95% interval. reference: what to hold it against, in words, as in "ceiling 31.2 dB".
-        shown: what people read in place of the number, as in ">256".
+        interval: 95% interval. reference: what to compare it with, in words, for example "ceiling 31.2 dB".
+        n: how many scenes, runs or trials it is over; None where it is no mean of several.
+        shown: what people read in place of the number, for example ">256".
     """
 
     key: str
     label: str
     value: float
     unit: str = ""
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
     reference: str = ""
+    n: int | None = None
     shown: str = ""
 
     def text(self) -> str:
@@ -38,6 +42,20 @@ class Figure:
             return shown
         low, high = (number(v, self.unit, bare=True) for v in self.interval)
         return f"{shown} ({low} … {high})"
+
+
+def mean_figure(key: str, label: str, values: np.ndarray, unit: str = "", reference: str = "") -> Figure:
+    """The mean of one value a scene or run, `[n]`, with its bootstrap interval; NaN values don't count."""
+    values = np.asarray(values, dtype=float)
+    known = values[np.isfinite(values)]
+    mean = float(known.mean()) if len(known) else math.nan
+    return Figure(key, label, mean, unit, mean_interval(known), reference, len(known))
+
+
+def share_figure(key: str, label: str, successes: int, trials: int, reference: str = "") -> Figure:
+    """A share of trials, with Wilson's interval; NaN for no trials."""
+    share = successes / trials if trials else math.nan
+    return Figure(key, label, share, "%", wilson(successes, trials), reference, trials)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +106,8 @@ class Section:
     """What one instrument found.
 
     Attributes:
-        name: the key of its figures. title, method: for people; `method` says what was done, to whom, and how often.
-        notes: what a reader must know, such as what could not be measured.
+        name: the key of its figures. title, method: for people; `method` states what was measured, and on what.
+        notes: for example, what could not be measured.
     """
 
     name: str

@@ -1,123 +1,139 @@
-"""Drift: a long free run beside real play by the same player. Do the frames still look like frames of this world?"""
+"""Drift: long free-running rollouts beside real play under the same policy. Do frames stay in distribution?"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from worldsim.evals import metrics
 from worldsim.evals.core import Codec
-from worldsim.evals.section import Curves, Figure, Section, Strip, Table
+from worldsim.evals.section import Curves, Figure, Section, Strip, Table, mean_figure
 
-EVERY = 8  # of real play, every so manyth frame goes through the codec
+CODEC_STRIDE = 8  # of real play, every so manyth frame goes through the codec
 BIN = 100  # frames of one point of a curve
 BROKEN = 30  # frames in a row without detail end a run
+KINDS = ("blank", "noise", "out of distribution")
+
+
+class Novelty(NamedTuple):
+    """How detailed and how novel frames are, each float `[B, n]`.
+
+    Attributes:
+        energy: high-frequency energy, levels of 255.
+        distance: of the thumbnail to the nearest real one, levels of 255.
+    """
+
+    energy: np.ndarray
+    distance: np.ndarray
 
 
 def drift(generated: np.ndarray, real: np.ndarray, gallery: np.ndarray, codec: Codec) -> Section:
-    """Palette, detail and likeness of generated frames against real ones, and the share of collapsed ones.
+    """Palette, high-frequency energy and novelty of generated frames against real ones, and the share that collapsed.
 
     A frame is collapsed if it is blank (its high-frequency energy under half of what 99% of real frames have), noise
-    (over twice of what 99% stay under), or like nothing real (its thumbnail farther from every real frame of the
-    gallery than 1.25 times what 99% of real frames are). Real means: played by the same player, encoded and decoded.
+    (over twice of what 99% stay under), or out of distribution (its thumbnail farther from every real frame of the
+    gallery than 1.25 times what 99% of real frames are). Real means: under the same policy, encoded and decoded.
 
     Args:
         generated, real: uint8 `[B, n, H, W, 3]`, the real rows any number.
         gallery: real frames of the train split, uint8 `[m, H, W, 3]`.
     """
-    n = generated.shape[1]
-    reference = codec(real[:, ::EVERY])
-    energy, real_energy = metrics.detail(generated), metrics.detail(reference)
-    known = metrics.thumbnails(gallery)
-    strange, real_strange = (
-        metrics.nearest_distance(metrics.thumbnails(f), known).reshape(f.shape[:2]) for f in (generated, reference)
-    )
-    blank, noise = np.quantile(real_energy, 0.01) / 2, np.quantile(real_energy, 0.99) * 2
-    unlike, flat = np.quantile(real_strange, 0.99) * 1.25, np.median(real_energy) / 2
-    kinds = {"blank": energy < blank, "noise": energy > noise, "like nothing real": strange > unlike}
-    real_kinds = {
-        "blank": real_energy < blank,
-        "noise": real_energy > noise,
-        "like nothing real": real_strange > unlike,
-    }
-    collapsed, real_collapsed = (np.logical_or.reduce(list(k.values())) for k in (kinds, real_kinds))
-    broken = np.array([_first_run(row, BROKEN) for row in collapsed | (energy < flat)])
-    half = len(real) // 2
-    floor = metrics.palette_distance(real[:half], real[half:]) if half else float("nan")
-
+    decoded = codec(real[:, ::CODEC_STRIDE])
+    thumbnails = metrics.thumbnails(gallery)
+    ours, theirs = _novelty(generated, thumbnails), _novelty(decoded, thumbnails)
+    collapsed, real_collapsed = _collapsed(ours, theirs), _collapsed(theirs, theirs)
+    flat, real_flat = (part.energy < np.median(theirs.energy) / 2 for part in (ours, theirs))
+    any_collapsed = np.logical_or.reduce(list(collapsed.values()))
     section = Section(
         "drift",
-        "A long free run",
-        f"{len(generated)} held-out starts, {n - 1} free-running frames under the explorer, which sees the "
-        f"generated frames only, and what ends begins again; beside "
-        f"{len(real)} runs of {real.shape[1] - 1} frames of the real world under the same explorer, its frames "
-        f"after encoding and decoding.",
+        "Long free-running rollouts",
+        f"{len(generated)} held-out starts, {generated.shape[1] - 1} free-running frames under the scripted policy, "
+        "which sees generated frames only; an episode that ends restarts. Compared with "
+        f"{len(real)} runs of {real.shape[1] - 1} frames of the real world under the same policy, its frames encoded "
+        "and decoded.",
     )
-    ratio = float(energy.mean() / real_energy.mean())
     section.figures.extend(
         [
-            Figure(
+            mean_figure(
                 "drift.collapsed",
                 "collapsed frames",
-                float(collapsed.mean()),
+                any_collapsed.mean(1),
                 "%",
-                metrics.interval(collapsed.mean(1)),
-                f"real play {100 * real_collapsed.mean():.2f} %",
+                f"real play {100 * np.logical_or.reduce(list(real_collapsed.values())).mean():.2f} %",
             ),
-            Figure(
+            mean_figure(
                 "drift.flat",
-                "frames with under half of the real median's detail",
-                float((energy < flat).mean()),
+                "frames with under half of the real median's high-frequency energy",
+                flat.mean(1),
                 "%",
-                metrics.interval((energy < flat).mean(1)),
-                f"real play {100 * (real_energy < flat).mean():.1f} %",
+                f"real play {100 * real_flat.mean():.1f} %",
             ),
-            Figure(
-                "drift.broken",
-                f"runs with {BROKEN} flat or collapsed frames in a row",
-                float((broken < n).mean()),
-                "%",
-                None,
-                f"first at frame {broken.min()}" if (broken < n).any() else "",
-            ),
-            Figure(
+            _broken(any_collapsed | flat),
+            mean_figure(
                 "drift.detail",
                 "high-frequency energy against real",
-                ratio,
-                "",
-                _ratio_interval(energy, real_energy.mean()),
-                "1 is real",
+                ours.energy.mean(1) / theirs.energy.mean(),
+                reference="1 is real",
             ),
-            Figure(
-                "drift.palette",
-                "palette distance to real play",
-                metrics.palette_distance(generated, reference),
-                "",
-                None,
-                f"real play against itself {floor:.3f}; 0 same, 1 nothing in common",
-            ),
+            _palette(generated, real, decoded),
         ]
     )
-    rows = [(name, float(kinds[name].mean()) * 100, float(real_kinds[name].mean()) * 100) for name in kinds]
+    rows = [(kind, 100 * float(collapsed[kind].mean()), 100 * float(real_collapsed[kind].mean())) for kind in KINDS]
     section.tables.append(Table("Collapsed frames by kind, %", ("kind", "generated", "real play"), rows))
+    section.curves.append(_curve("High-frequency energy", ours.energy, theirs.energy))
+    section.curves.append(_curve("Distance to the nearest real frame", ours.distance, theirs.distance))
+    section.strips.extend(_strips(generated, real, any_collapsed.mean(1) + flat.mean(1)))
+    return section
+
+
+def _novelty(frames: np.ndarray, gallery: np.ndarray) -> Novelty:
+    distance = metrics.nearest_distance(metrics.thumbnails(frames), gallery)
+    return Novelty(metrics.detail(frames), distance.reshape(frames.shape[:2]))
+
+
+def _collapsed(frames: Novelty, real: Novelty) -> dict[str, np.ndarray]:
+    """Whether frames are collapsed in each of the ways `KINDS`, bool `[B, n]`, by thresholds from real ones."""
+    blank, noise = np.quantile(real.energy, 0.01) / 2, np.quantile(real.energy, 0.99) * 2
+    far = np.quantile(real.distance, 0.99) * 1.25
+    return dict(zip(KINDS, (frames.energy < blank, frames.energy > noise, frames.distance > far), strict=True))
+
+
+def _broken(flags: np.ndarray) -> Figure:
+    runs, n = flags.shape
+    first = np.array([_first_run(row, BROKEN) for row in flags])
+    ended = first < n
+    reference = f"first at frame {first.min()}" if ended.any() else ""
+    label = f"runs with {BROKEN} flat or collapsed frames in a row"
+    return Figure("drift.broken", label, float(ended.mean()), "%", None, reference, runs)
+
+
+def _palette(generated: np.ndarray, real: np.ndarray, decoded: np.ndarray) -> Figure:
+    half = len(real) // 2
+    floor = metrics.palette_distance(real[:half], real[half:]) if half else float("nan")
+    reference = f"real play against itself {floor:.3f}; 0 same, 1 nothing in common"
+    distance = metrics.palette_distance(generated, decoded)
+    return Figure("drift.palette", "palette distance to real play", distance, reference=reference)
+
+
+def _curve(title: str, generated: np.ndarray, real: np.ndarray) -> Curves:
+    n = generated.shape[1]
     bins = [slice(i, min(i + BIN, n)) for i in range(0, n, BIN)]
     middle = np.array([(b.start + b.stop) / 2 for b in bins])
-    level = np.full(len(bins), real_energy.mean())
-    lines = {"generated": (middle, np.array([energy[:, b].mean() for b in bins])), "real play": (middle, level)}
-    section.curves.append(Curves("High-frequency energy", "frames", "levels", lines))
-    lines = {
-        "generated": (middle, np.array([strange[:, b].mean() for b in bins])),
-        "real play": (middle, np.full(len(bins), real_strange.mean())),
-    }
-    section.curves.append(Curves("Distance to the nearest real frame", "frames", "levels", lines))
-    at = np.linspace(0, n - 1, 14).round().astype(int)
-    order = np.argsort(collapsed.mean(1) + (energy < flat).mean(1))
+    means = np.array([generated[:, b].mean() for b in bins])
+    lines = {"generated": (middle, means), "real play": (middle, np.full(len(bins), real.mean()))}
+    return Curves(title, "frames", "levels", lines)
+
+
+def _strips(generated: np.ndarray, real: np.ndarray, damage: np.ndarray) -> list[Strip]:
+    """The best, the middle and the worst run by damage `[B]`, and a real one."""
+    at, at_real = (np.linspace(0, frames.shape[1] - 1, 14).round().astype(int) for frames in (generated, real))
+    order = np.argsort(damage)
+    strips = []
     for name, row in (("best", order[0]), ("middle", order[len(order) // 2]), ("worst", order[-1])):
-        section.strips.append(
-            Strip(f"Free run, {name} of {len(generated)}", {"generated": generated[row, at]}, tuple(map(str, at)))
-        )
-    at_real = np.linspace(0, real.shape[1] - 1, 14).round().astype(int)
-    section.strips.append(Strip("Real play, the same explorer", {"real": real[0, at_real]}, tuple(map(str, at_real))))
-    return section
+        title = f"Free-running, {name} of {len(generated)}"
+        strips.append(Strip(title, {"generated": generated[row, at]}, tuple(map(str, at))))
+    return [*strips, Strip("Real play, the same policy", {"real": real[0, at_real]}, tuple(map(str, at_real)))]
 
 
 def _first_run(flags: np.ndarray, length: int) -> int:
@@ -126,8 +142,3 @@ def _first_run(flags: np.ndarray, length: int) -> int:
         return len(flags)
     sums = np.convolve(flags, np.ones(length, int), mode="valid")
     return int(np.argmax(sums == length)) if (sums == length).any() else len(flags)
-
-
-def _ratio_interval(energy: np.ndarray, real: float) -> tuple[float, float]:
-    low, high = metrics.interval(energy.mean(1))
-    return low / real, high / real

@@ -1,4 +1,4 @@
-"""Events: do things happen as often as in the real world, when both are played alike from the same beginnings?
+"""Events: do they happen as often as in the real world, under the same actions from the same beginnings?
 
 Knows no network. B rows, n frames, S components of the state.
 """
@@ -10,21 +10,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from worldsim.evals import statistics
 from worldsim.evals.instruments.state import ReadState
 from worldsim.evals.probes import EventProbe
 from worldsim.evals.section import Curves, Figure, Section, Table
+from worldsim.evals.statistics import Interval
 
-DRAWS = 1000  # of a bootstrap
 
-
-class Watched(NamedTuple):
-    """Play, as far as it went.
+class Episodes(NamedTuple):
+    """Episodes that began together.
 
     Attributes:
         frames: uint8 `[B, n, H, W, 3]`.
-        alive: bool `[B, n]`, whether play had not ended before the frame.
+        alive: bool `[B, n]`, whether the episode had not ended before the frame.
         ended: bool `[B, n]`, whether it ended with it.
-        rewards: float `[B, n]`, paid with it.
+        rewards: float `[B, n]`, received with it.
     """
 
     frames: np.ndarray
@@ -33,61 +33,72 @@ class Watched(NamedTuple):
     rewards: np.ndarray
 
     @classmethod
-    def of(cls, frames: np.ndarray, ended: np.ndarray, rewards: np.ndarray) -> Watched:
-        """Of play that went on after an end, which doesn't count."""
+    def of(cls, frames: np.ndarray, ended: np.ndarray, rewards: np.ndarray) -> Episodes:
+        """Of frames that continue after an end; those don't count."""
         before = np.cumsum(ended, axis=1) - ended
         return cls(frames, before == 0, ended & (before == 0), rewards)
 
+    @property
+    def returns(self) -> np.ndarray:
+        """Sum of the rewards of each, `[B]`."""
+        total: np.ndarray = (self.rewards * self.alive).sum(1)
+        return total
+
 
 def events(
-    probes: Sequence[EventProbe], names: Sequence[str], read: ReadState, real: Watched, generated: Watched
+    probes: Sequence[EventProbe], names: Sequence[str], read: ReadState, real: Episodes, generated: Episodes
 ) -> Section:
     """Rates of events and returns, generated against real.
 
     Args:
         probes: what to count. names: of the state's components.
         read: reads them off frames.
-        real, generated: play from the same beginnings with the same keys; the real frames encoded and decoded.
+        real, generated: from the same beginnings under the same actions; the real frames encoded and decoded.
     """
     b, n = real.alive.shape
     section = Section(
         "events",
-        "Do things happen as often?",
-        f"{b} games that were never recorded, with random keys that are held a while; after the frames that a world is "
-        f"shown at the start, the real world and the generated one go on with the same keys for up to {n} frames. The "
-        "counts are read off the frames of both by the same small net.",
+        "Do events happen as often?",
+        f"{b} episodes that were never recorded, with random actions that are held for a while. After the context "
+        f"frames the real world and the generated one continue with the same actions for up to {n} frames. The same "
+        "net reads the counts off the frames of both.",
     )
-    rows, levels = [], {}
+    rows, lines = [], {}
     for probe in probes:
         at = names.index(probe.component) if probe.component else -1
         rates = []
-        for watched in (real, generated):
-            counts = read(watched.frames)[..., at] if probe.component else watched.ended
-            rates.append(_rate(probe.kind, counts.astype(float), watched.alive))
+        for label, episodes in (("real", real), ("generated", generated)):
+            counts = (read(episodes.frames)[..., at] if probe.component else episodes.ended).astype(float)
+            rates.append(_rate(probe.kind, counts, episodes.alive))
             if probe.component:
-                alive = watched.alive.sum(0)
-                line = np.where(watched.alive, counts, 0).sum(0) / np.maximum(alive, 1)
-                enough = alive >= max(1, b // 10)
-                label = f"{probe.component}, {'real' if watched is real else 'generated'}"
-                levels[label] = (np.arange(1, n + 1)[enough], line[enough])
-        (own, low, high), (other, other_low, other_high) = rates[1], rates[0]
-        rows.append((probe.label, other, f"{other_low:.3g} … {other_high:.3g}", own, f"{low:.3g} … {high:.3g}"))
-        off = abs(own / other - 1) if other else float("nan")
-        reference = f"{own:.3g}, real play {other:.3g}"
-        section.figures.append(Figure(f"events.{probe.key}", f"{probe.label}: off by", off, "%", reference=reference))
-    section.tables.append(Table("How often", ("", "real", "95 %", "generated", "95 %"), rows))
-    imagined, true = ((w.rewards * w.alive).sum(1) for w in (generated, real))
-    reference = f"real {true.mean():.4g}, imagined minus real {imagined.mean() - true.mean():+.3g}"
+                lines[f"{probe.component}, {label}"] = _alive_mean(counts, episodes.alive)
+        (true, interval), (own, own_interval) = rates
+        rows.append((probe.label, true, _text(interval), own, _text(own_interval)))
+        off = abs(own / true - 1) if true else float("nan")
+        reference = f"{own:.3g}, real play {true:.3g}"
+        label = f"{probe.label}: relative error of the rate"
+        section.figures.append(Figure(f"events.{probe.key}", label, off, "%", reference=reference, n=b))
+    section.tables.append(Table("Rates", ("", "real", "95 %", "generated", "95 %"), rows))
+    imagined, returned = generated.returns.mean(), real.returns.mean()
+    reference = f"real {returned:.4g}, imagined minus real {imagined - returned:+.3g}"
     label = f"imagined return of {n} frames"
-    section.figures.append(Figure("events.imagined", label, float(imagined.mean()), "", None, reference))
-    if levels:
-        section.curves.append(Curves("What is there", "frames", "count", levels))
+    section.figures.append(Figure("events.imagined", label, float(imagined), "", None, reference, b))
+    if lines:
+        section.curves.append(Curves("Counts over time", "frames", "count", lines))
     return section
 
 
-def _rate(kind: str, counts: np.ndarray, alive: np.ndarray) -> tuple[float, float, float]:
+def _alive_mean(counts: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean count of the episodes that go on, `[B, n]`, `[B, n]` -> frames and means, while enough of them do."""
+    b, n = alive.shape
+    left = alive.sum(0)
+    enough = left >= max(1, b // 10)
+    means = np.where(alive, counts, 0).sum(0) / np.maximum(left, 1)
+    return np.arange(1, n + 1)[enough], means[enough]
+
+
+def _rate(kind: str, counts: np.ndarray, alive: np.ndarray) -> tuple[float, Interval]:
     """A rate with its 95% bootstrap interval over rows: counts and alive `[B, n]`."""
-    picks = np.random.default_rng(0).integers(len(counts), size=(DRAWS, len(counts)))
     weight = alive.astype(float)
     if kind == "growth":  # of a line through each row, one slope for all
         time = np.arange(counts.shape[1]) * np.ones_like(counts)
@@ -99,6 +110,9 @@ def _rate(kind: str, counts: np.ndarray, alive: np.ndarray) -> tuple[float, floa
         below = (np.square(time - mean_time) * weight).sum(1)
     else:
         above, below = (counts * weight).sum(1) * (1000 if kind == "count" else 1), weight.sum(1)
-    drawn = above[picks].sum(1) / np.maximum(below[picks].sum(1), 1e-9)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(above.sum() / max(below.sum(), 1e-9)), float(low), float(high)
+    sums = np.stack([above, below], axis=1)
+    return float(above.sum() / max(below.sum(), 1e-9)), statistics.bootstrap(sums, statistics.ratio)
+
+
+def _text(interval: Interval) -> str:
+    return f"{interval[0]:.3g} … {interval[1]:.3g}"

@@ -1,18 +1,18 @@
-"""Motion: does everything move that always moves in the real world, and does a counter count what it should?"""
+"""Motion: does what always moves in the real world move here, and does an on-screen counter count?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim.evals import metrics
 from worldsim.evals.core import Codec
 from worldsim.evals.instruments.state import ReadState
 from worldsim.evals.probes import CounterProbe
-from worldsim.evals.scenes import Footage
-from worldsim.evals.section import Figure, Section, Strip, Table
+from worldsim.evals.scenes import RecordingSplit
+from worldsim.evals.section import Figure, Section, Strip, Table, mean_figure, share_figure
 
 WINDOW = 30  # frames in which it must move
 CHANGED = 40  # levels of 255
@@ -41,42 +41,41 @@ def moving(generated: np.ndarray, real: np.ndarray) -> tuple[list[Figure], Table
     """Share of bands and windows that move, among the bands that always do in the real world (lanes of a road, say).
 
     Args:
-        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`.
+        generated, real: frames of play under the same policy, uint8 `[B, n, H, W, 3]`.
     """
     real_rows, rows = moving_rows(real), moving_rows(generated)
     found = bands(real_rows.reshape(-1, real_rows.shape[-1]))
     table = Table(f"Bands that move within {WINDOW} frames, %", ("rows", "real", "generated"), [])
     if not found:
-        return [], table, ["Nothing in the real world moves all the time: no bands to check."]
+        return [], table, ["Nothing in the real world moves all the time: there are no bands to check."]
     share = np.stack([rows[..., band].mean(-1) >= 0.5 for band in found], axis=-1)  # [B, windows, bands]
     real_share = np.stack([real_rows[..., band].mean(-1) >= 0.5 for band in found], axis=-1)
     for i, band in enumerate(found):
         table.rows.append(
             (f"{band.start}-{band.stop - 1}", 100 * float(real_share[..., i].mean()), 100 * float(share[..., i].mean()))
         )
-    value = share.mean((1, 2))
     label = f"moving, of {len(found)} bands that always do"
     reference = f"real play {100 * real_share.mean():.1f} %"
-    return [Figure("motion.moving", label, float(value.mean()), "%", metrics.interval(value), reference)], table, []
+    return [mean_figure("motion.moving", label, share.mean((1, 2)), "%", reference)], table, []
 
 
 class Counter:
-    """Finds out from real frames which jump is counted, and how large a change of the counter is.
+    """Learns from real frames which jump is counted, and how large a change of the counter is.
 
     Args:
         probe: what jumps, and where it is counted. names: of the state's components.
-        footage: real frames with exact state and rewards.
-        codec: of the world that is judged; its noise is no change of the counter.
+        split: real frames with exact state and rewards.
+        codec: of the evaluated world; its noise is no change of the counter.
 
     Raises:
         WorldsimError: if there is no such jump, or the counter does not change with it.
     """
 
-    def __init__(self, probe: CounterProbe, names: Sequence[str], footage: Footage, codec: Codec, seed: int = 0):
+    def __init__(self, probe: CounterProbe, names: Sequence[str], split: RecordingSplit, codec: Codec, seed: int = 0):
         self._mover = names.index(probe.mover)
-        rewarded = footage.rewards > 0
-        events = footage.draw(160, SETTLE + 1, SETTLE + 2, seed, rewarded)
-        others = footage.draw(320, SETTLE + 1, SETTLE + 2, seed, ~_near(rewarded, 2 * SETTLE + 2))
+        rewarded = split.rewards > 0
+        events = split.draw(160, SETTLE + 1, SETTLE + 2, seed, rewarded)
+        others = split.draw(320, SETTLE + 1, SETTLE + 2, seed, ~_near(rewarded, 2 * SETTLE + 2))
         before, after = (events.state[:, events.context - 1 + k, self._mover] for k in (0, 1))
         self._jump = float(np.median(after - before)) / 2
         self._edge = float(np.quantile(before * np.sign(self._jump), 0.99)) + abs(self._jump) / 10
@@ -116,68 +115,66 @@ def counting(
     """Share of the jumps that are counted, and counts without a jump.
 
     Args:
-        generated, real: frames of play by the same player, uint8 `[B, n, H, W, 3]`, the real ones encoded and decoded.
+        generated, real: play under the same policy, uint8 `[B, n, H, W, 3]`, the real frames encoded and decoded.
     """
-    figures: list[Figure] = []
+    counts = [_count(counter, read, frames) for frames in (real, generated)]
+    (true, _), (own, strips) = counts
+    reference = f"{own.counted} of {own.jumps}; real play {100 * true.share:.0f} %"
+    net = own.share - own.false / max(own.quiet, 1)
+    figures = [
+        share_figure("motion.counted", "jumps that the counter counts", own.counted, own.jumps, reference),
+        share_figure("motion.ghosts", "counter changes without a jump", own.false, max(own.quiet, 1)),
+        Figure(
+            "motion.counted_net",
+            "jumps counted, less changes without a jump",
+            net,
+            "%",
+            None,
+            "a counter that flickers counts nothing",
+            own.jumps,
+        ),
+    ]
+    rows: list[tuple[Any, ...]] = [("real", *true), ("generated", *own)]
+    columns = ("frames", "jumps", "counted", "quiet moments", "changed without a jump")
+    return figures, Table("Counter", columns, rows), strips
+
+
+class Counts(NamedTuple):
+    """Jumps and how many of them the counter counted; moments without one, and at how many of them it changed."""
+
+    jumps: int
+    counted: int
+    quiet: int
+    false: int
+
+    @property
+    def share(self) -> float:
+        """Of the jumps, those counted; NaN without any."""
+        return self.counted / self.jumps if self.jumps else float("nan")
+
+
+def _count(counter: Counter, read: ReadState, frames: np.ndarray) -> tuple[Counts, list[Strip]]:
+    """The counts over frames uint8 `[B, n, H, W, 3]`, and up to two strips of a jump."""
+    total = np.zeros(4, int)
     strips: list[Strip] = []
-    rows: list[tuple[str, int, int, int, int]] = []
-    for label, frames in (("real", real), ("generated", generated)):
-        jumps = counted = still = ghosts = 0
-        for row in frames:
-            hits = counter.jumps(read(row))
-            hits = hits[hits < len(row) - LEAD - SETTLE]
-            right = counter.counted(row, hits)
-            if label == "generated" and len(hits) and len(strips) < 2:
-                index = np.clip(hits[0] + np.arange(-3, 9), 0, len(row) - 1)
-                strips.append(
-                    Strip(f"A jump to count, at frame {hits[0]}", {"generated": row[index]}, tuple(map(str, index)))
-                )
-            quiet = np.arange(2, len(row) - LEAD - SETTLE, WINDOW)
-            quiet = quiet[[not len(hits) or np.abs(hits - q).min() > 2 * (LEAD + SETTLE) for q in quiet]]
-            wrong = counter.counted(row, quiet)
-            jumps, counted = jumps + len(hits), counted + int(right.sum())
-            still, ghosts = still + len(quiet), ghosts + int(wrong.sum())
-        rows.append((label, jumps, counted, still, ghosts))
-        if label == "generated":
-            real_share = rows[0][2] / rows[0][1] if rows[0][1] else float("nan")
-            share = counted / jumps if jumps else float("nan")
-            reference = f"{counted} of {jumps}; real play {100 * real_share:.0f} %"
-            figures += [
-                Figure(
-                    "motion.counted",
-                    "jumps that the counter counts",
-                    share,
-                    "%",
-                    metrics.wilson(counted, jumps),
-                    reference,
-                ),
-                Figure(
-                    "motion.ghosts",
-                    "counter changes with no jump",
-                    ghosts / max(still, 1),
-                    "%",
-                    metrics.wilson(ghosts, still),
-                ),
-                Figure(
-                    "motion.counted_net",
-                    "jumps counted, less changes with no jump",
-                    share - ghosts / max(still, 1),
-                    "%",
-                    None,
-                    "a counter that flickers counts nothing",
-                ),
-            ]
-    return (
-        figures,
-        Table("Counter", ("frames", "jumps", "counted", "quiet moments", "changed all the same"), rows),
-        strips,
-    )
+    for row in frames:
+        hits = counter.jumps(read(row))
+        hits = hits[hits < len(row) - LEAD - SETTLE]
+        if len(hits) and len(strips) < 2:
+            index = np.clip(hits[0] + np.arange(-3, 9), 0, len(row) - 1)
+            title = f"A jump to count, at frame {hits[0]}"
+            strips.append(Strip(title, {"generated": row[index]}, tuple(map(str, index))))
+        quiet = np.arange(2, len(row) - LEAD - SETTLE, WINDOW)
+        quiet = quiet[[not len(hits) or np.abs(hits - q).min() > 2 * (LEAD + SETTLE) for q in quiet]]
+        counted, false = counter.counted(row, hits), counter.counted(row, quiet)
+        total += (len(hits), counted.sum(), len(quiet), false.sum())
+    return Counts(*total.tolist()), strips
 
 
 def motion_section(runs: int, frames: int) -> Section:
     """The section that both instruments fill."""
-    method = f"The {runs} free runs of {frames} frames, beside real play by the same explorer."
-    return Section("motion", "What should move, moves; what counts, counts", method)
+    method = f"The {runs} free runs of {frames} frames, beside real play under the same policy."
+    return Section("motion", "Motion and counting", method)
 
 
 def _near(flags: np.ndarray, distance: int) -> np.ndarray:

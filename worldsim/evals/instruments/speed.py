@@ -1,4 +1,4 @@
-"""Speed: how many frames a second a world generates, and what part of the machine that takes. Knows no real world.
+"""Speed: frames a second of a world, and the share of the machine's peak it reaches. Knows no real world.
 
 B batch, C x h x w latents, H x W pixels
 """
@@ -11,11 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import worldsim
 from worldsim.errors import WorldsimError
-from worldsim.evals.core import Tick, silent
+from worldsim.evals.core import ProgressCallback, no_progress
 from worldsim.evals.section import Curves, Figure, Section, Table
 from worldsim.runtime.base import Runtime
 from worldsim.runtime.bundle import Bundle
@@ -24,11 +27,13 @@ from worldsim.runtime.session import Session
 BATCHES = (1, 4, 16)
 START_UP = """
 import sys
+sys.path.insert(0, sys.argv[2])
+import numpy as np
 from worldsim.runtime.bundle import open_world
 from worldsim.runtime.base import load_runtime
 from worldsim.runtime.session import Session
 session = Session(load_runtime(open_world(sys.argv[1])))
-session.step(session.start([0], [0]), __import__("numpy").array([session.spec.noop]))
+session.step(session.start([0], [0]), np.array([session.spec.noop]))
 """
 
 
@@ -49,8 +54,10 @@ class Times:
         return 1000 * float(np.quantile(self.seconds, share))
 
 
-def step_times(runtimes: dict[str, Runtime], batch: int, calls: int, tick: Tick = silent) -> dict[str, Times]:
-    """Time a session's step, and so all that play needs but the window, for several runtimes taking turns in one run.
+def step_times(
+    runtimes: dict[str, Runtime], batch: int, calls: int, on_progress: ProgressCallback = no_progress
+) -> dict[str, Times]:
+    """Time a session's step, which is all that play needs but the window, for several runtimes taking turns in one run.
 
     Args:
         calls: of each runtime, after three that don't count.
@@ -69,7 +76,7 @@ def step_times(runtimes: dict[str, Runtime], batch: int, calls: int, tick: Tick 
             if call >= 0:
                 seconds[name].append(time.perf_counter() - begun)
             players[name] = (session, state)
-        tick(1)
+        on_progress(1)
     return {name: Times(batch, taken) for name, taken in seconds.items()}
 
 
@@ -85,17 +92,17 @@ def start_up(bundle: Bundle, processes: int = 3) -> list[float]:
     Raises:
         WorldsimError: if the process fails.
     """
+    package = Path(worldsim.__file__).parents[1]
+    # isolated: the folder it is run in may be a bundle's, and nothing that lies there may be imported
+    command = [sys.executable, "-I", "-c", START_UP, str(bundle.path.resolve()), str(package)]
     seconds = []
     for _ in range(processes):
         begun = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", START_UP, str(bundle.path)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds.append(time.perf_counter() - begun)
         if done.returncode:
-            raise WorldsimError(
-                f"{bundle.path} does not start in a fresh process: {done.stderr.strip().splitlines()[-1:]}"
-            )
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise WorldsimError(f"{bundle.path} does not start in a fresh process: {reason}")
     return seconds
 
 
@@ -134,74 +141,78 @@ def speed(
         steps: batch -> runtime name -> times; one of the runtimes is "onnx", and at most at one batch one is "batch".
         decoder: batch -> times of the decoder alone.
         starts: seconds to the first frame. peak: operations a second.
-        real_fps: frames a second of the real world, headless, on one core; None if it is not installed.
+        real_fps: frames a second of the real world, headless, on one core; None if it was not measured.
     """
-    operations_a_frame = operations(bundle)
-    size = sum(path.stat().st_size for path in bundle.path.rglob("*") if path.is_file())
     section = Section(
         "bench",
         "Speed",
-        "A session's step, decoder and all, from a held-out start; runtimes take turns in one run. Peak: numpy's "
-        "float32 matrix product on "
-        "the same cores.",
+        "A session's step, decoder included, from a held-out start; runtimes take turns in one run. Peak: numpy's "
+        "float32 matrix product on the same cores.",
     )
-    rows, lines = [], {}
+    rows: list[tuple[Any, ...]] = []
     for batch, by_runtime in steps.items():
-        for name, times in by_runtime.items():
-            rows.append((name, batch, times.fps, times.milliseconds(0.5), times.milliseconds(0.95)))
-        onnx = by_runtime["onnx"]
-        reference = f"the world's own speed is {bundle.spec.fps:g}"
-        section.figures.extend(
-            [
-                Figure(
-                    f"bench.fps_batch_{batch}",
-                    f"generated frames a second at batch {batch}",
-                    onnx.fps,
-                    "",
-                    None,
-                    reference,
-                ),
-                Figure(f"bench.p50_ms_batch_{batch}", f"median latency at batch {batch}", onnx.milliseconds(0.5), "ms"),
-                Figure(f"bench.p95_ms_batch_{batch}", f"p95 latency at batch {batch}", onnx.milliseconds(0.95), "ms"),
-            ]
-        )
-        for name, times in by_runtime.items():
-            if name == "batch":
-                alone = steps[min(steps)]["onnx"]
-                label = f"{batch} rows in one step of the batch runtime, over as many worlds in turn"
-                reference = f"{times.fps:.0f} frames a second beside {alone.fps:.0f}"
-                figure = Figure("bench.rows", label, times.fps / alone.fps, "times", None, reference)
-                section.figures.append(figure)
-            elif name != "onnx":
-                ratio = statistics.median(times.seconds) / statistics.median(onnx.seconds)
-                label = f"onnx is faster than {name} at batch {batch} by"
-                section.figures.append(Figure(f"bench.over_{name.split()[0]}_batch_{batch}", label, ratio, "times"))
+        section.figures.extend(_step_figures(batch, by_runtime, steps[min(steps)]["onnx"], bundle.spec.fps))
+        rows.extend(_row(name, times) for name, times in by_runtime.items())
     for batch, times in decoder.items():
-        rows.append(("onnx, decoder alone", batch, times.fps, times.milliseconds(0.5), times.milliseconds(0.95)))
-        section.figures.append(
-            Figure(f"bench.decoder_ms_batch_{batch}", f"decoder alone, batch {batch}", times.milliseconds(0.5), "ms")
-        )
-    names = ("runtime", "batch", "frames/s", "p50, ms", "p95, ms")
-    section.tables.append(Table("Speed", names, rows))
-    first = min(steps)
-    rate = steps[first]["onnx"].fps * operations_a_frame
-    section.figures.extend(
-        [
-            Figure("bench.start_up_s", "start-up to the first frame, a fresh process", statistics.median(starts), "s"),
-            Figure("bench.size_mb", "size of the world on disk", size / 1e6, "MB"),
-            Figure("bench.gflop", "operations of one frame", operations_a_frame / 1e9, "GFLOP"),
-            Figure("bench.peak", "the machine's matrix product", peak / 1e9, "GFLOP/s"),
-            Figure("bench.of_peak", f"share of it reached at batch {first}", rate / peak, "%"),
-        ]
-    )
+        key, label = f"bench.decoder_ms_batch_{batch}", f"decoder alone, batch {batch}"
+        section.figures.append(Figure(key, label, times.milliseconds(0.5), "ms", n=len(times.seconds)))
+        rows.append(_row("onnx, decoder alone", times))
+    section.tables.append(Table("Speed", ("runtime", "batch", "frames/s", "p50, ms", "p95, ms"), rows))
+    section.figures.extend(_machine_figures(bundle, steps, starts, peak))
     if real_fps is None:
-        section.notes.append("The real world is not installed here: its speed was not measured.")
+        section.notes.append("The real world is not installed or not one of worldsim's own: not measured.")
     else:
         section.figures.append(Figure("bench.real_fps", "the real world, headless, frames a second", real_fps))
-    for name in steps[first]:
-        lines[name] = (np.array(list(steps)), np.array([by_runtime[name].fps for by_runtime in steps.values()]))
+    lines = {
+        name: (np.array(list(steps)), np.array([by_runtime[name].fps for by_runtime in steps.values()]))
+        for name in steps[min(steps)]
+    }
     section.curves.append(Curves("Frames a second, all rows together", "batch", "frames/s", lines, log_x=True))
     return section
+
+
+def _step_figures(batch: int, by_runtime: dict[str, Times], alone: Times, fps: float) -> list[Figure]:
+    """Of one batch size; `alone` are the times of one world in ONNX."""
+    onnx = by_runtime["onnx"]
+    calls, label = len(onnx.seconds), f"generated frames a second at batch {batch}"
+    reference = f"the world's own speed is {fps:g}"
+    p50, p95 = onnx.milliseconds(0.5), onnx.milliseconds(0.95)
+    figures = [
+        Figure(f"bench.fps_batch_{batch}", label, onnx.fps, "", None, reference, calls),
+        Figure(f"bench.p50_ms_batch_{batch}", f"median latency at batch {batch}", p50, "ms", n=calls),
+        Figure(f"bench.p95_ms_batch_{batch}", f"p95 latency at batch {batch}", p95, "ms", n=calls),
+    ]
+    for name, times in by_runtime.items():
+        if name == "batch":
+            label = f"speed-up of {batch} rows in one step of the batch runtime over as many worlds in turn"
+            reference = f"{times.fps:.0f} frames a second against {alone.fps:.0f}"
+            figures.append(Figure("bench.rows", label, times.fps / alone.fps, "times", None, reference))
+        elif name != "onnx":
+            ratio = statistics.median(times.seconds) / statistics.median(onnx.seconds)
+            key, label = f"bench.over_{name.split()[0]}_batch_{batch}", f"speed-up of onnx over {name} at batch {batch}"
+            figures.append(Figure(key, label, ratio, "times"))
+    return figures
+
+
+def _machine_figures(
+    bundle: Bundle, steps: dict[int, dict[str, Times]], starts: list[float], peak: float
+) -> list[Figure]:
+    """Start-up, size, and the share of the machine's peak that one world reaches."""
+    frame = operations(bundle)
+    size = sum(path.stat().st_size for path in bundle.path.rglob("*") if path.is_file())
+    first = min(steps)
+    label, seconds = "start-up to the first frame, a fresh process", statistics.median(starts)
+    return [
+        Figure("bench.start_up_s", label, seconds, "s", n=len(starts)),
+        Figure("bench.size_mb", "size of the world on disk", size / 1e6, "MB"),
+        Figure("bench.gflop", "operations of one frame", frame / 1e9, "GFLOP"),
+        Figure("bench.peak", "the machine's matrix product", peak / 1e9, "GFLOP/s"),
+        Figure("bench.of_peak", f"share of it reached at batch {first}", steps[first]["onnx"].fps * frame / peak, "%"),
+    ]
+
+
+def _row(name: str, times: Times) -> tuple[str, int, float, float, float]:
+    return name, times.batch, times.fps, times.milliseconds(0.5), times.milliseconds(0.95)
 
 
 def _timed(call: Callable[[], object], calls: int) -> list[float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from worldsim.evals import metrics
 from worldsim.evals.core import Codec
 from worldsim.evals.instruments.fidelity import HORIZONS
 from worldsim.evals.probes import StateGroup
 from worldsim.evals.scenes import Scenes
-from worldsim.evals.section import Curves, Figure, Section, Table
+from worldsim.evals.section import Curves, Figure, Section, Table, mean_figure
+from worldsim.evals.statistics import median_interval
 
 ReadState = Callable[[np.ndarray], np.ndarray]  # frames [..., H, W, 3] -> state [..., S]
 
@@ -34,12 +35,26 @@ def group_error(group: StateGroup, names: Sequence[str], state: np.ndarray, trut
 def frames_kept(error: np.ndarray, radius: float) -> np.ndarray:
     """Frames before the error first leaves the radius, `[N, n]` -> `[N]`; n if it never does.
 
-    The error is the median of three frames in a row, so that one misreading ends nothing.
+    The error is the median of three frames in a row, so that a single misreading is ignored.
     """
     padded = np.pad(error, ((0, 0), (1, 1)), mode="edge")
     smooth = np.median([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], axis=0)
-    lost = smooth > radius
-    return np.where(lost.any(1), lost.argmax(1), error.shape[1])
+    outside = smooth > radius
+    return np.where(outside.any(1), outside.argmax(1), error.shape[1])
+
+
+class GroupErrors(NamedTuple):
+    """Errors of one group of state components, each `[N, n]`, `decoded` at some frames only.
+
+    Attributes:
+        generated: read off generated frames. frozen: of a state that stays as it was at the start.
+        real, decoded: read off the real frames, and off them encoded and decoded: the floors.
+    """
+
+    generated: np.ndarray
+    frozen: np.ndarray
+    real: np.ndarray
+    decoded: np.ndarray
 
 
 def state_error(
@@ -52,70 +67,49 @@ def state_error(
         free: free-running frames of the scenes, uint8 `[N, n, H, W, 3]`.
     """
     n = free.shape[1]
-    horizons = [h for h in HORIZONS if h <= n]
-    at = np.array(horizons) - 1
     section = Section(
         "state",
         "State over horizon",
-        f"The {len(scenes)} scenes of fidelity, free-running; a net trained on real frames of the train split "
-        f"reads the state; held "
-        "against the exact state of the real world under the same actions. Its error on held-out real frames is "
-        "the floor.",
+        f"The {len(scenes)} scenes of fidelity, free-running. A net trained on real frames of the train split reads "
+        "the state; it is compared with the exact state of the real world under the same actions. The net's error on "
+        "held-out real frames is the floor.",
     )
-    generated, real = read(free), read(scenes.truth)
     some = np.unique(np.linspace(0, n - 1, 16).round().astype(int))
-    decoded = read(codec(scenes.truth[:, some]))
+    generated, real, decoded = read(free), read(scenes.truth), read(codec(scenes.truth[:, some]))
     start = np.broadcast_to(scenes.state[:, scenes.context - 1, None], scenes.true_state.shape)
     for group in groups:
-        error = group_error(group, names, generated, scenes.true_state)
-        floor = group_error(group, names, real, scenes.true_state)
-        floor_decoded = group_error(group, names, decoded, scenes.true_state[:, some])
-        frozen = group_error(group, names, start, scenes.true_state)
-        reference = f"floor on real frames {floor.mean():.2f}, after encode-decode {floor_decoded.mean():.2f}"
-        for i, h in zip(at, horizons, strict=True):
-            label = f"{group.name}: error at {h}"
-            section.figures.append(
-                Figure(
-                    f"state.{group.name}_{h}",
-                    label,
-                    float(error[:, i].mean()),
-                    group.unit,
-                    metrics.interval(error[:, i]),
-                    reference,
-                )
-            )
-        if group.radius:
-            kept, ceiling = frames_kept(error, group.radius), frames_kept(floor, group.radius)
-            label = f"{group.name}: frames within {group.radius:g} {group.unit} (median of scenes)"
-            section.figures.append(
-                Figure(
-                    f"state.{group.name}_kept",
-                    label,
-                    float(np.median(kept)),
-                    "",
-                    _median_interval(kept),
-                    f"real frames read: {np.median(ceiling):.0f} of {n}; frozen: "
-                    f"{np.median(frames_kept(frozen, group.radius)):.0f}",
-                )
-            )
-        rows = [
-            (name, *(float(e[:, i].mean()) for i in at))
-            for name, e in (("generated", error), ("real frames read (floor)", floor), ("frozen at the start", frozen))
-        ]
-        section.tables.append(
-            Table(
-                f"{group.name}: mean error, {group.unit or 'as recorded'}, at horizon", ("", *map(str, horizons)), rows
-            )
+        truth = scenes.true_state
+        errors = GroupErrors(
+            group_error(group, names, generated, truth),
+            group_error(group, names, start, truth),
+            group_error(group, names, real, truth),
+            group_error(group, names, decoded, truth[:, some]),
         )
-        frames = np.arange(1, n + 1)
-        lines = {name: (frames, e.mean(0)) for name, e in (("generated", error), ("floor", floor), ("frozen", frozen))}
-        section.curves.append(
-            Curves(f"Error of the {group.name}", "frames", group.unit or "as recorded", lines, log_x=True)
-        )
+        _add_group(section, group, errors)
     return section
 
 
-def _median_interval(values: np.ndarray, draws: int = 1000) -> tuple[float, float]:
-    picks = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    low, high = np.quantile(np.median(values[picks], axis=1), [0.025, 0.975])
-    return float(low), float(high)
+def _add_group(section: Section, group: StateGroup, errors: GroupErrors) -> None:
+    n = errors.generated.shape[1]
+    horizons = [h for h in HORIZONS if h <= n]
+    reference = f"floor on real frames {errors.real.mean():.2f}, after encode-decode {errors.decoded.mean():.2f}"
+    for h in horizons:
+        key, label = f"state.{group.name}_{h}", f"{group.name}: error at {h}"
+        section.figures.append(mean_figure(key, label, errors.generated[:, h - 1], group.unit, reference))
+    if group.radius:
+        section.figures.append(_kept(group, errors))
+    unit = group.unit or "as recorded"
+    shown = {"generated": errors.generated, "floor": errors.real, "frozen": errors.frozen}
+    rows = [(name, *(float(e[:, h - 1].mean()) for h in horizons)) for name, e in shown.items()]
+    section.tables.append(Table(f"{group.name}: mean error, {unit}, at horizon", ("", *map(str, horizons)), rows))
+    lines = {name: (np.arange(1, n + 1), e.mean(0)) for name, e in shown.items()}
+    section.curves.append(Curves(f"Error of the {group.name}", "frames", unit, lines, log_x=True))
+
+
+def _kept(group: StateGroup, errors: GroupErrors) -> Figure:
+    kept, floor, frozen = (frames_kept(e, group.radius) for e in (errors.generated, errors.real, errors.frozen))
+    label = f"{group.name}: frames within {group.radius:g} {group.unit} (median of scenes)"
+    n = errors.generated.shape[1]
+    reference = f"real frames read: {np.median(floor):.0f} of {n}; frozen: {np.median(frozen):.0f}"
+    interval = median_interval(kept)
+    return Figure(f"state.{group.name}_kept", label, float(np.median(kept)), "", interval, reference, len(kept))

@@ -1,4 +1,4 @@
-"""The whole turn: turn on the spot until the real world shows the same view again; where is the generated one then?"""
+"""The full turn: turn on the spot until the real world shows the same view again. Does the generated one return too?"""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from worldsim.evals import metrics
 from worldsim.evals.core import Codec
 from worldsim.evals.instruments.state import ReadState, group_error
 from worldsim.evals.probes import StateGroup, TurnProbe
-from worldsim.evals.scenes import Footage, Scenes
-from worldsim.evals.section import Curves, Figure, Section, Strip, Table
+from worldsim.evals.scenes import RecordingSplit, Scenes
+from worldsim.evals.section import Curves, Section, Strip, Table, mean_figure, share_figure
 from worldsim.spec import WorldSpec
 
 
-def turn_starts(footage: Footage, probe: TurnProbe, groups: Sequence[StateGroup], spec: WorldSpec) -> np.ndarray:
-    """bool `[M]`: frames from which to turn: the player has stood for two frames and sees more than a wall."""
+def turn_starts(split: RecordingSplit, probe: TurnProbe, groups: Sequence[StateGroup], spec: WorldSpec) -> np.ndarray:
+    """bool `[M]`: frames from which to turn: the player has stood still for two frames and sees more than a wall."""
     names = spec.state_names
     place = next(group for group in groups if group.name == probe.place)
-    step = np.concatenate([[np.inf], group_error(place, names, footage.state[1:], footage.state[:-1])])
+    step = np.concatenate([[np.inf], group_error(place, names, split.state[1:], split.state[:-1])])
     stood = (step < 1) & (np.roll(step, 1) < 1)
-    return stood & (footage.state[:, names.index(probe.view)] >= probe.least_view)
+    return stood & (split.state[:, names.index(probe.view)] >= probe.least_view)
 
 
 def turn_actions(probe: TurnProbe, spec: WorldSpec, count: int) -> np.ndarray:
-    """int64 `[count, frames]`: every other try turns the other way."""
+    """int64 `[count, frames]`: every other trial turns the other way."""
     ways = np.array([spec.action_index(name) for name in probe.actions])
     return np.repeat(ways[np.arange(count) % 2][:, None], probe.frames, axis=1)
 
@@ -39,7 +39,7 @@ def whole_turn(
     generated: np.ndarray,
     codec: Codec,
 ) -> Section:
-    """Share of tries that come back to the room they left, having turned.
+    """Share of trials that come back to the room they left, having turned.
 
     Args:
         names: of the state's components.
@@ -48,107 +48,77 @@ def whole_turn(
     """
     place, heading = (next(g for g in groups if g.name == name) for name in (probe.place, probe.heading))
     start, view = scenes.state[:, -1], scenes.frames[:, -1]
-    quarters = np.array([probe.frames // 4, probe.frames // 2, 3 * probe.frames // 4])
-    on_the_way = group_error(
-        heading, names, read(generated[:, quarters - 1]), _turned(start, names, heading, probe, quarters)
-    )
-    turned = (on_the_way <= probe.degrees).sum(1) >= 2
 
     def back(state: np.ndarray, where: np.ndarray) -> np.ndarray:
         near = group_error(place, names, state, where) <= probe.radius
         return near & (group_error(heading, names, state, where) <= probe.degrees)
 
+    frames = np.arange(1, probe.frames + 1)
+    heading_error = group_error(heading, names, read(generated), _turned(start, names, heading, probe, frames))
+    quarters = np.array([probe.frames // 4, probe.frames // 2, 3 * probe.frames // 4])
+    turned = (heading_error[:, quarters - 1] <= probe.degrees).sum(1) >= 2
     end, decoded = read(generated[:, -1]), codec(view)
     returned = turned & back(end, start)
-    ceiling = back(read(decoded), start)
-    chance = turned & back(end, np.roll(start, 2, axis=0))
-    gallery = metrics.thumbnails(decoded)
-    queries = metrics.thumbnails(generated[:, -1])
-    nearest = np.array([np.argmin(((gallery - query) ** 2).sum(1)) for query in queries])
+    ceiling, chance = back(read(decoded), start), turned & back(end, np.roll(start, 2, axis=0))
+    nearest = _nearest(generated[:, -1], decoded)
     recognised = group_error(place, names, start[nearest], start) <= probe.radius
     psnr, other = metrics.psnr(generated[:, -1], view), metrics.psnr(generated[:, -1], np.roll(view, 2, axis=0))
 
     n = len(scenes)
     section = Section(
         "turn",
-        "A whole turn on the spot",
-        f"{n} held-out starts, standing, with {probe.least_view:g} {place.unit} of view or more; {probe.frames} "
-        f"frames of turning, half of "
-        f"them each way; the real world is then back where it was. Returned: at two of three quarters the heading "
-        f"read off the frame is "
-        f"within {probe.degrees:g}° of the real one (so it did turn), and in the end the place read is within "
-        f"{probe.radius:g} {place.unit} "
-        f"of the start and the heading within {probe.degrees:g}°.",
+        "A full turn on the spot",
+        f"{n} held-out starts, standing still, with {probe.least_view:g} {place.unit} of view or more; {probe.frames} "
+        "frames of turning, half of the trials each way; the real world is then back where it was. Returned: at two of "
+        f"three quarters the heading read off the frame is within {probe.degrees:g}° of the real one (so it did turn), "
+        f"and at the end the place read is within {probe.radius:g} {place.unit} of the start and the heading within "
+        f"{probe.degrees:g}°.",
     )
+    reference = (
+        f"the real view after encode-decode, read by the same net: {100 * ceiling.mean():.0f} %; another trial's "
+        f"start: {100 * chance.mean():.0f} %"
+    )
+    to_other = f"to another start {other.mean():.1f} dB"
+    label = f"nearest of the {n} starts by picture is in the same room"
     section.figures.extend(
         [
-            Figure(
-                "turn.returned",
-                "whole turns that return to the room they left",
-                float(returned.mean()),
-                "%",
-                metrics.wilson(int(returned.sum()), n),
-                f"the real view after encode-decode, read by the same net: {100 * ceiling.mean():.0f} %; another try's "
-                f"start: {100 * chance.mean():.0f} %",
-            ),
-            Figure(
-                "turn.turned",
-                "turned as the real one does",
-                float(turned.mean()),
-                "%",
-                metrics.wilson(int(turned.sum()), n),
-            ),
-            Figure(
-                "turn.recognised",
-                f"nearest of the {n} starts by picture is in the same room",
-                float(recognised.mean()),
-                "%",
-                metrics.wilson(int(recognised.sum()), n),
-            ),
-            Figure(
-                "turn.psnr",
-                "PSNR of the last frame to the start",
-                float(psnr.mean()),
-                "dB",
-                metrics.interval(psnr),
-                f"to another start {other.mean():.1f} dB",
-            ),
+            share_figure("turn.returned", "full turns that return to their room", int(returned.sum()), n, reference),
+            share_figure("turn.turned", "turned as the real one does", int(turned.sum()), n),
+            share_figure("turn.recognised", label, int(recognised.sum()), n),
+            mean_figure("turn.psnr", "PSNR of the last frame to the start", psnr, "dB", to_other),
         ]
     )
-    error = group_error(place, names, end, start)
-    rows = [
-        (f"{q:.0%}", float(np.quantile(error, q)), float(np.quantile(group_error(heading, names, end, start), q)))
-        for q in (0.25, 0.5, 0.75, 0.9)
-    ]
-    section.tables.append(
-        Table(
-            "Error in the end, by quantile of the tries", ("quantile", f"place, {place.unit}", "heading, degrees"), rows
-        )
-    )
-    frames = np.arange(1, probe.frames + 1)
-    by_frame = group_error(heading, names, read(generated), _turned(start, names, heading, probe, frames))
-    section.curves.append(
-        Curves(
-            "Heading while turning",
-            "frames",
-            "error, degrees",
-            {"median of tries": (frames, np.median(by_frame, axis=0))},
-        )
-    )
-    at = np.linspace(0, probe.frames, 11).round().astype(int)[1:]
+    errors = [group_error(group, names, end, start) for group in (place, heading)]
+    rows = [(f"{q:.0%}", *(float(np.quantile(error, q)) for error in errors)) for q in (0.25, 0.5, 0.75, 0.9)]
+    columns = ("quantile", f"place, {place.unit}", "heading, degrees")
+    section.tables.append(Table("Error at the end, by quantile of the trials", columns, rows))
+    lines = {"median of trials": (frames, np.median(heading_error, axis=0))}
+    section.curves.append(Curves("Heading while turning", "frames", "error, degrees", lines))
+    section.strips.extend(_strips(view, generated, returned))
+    return section
+
+
+def _nearest(frames: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Index of the gallery's picture that is nearest to each frame, `[N]`."""
+    known, queries = metrics.thumbnails(gallery), metrics.thumbnails(frames)
+    return np.array([np.argmin(((known - query) ** 2).sum(1)) for query in queries])
+
+
+def _strips(view: np.ndarray, generated: np.ndarray, returned: np.ndarray) -> list[Strip]:
+    """Up to two trials that returned, and two that did not."""
+    at, strips = np.linspace(0, generated.shape[1], 11).round().astype(int)[1:], []
     for name, wanted in (("returned", returned), ("not returned", ~returned)):
         for scene in np.flatnonzero(wanted)[:2]:
             strip = np.concatenate([view[scene][None], generated[scene, at - 1]])
-            section.strips.append(
-                Strip(f"A whole turn, {name} (try {scene + 1})", {"generated": strip}, ("real start", *map(str, at)))
-            )
-    return section
+            title = f"A full turn, {name} (trial {scene + 1})"
+            strips.append(Strip(title, {"generated": strip}, ("real start", *map(str, at))))
+    return strips
 
 
 def _turned(
     start: np.ndarray, names: Sequence[str], heading: StateGroup, probe: TurnProbe, frames: np.ndarray
 ) -> np.ndarray:
-    """The real state after so many frames of turning, `[N, S]`, `[k]` -> `[N, k, S]`; odd tries turn the other way."""
+    """The real state after so many frames of turning, `[N, S]`, `[k]` -> `[N, k, S]`; odd trials turn the other way."""
     sin, cos = (names.index(component) for component in heading.components)
     way = np.where(np.arange(len(start)) % 2 == 0, 1, -1)
     angle = np.arctan2(start[:, sin], start[:, cos])[:, None] + way[:, None] * frames * 2 * np.pi / probe.frames

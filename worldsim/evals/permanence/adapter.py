@@ -29,10 +29,10 @@ TRIED = 6  # frames of each rollout of the check
 
 
 class Adapter(Protocol):
-    """A model of anybody's; see the head of this file."""
+    """A model under evaluation; see the head of this file."""
 
     def reset(self, context_frames: np.ndarray, context_actions: np.ndarray, seed: int) -> Any:
-        """Look at real frames uint8 `[32, H, W, 3]` and the actions int64 `[31]` between them -> state."""
+        """Encode real frames uint8 `[32, H, W, 3]` and the actions int64 `[31]` between them -> state."""
 
     def step(self, state: Any, action: int) -> tuple[Any, np.ndarray]:
         """The action taken on seeing the newest frame -> new state, next frame uint8 `[H, W, 3]`."""
@@ -135,7 +135,7 @@ def load_adapter(name: str) -> AdapterSimulator:
 
 
 def check_adapter(simulator: AdapterSimulator, scene: Scene) -> None:
-    """Try an adapter on one scene before it is judged on all.
+    """Try an adapter on one scene before it is evaluated on all.
 
     Raises:
         WorldsimError: if it returns a wrong frame, is not deterministic, or changes a state that it was given.

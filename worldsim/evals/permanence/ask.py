@@ -1,7 +1,7 @@
 """Asking a simulator: one hidden rollout a scene, a reveal branched off it at every point, visible control, memory cut.
 
-The memory is cut without a word from the model: it is reset from the newest frames it generated itself while everything
-was hidden, so that whatever it knows then, these frames show. Knows no score; scenes in, frames out.
+The memory is cut without the model's help: it is reset from the newest frames it generated itself while everything was
+hidden, so it knows nothing but what these frames show. Knows no score; scenes in, frames out.
 
 B scenes at once, C context frames, h hiding actions, n frames of a branch.
 """
@@ -14,13 +14,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from worldsim.evals.core import Simulator, Tick, look, silent
+from worldsim.evals.core import ProgressCallback, Simulator, no_progress, reset_from_context
 from worldsim.evals.permanence.scene import CONTEXT, SCORED, TWINS, Scene
 
 
 @runtime_checkable
 class Surprised(Protocol):
-    """A simulator that can say how little it expected a clip: its denoising loss."""
+    """A simulator that offers its denoising loss of a clip."""
 
     def surprise(self, state: Any, actions: np.ndarray, frames: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Mean loss, float `[B]`, of frames uint8 `[B, n, H, W, 3]` as what follows a state under actions `[B, n]`.
@@ -31,7 +31,7 @@ class Surprised(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
-    """What a simulator made of a scene; reveals by point.
+    """The frames that a simulator generated for a scene; reveals by point.
 
     Attributes:
         hidden: uint8 `[h + k_max, H, W, 3]`, the frames from the first hiding action on.
@@ -47,18 +47,18 @@ class Answer:
     surprise: Mapping[tuple[int, str], float] = dataclasses.field(default_factory=dict)
 
 
-def ask(simulator: Simulator, scenes: Sequence[Scene], tick: Tick = silent) -> list[Answer]:
-    """What a simulator makes of scenes, whole sets of twins; in their order. `tick` is told of every frame."""
+def ask(simulator: Simulator, scenes: Sequence[Scene], on_progress: ProgressCallback = no_progress) -> list[Answer]:
+    """A simulator's answers to scenes, whole sets of twins; in their order."""
     answers: list[Answer | None] = [None] * len(scenes)
     for rows in _batches(scenes, simulator.rows):
         batch = [scenes[i] for i in rows]
         siblings = [{other.twin: other for other in scenes if other.seed == scene.seed} for scene in batch]
-        for i, answer in zip(rows, _ask(simulator, batch, siblings, tick), strict=True):
+        for i, answer in zip(rows, _ask(simulator, batch, siblings, on_progress), strict=True):
             answers[i] = answer
     controls = [i for i, scene in enumerate(scenes) if scene.control is not None]
     for start in range(0, len(controls), simulator.rows):
         rows = controls[start : start + simulator.rows]
-        for i, seen in zip(rows, _controls(simulator, [scenes[i] for i in rows], tick), strict=True):
+        for i, seen in zip(rows, _controls(simulator, [scenes[i] for i in rows], on_progress), strict=True):
             made = answers[i]
             assert made is not None
             answers[i] = dataclasses.replace(made, control=seen)
@@ -66,7 +66,7 @@ def ask(simulator: Simulator, scenes: Sequence[Scene], tick: Tick = silent) -> l
 
 
 def frames_asked(scene: Scene) -> int:
-    """How many frames `ask` has a simulator generate for a scene, losses left aside."""
+    """How many frames `ask` has a simulator generate for a scene, not counting losses."""
     reveals = sum(len(branch.actions) * (1 + (branch.k >= CONTEXT)) for branch in scene.branches)
     return len(scene.hide) + len(scene.hold) + reveals + (0 if scene.control is None else len(scene.control.actions))
 
@@ -80,7 +80,9 @@ def first_steps(simulator: Simulator, scenes: Sequence[Scene]) -> np.ndarray:
     return np.concatenate(made)
 
 
-def _ask(simulator: Simulator, scenes: list[Scene], siblings: list[dict[str, Scene]], tick: Tick) -> list[Answer]:
+def _ask(
+    simulator: Simulator, scenes: list[Scene], siblings: list[dict[str, Scene]], on_progress: ProgressCallback
+) -> list[Answer]:
     past = np.stack([np.concatenate([scene.hide, scene.hold]) for scene in scenes])
     h, seeds = len(scenes[0].hide), _seeds(scenes)
     hidden = np.empty((*past.shape, *scenes[0].context.shape[1:]), np.uint8)
@@ -91,16 +93,16 @@ def _ask(simulator: Simulator, scenes: list[Scene], siblings: list[dict[str, Sce
     state = _begin(simulator, scenes)
     for t in range(1, past.shape[1] + 1):
         state, hidden[:, t - 1] = simulator.step(state, past[:, t - 1])
-        tick(len(scenes))
+        on_progress(len(scenes))
         if t not in points:
             continue
         branches = [scene.branches[points[t]] for scene in scenes]
         actions, point = np.stack([branch.actions for branch in branches]), branches[0].point
-        reveals[point] = _play(simulator, state, actions, tick)
+        reveals[point] = _play(simulator, state, actions, on_progress)
         if branches[0].k >= CONTEXT:
             window = slice(t - CONTEXT, t)
             seen, taken = hidden[:, window], past[:, t - CONTEXT + 1 : t]
-            cut[point] = _play(simulator, look(simulator, seen, taken, seeds), actions, tick)
+            cut[point] = _play(simulator, reset_from_context(simulator, seen, taken, seeds), actions, on_progress)
         if isinstance(simulator, Surprised):
             for twin in TWINS:
                 others = [twins.get(twin, scene) for twins, scene in zip(siblings, scenes, strict=True)]
@@ -119,7 +121,7 @@ def _ask(simulator: Simulator, scenes: list[Scene], siblings: list[dict[str, Sce
     ]
 
 
-def _controls(simulator: Simulator, scenes: list[Scene], tick: Tick) -> list[dict[int, np.ndarray]]:
+def _controls(simulator: Simulator, scenes: list[Scene], on_progress: ProgressCallback) -> list[dict[int, np.ndarray]]:
     controls = [scene.control for scene in scenes if scene.control is not None]
     longest = max(len(control.actions) for control in controls)
     actions = np.stack([np.pad(control.actions, (0, longest - len(control.actions)), "edge") for control in controls])
@@ -132,7 +134,7 @@ def _controls(simulator: Simulator, scenes: list[Scene], tick: Tick) -> list[dic
     state = _begin(simulator, scenes)
     for t in range(longest):
         state, frames = simulator.step(state, actions[:, t])
-        tick(len(scenes))
+        on_progress(len(scenes))
         for row, places in enumerate(wanted):
             if t in places:
                 point, i = places[t]
@@ -140,18 +142,18 @@ def _controls(simulator: Simulator, scenes: list[Scene], tick: Tick) -> list[dic
     return seen
 
 
-def _play(simulator: Simulator, state: Any, actions: np.ndarray, tick: Tick) -> np.ndarray:
+def _play(simulator: Simulator, state: Any, actions: np.ndarray, on_progress: ProgressCallback) -> np.ndarray:
     made = []
     for t in range(actions.shape[1]):
         state, frames = simulator.step(state, actions[:, t])
         made.append(frames)
-        tick(len(actions))
+        on_progress(len(actions))
     return np.stack(made, axis=1)
 
 
 def _begin(simulator: Simulator, scenes: Sequence[Scene]) -> Any:
     frames = np.stack([scene.context for scene in scenes])
-    return look(simulator, frames, np.stack([scene.actions for scene in scenes]), _seeds(scenes))
+    return reset_from_context(simulator, frames, np.stack([scene.actions for scene in scenes]), _seeds(scenes))
 
 
 def _seeds(scenes: Sequence[Scene]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Who else answers, in every report, without generating a frame: the ceiling, that of the codec, two simple beliefs.
+"""The baselines in every report, which generate no frame: the ceiling, the ceiling of the codec, two simple predictors.
 
     oracle     the true simulator
     codec      the true simulator's frames through the model's own encoder and decoder

@@ -1,6 +1,6 @@
-"""Is the detector to be believed? Its recall and false positives on frames whose objects are known, and its threshold.
+"""Calibration of the detector: its recall and false positives on frames whose objects are known, and its threshold.
 
-The threshold was set by `sweep` on the calibration seeds, and is frozen; every run holds it to other seeds: on real
+The threshold was set by `sweep` on the calibration seeds, and is frozen; every run validates it on other seeds: on real
 frames, on frames through the model's encoder and decoder, and on the model's first generated frame.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from worldsim.evals import statistics
 from worldsim.evals.core import Codec, Simulator
-from worldsim.evals.permanence import stats
 from worldsim.evals.permanence.ask import first_steps
 from worldsim.evals.permanence.detector import REACH, detect, expected_areas
-from worldsim.evals.permanence.judge import assign
+from worldsim.evals.permanence.matching import assign
 from worldsim.evals.permanence.scene import Scene, Stage, Thing
-from worldsim.evals.permanence.stats import Estimate
 from worldsim.evals.permanence.tiers import SPLITS
 from worldsim.evals.section import Table
+from worldsim.evals.statistics import Estimate
 
 LEAST_RECALL, MOST_FALSE = 0.98, 0.01
 WHOLE = 0.9  # share of a thing that is visible, for it to count as missed if it is not found
@@ -41,18 +41,18 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether judgements of such frames can be believed."""
+        """Whether the detector is reliable on such frames."""
         return self.recall.value >= LEAST_RECALL and self.false.value <= MOST_FALSE
 
 
 def is_valid(checks: Sequence[Check]) -> bool:
-    """Whether the suite may call itself valid: by the codec's frames, or the real ones where there is no codec."""
+    """Whether the suite is valid: by the codec's frames, or the real ones where there is no codec."""
     by_kind = {check.frames: check for check in checks}
     return by_kind["real"].passed and by_kind.get("codec", by_kind["real"]).passed
 
 
 def validate(scenes: Sequence[Scene], codec: Codec | None, simulator: Simulator | None) -> list[Check]:
-    """Hold the detector to scenes of the validation split."""
+    """Validate the detector on scenes of the validation split."""
     frames, things, names = _known(scenes)
     checks = [_check("real", frames, things, names)]
     if codec is not None:
@@ -121,4 +121,6 @@ def _check(
                 near = i in right and np.hypot(pairs[i].x - thing.x, pairs[i].y - thing.y) <= thing.radius
                 found.append(float(near))
                 owners.append(name)
-    return Check(kind, stats.mean(np.array(found), np.array(owners)), stats.mean(np.array(false), names))
+    return Check(
+        kind, statistics.scene_mean(np.array(found), np.array(owners)), statistics.scene_mean(np.array(false), names)
+    )

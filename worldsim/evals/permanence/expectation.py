@@ -1,7 +1,7 @@
 """P9, violation of expectation: of two true reveals, one possible and one not, which does a simulator expect?
 
 The impossible one is the reveal of the scene's twin: it is possible there, so every clip is shown once as each, and no
-cue in the clips themselves tells them apart. A simulator that offers its denoising loss is right where the impossible
+cue in the clips themselves distinguishes them. A simulator that offers its denoising loss is right where the impossible
 clip has the larger one, under the same noise; another where its own continuation is nearer to the possible clip.
 """
 

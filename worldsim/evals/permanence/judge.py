@@ -1,8 +1,7 @@
-"""The judge: what became of the targets in generated frames, and whether the frames may be judged at all.
+"""The judge: what became of the targets in generated frames.
 
-Gates first, never dropped silently: G0 the targets were found in the real context; G1 they were out of sight the whole
-time; G2 the screen, lid or camera did come back; G3 the landmarks of the background are as they were. Then each of the
-three scored frames is judged by itself, and a trial is their median. Knows no simulator; summing up is `summary.py`'s.
+Each of the three scored frames is judged by itself, and a trial is their median; whether it counts is up to its gates
+(`gates.py`). Knows no simulator; aggregation is in `summary.py`.
 """
 
 from __future__ import annotations
@@ -10,20 +9,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from worldsim.evals.permanence.detector import Detection, detect, difference, expected_areas, shown
-from worldsim.evals.permanence.scene import LEAST_SEEN, SCORED, Branch, Scene, Thing, View
+from worldsim.evals.permanence.detector import Detection, detect, expected_areas
+from worldsim.evals.permanence.gates import background_kept, came_back
+from worldsim.evals.permanence.matching import SEEN, assign, distance
+from worldsim.evals.permanence.scene import SCORED, Branch, Scene, Thing, View
 
 WITHIN = 1.5  # radii: farther from where it should be, a target is misplaced
 LAGGING = 0.45  # of the way from where it was: what got no farther is frozen
-SEEN = 0.5  # share of a thing that must be visible for it to be looked for
-MOST_SHOWN = 0.02  # of the hidden frames may show a target
-CHANGED = 15.0  # a pixel shows that the screen came back if it changed by this much (CIE76)
-LEAST_BACK = 0.8  # of those pixels must be nearer to the revealed than to the hidden frame
-MOST_OFF = 20.0  # mean difference of a landmark (CIE76)
 
 GATES = ("G0", "G1", "G2", "G3")
 FAILED = {"G0": "not seen", "G1": "not hidden", "G2": "not revealed", "G3": "background lost"}
@@ -40,7 +36,7 @@ class Outcome:
     Attributes:
         label: one of `OUTCOMES`.
         exists: something was there for it. identity, shape: of the right colour and shape, NaN if nothing was.
-        error: from where it should be, in radii. frozen_error: the same for a world that took no notice.
+        error: from where it should be, in radii. frozen_error: the same if nothing had changed since it was last seen.
         count_error: objects seen minus objects there. alarm: something was seen that should not be there.
     """
 
@@ -97,7 +93,7 @@ def judge(arm: str, scene: Scene, branch: Branch, frames: np.ndarray, found: boo
 
     Args:
         frames: uint8 `[n, H, W, 3]`, generated under the branch's actions.
-        found, hidden: whether G0 and G1 were passed (see `found_before`, `stayed_hidden`).
+        found, hidden: whether G0 and G1 were passed (see `gates.py`).
     """
     passed = (found, hidden, came_back(scene, branch, frames), background_kept(branch, frames))
     scored = frames[branch.gate : branch.gate + SCORED]
@@ -162,7 +158,7 @@ def outcome(scene: Scene, target: int, view: View, seen: Sequence[Detection]) ->
         came_back = stale is not None and any(d.colour == stale.colour and _near(d, stale) for d in extras)
         label = "frozen" if came_back else "appeared" if extras else "correct"
         return Outcome(label, count_error=count_error, alarm=alarm)
-    frozen_error = _distance(stale, thing) / thing.radius if stale else math.nan
+    frozen_error = distance(stale, thing) / thing.radius if stale else math.nan
     found = pairs.get(there.index(target))
     if scene.probe == "P7":
         label = "correct" if count_error == 0 else "vanished" if count_error < 0 else "duplicated"
@@ -184,81 +180,11 @@ def outcome(scene: Scene, target: int, view: View, seen: Sequence[Detection]) ->
         1.0,
         float(found.colour == thing.colour),
         float(found.shape == thing.shape),
-        _distance(found, thing) / thing.radius,
+        distance(found, thing) / thing.radius,
         frozen_error,
         count_error,
         alarm,
     )
-
-
-def assign(things: Sequence[Thing], seen: Sequence[Detection]) -> tuple[dict[int, Detection], list[Detection]]:
-    """Which detection is which thing (its index): colour before place, as near as can be; and what is left over."""
-    from scipy.optimize import linear_sum_assignment
-
-    cost = [[_distance(d, thing) + 1e6 * (d.colour != thing.colour) for d in seen] for thing in things]
-    rows, columns = linear_sum_assignment(np.array(cost).reshape(len(things), len(seen)))
-    pairs = {int(i): seen[j] for i, j in zip(rows, columns, strict=True)}
-    taken = set(columns.tolist())
-    return pairs, [d for j, d in enumerate(seen) if j not in taken]
-
-
-def found_before(scene: Scene) -> bool:
-    """G0: every target is found in the last context frame, and in enough of the others."""
-    there = [scene.last.things[i] for i in scene.targets if scene.last.things[i].visible >= SEEN]
-    removed = [scene.before[i] for i in scene.targets if scene.before[i].visible >= SEEN > scene.last.things[i].visible]
-    seen = detect(scene.context[-1], expected_areas(scene.last.things))
-    pairs, _ = assign(there, seen)
-    now = all(i in pairs and pairs[i].colour == thing.colour for i, thing in enumerate(there))
-    return now and all(shown(scene.context, [thing]).sum() >= LEAST_SEEN for thing in (*there, *removed))
-
-
-def stayed_hidden(scene: Scene, hidden: np.ndarray) -> dict[int, bool]:
-    """G1 by point: hardly a hidden frame shows a target, and the last one is not the view that will be revealed.
-
-    Args:
-        hidden: uint8 `[h + k_max, H, W, 3]`, see `Answer`.
-    """
-    out_of_sight = hidden[len(scene.hide) - 1 :]
-    seen = shown(out_of_sight, [scene.last.things[i] for i in scene.targets])
-    passed = {}
-    for branch in scene.branches:
-        same = difference(out_of_sight[branch.k], branch.scored[0].frame) < CHANGED
-        still_there = same[_changed(scene, branch)[0]]
-        away = not len(still_there) or still_there.mean() < LEAST_BACK
-        passed[branch.point] = bool(away and seen[: branch.k + 1].mean() <= MOST_SHOWN)
-    return passed
-
-
-def came_back(scene: Scene, branch: Branch, frames: np.ndarray) -> bool:
-    """G2: where the true picture changed by the reveal, objects left out, the generated one did too."""
-    truth = np.stack([view.frame for view in branch.scored])
-    scored = frames[branch.gate : branch.gate + SCORED]
-    back = difference(scored, truth) < difference(scored, branch.covered[None])
-    shares = [b[c].mean() if c.any() else 1.0 for b, c in zip(back, _changed(scene, branch), strict=True)]
-    return bool(np.median(shares) >= LEAST_BACK)
-
-
-def background_kept(branch: Branch, frames: np.ndarray) -> bool:
-    """G3: every landmark looks as it should."""
-    truth = np.stack([view.frame for view in branch.scored])
-    off = np.median(difference(frames[branch.gate : branch.gate + SCORED], truth), axis=0)
-    return all(off[y0:y1, x0:x1].mean() <= MOST_OFF for x0, y0, x1, y1 in branch.landmarks)
-
-
-def _changed(scene: Scene, branch: Branch) -> np.ndarray:
-    """Pixels that the reveal changes for real, objects left out, bool `[SCORED, H, W]`."""
-    truth = np.stack([view.frame for view in branch.scored])
-    things = {thing for view in branch.scored for thing in view.things}.union(scene.before)
-    return (difference(truth, branch.covered[None]) > CHANGED) & ~_around(things, branch.covered)
-
-
-def _around(things: Iterable[Thing], frame: np.ndarray) -> np.ndarray:
-    """Pixels in or near a thing, bool `[H, W]`."""
-    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
-    covered = np.zeros(frame.shape[:2], bool)
-    for thing in things:
-        covered |= np.hypot(x - thing.x, y - thing.y) <= 1.5 * thing.radius + 1
-    return covered
 
 
 def _right(probe: str, made: Outcome) -> float:
@@ -279,12 +205,8 @@ def _middle(each: Sequence[Outcome]) -> Outcome:
 
 def _lags(found: Detection, thing: Thing, stale: Thing) -> bool:
     """Whether a misplaced thing is where it was, or hardly under way."""
-    return _near(found, stale) or _distance(found, stale) < LAGGING * _distance(thing, stale)
-
-
-def _distance(a: Detection | Thing, b: Detection | Thing) -> float:
-    return math.hypot(a.x - b.x, a.y - b.y)
+    return _near(found, stale) or distance(found, stale) < LAGGING * distance(thing, stale)
 
 
 def _near(a: Detection | Thing, b: Thing) -> bool:
-    return _distance(a, b) <= WITHIN * b.radius
+    return distance(a, b) <= WITHIN * b.radius

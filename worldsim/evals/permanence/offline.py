@@ -13,20 +13,21 @@ Knows files, and no score.
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import zipfile
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from worldsim.errors import WorldsimError
+from worldsim.evals.files import checking, json_bytes, read_arrays, read_json, typed, write_files
 from worldsim.evals.permanence.ask import Answer
 from worldsim.evals.permanence.scene import SCORED, VERSION, Scene
+from worldsim.evals.permanence.tiers import TIERS
 
 SUITE = "worldsim-permanence"
+EXPORT_AGAIN = "Export again and answer anew: worldsim eval permanence export."
+MOST_PIXELS = 4096  # a side of a frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,22 +51,24 @@ def write_asks(folder: Path, asked: Asked, actions: Sequence[str], scenes: Itera
     Raises:
         WorldsimError: if they can't be written, or the folder holds something else.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "asks").is_dir())):
-        raise WorldsimError(f"{folder} holds something that is not an export. Give another --out.")
+    _check_free(folder)
+    names = []
+    for number, scene in enumerate(scenes):
+        names.append(_name(number, scene))
+        write_files(folder, {f"asks/{names[-1]}.npz": _packed(_ask_of(scene))})
+    facts = {"suite": SUITE, "version": VERSION, **dataclasses.asdict(asked), "actions": list(actions)}
+    write_files(folder, {"ask.json": json_bytes({**facts, "asks": names, "files": __doc__})})
+    return len(names)
+
+
+def _check_free(folder: Path) -> None:
+    """Make sure that a folder is an export, empty, or not there, and has a folder for the answers."""
     try:
-        (folder / "asks").mkdir(parents=True, exist_ok=True)
-        (folder / "answers").mkdir(exist_ok=True)
-        names = []
-        for number, scene in enumerate(scenes):
-            names.append(_name(number, scene))
-            _save(folder / "asks" / f"{names[-1]}.npz", _ask_of(scene))
-        facts = {"suite": SUITE, "version": VERSION, **dataclasses.asdict(asked), "actions": list(actions)}
-        partial = folder / ".ask.json.partial"
-        partial.write_text(json.dumps({**facts, "asks": names, "files": __doc__}, indent=1))
-        os.replace(partial, folder / "ask.json")
+        if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / "asks").is_dir())):
+            raise WorldsimError(f"{folder} holds something that is not an export. Give another --out.")
+        (folder / "answers").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WorldsimError(f"can't write to {folder}: {error.strerror or error}. Give another --out.") from error
-    return len(names)
 
 
 def read_asked(folder: Path) -> Asked:
@@ -75,19 +78,21 @@ def read_asked(folder: Path) -> Asked:
         WorldsimError: if it was not exported by this suite in this version.
     """
     path = folder / "ask.json"
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        version = facts["version"] if facts["suite"] == SUITE else None
-        asked = Asked(**{field.name: facts[field.name] for field in dataclasses.fields(Asked)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorldsimError(
-            f"{path} is not what `worldsim eval permanence export` writes ({error}). Export again."
-        ) from error
-    if version != VERSION:
-        raise WorldsimError(
-            f"{folder} was exported by version {version} of the suite; this is version {VERSION}. "
-            "Export again and answer anew: versions can't be compared."
-        )
+    found = read_json(path, EXPORT_AGAIN)
+    with checking(path, EXPORT_AGAIN):
+        if found.get("suite") != SUITE:
+            raise ValueError("it is not what `worldsim eval permanence export` writes")
+        typed(found, {"version": str, "world": str, "tier": str, "split": str, "width": int, "height": int})
+        if found["version"] != VERSION:
+            raise ValueError(
+                f"it was exported by version {found['version']!r} of the suite; this is version {VERSION!r}, and "
+                "versions can't be compared"
+            )
+        asked = Asked(**{field.name: found[field.name] for field in dataclasses.fields(Asked)})
+        if asked.tier not in TIERS or asked.split not in ("test", "private"):
+            raise ValueError(f"there is no tier {asked.tier!r} or no split {asked.split!r}")
+        if not (1 <= asked.width <= MOST_PIXELS and 1 <= asked.height <= MOST_PIXELS):
+            raise ValueError(f"frames can't be {asked.width}x{asked.height}")
     return asked
 
 
@@ -110,13 +115,13 @@ class Answers:
         return made
 
     def _answer(self, scene: Scene, name: str) -> Answer:
-        asked = _load(self._folder / "asks" / name, "Export again.")
+        asked = read_arrays(self._folder / "asks" / name, EXPORT_AGAIN)
         wanted = _ask_of(scene)
         if asked.keys() != wanted.keys() or any(not np.array_equal(asked[key], wanted[key]) for key in wanted):
             path = self._folder / "asks" / name
             raise WorldsimError(f"{path} is not what this version of the world asks. Export again and answer anew.")
         path = self._folder / "answers" / name
-        given, size = _load(path, "Generate its frames and score again."), scene.context.shape[1:]
+        given, size = read_arrays(path, "Generate its frames and score again."), scene.context.shape[1:]
 
         def frames(key: str, count: int) -> np.ndarray:
             if key not in given:
@@ -153,18 +158,7 @@ def _ask_of(scene: Scene) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    os.replace(partial, path)
-
-
-def _load(path: Path, way_out: str) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except FileNotFoundError as error:
-        raise WorldsimError(f"there is no {path}. {way_out}") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WorldsimError(f"{path} is not a whole .npz file ({error}). {way_out}") from error
+def _packed(arrays: dict[str, np.ndarray]) -> bytes:
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    return packed.getvalue()

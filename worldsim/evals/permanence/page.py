@@ -1,4 +1,4 @@
-"""The page: what was found, as the sections of a report, and the targets of our own worlds. Measures nothing."""
+"""The page: a run as the sections of a report. Measures nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from worldsim.evals.permanence.calibration import Check, is_valid
 from worldsim.evals.permanence.judge import GATES, LABELS, RIGHT
 from worldsim.evals.permanence.results import Judged
-from worldsim.evals.permanence.stats import NONE, Estimate
 from worldsim.evals.permanence.summary import STAGED, Cell, Trials, conditions, label_shares
-from worldsim.evals.probes import Target
 from worldsim.evals.section import Curves, Figure, Section, Stack, Strip, Table, number
+from worldsim.evals.statistics import NONE, Estimate
 
 PROBES = {  # title, what is done, what it defeats
     "P1": ("Behind a screen", "The screen comes down for k frames, then goes up.", "no memory"),
@@ -22,19 +21,20 @@ PROBES = {  # title, what is done, what it defeats
     "P4": ("In a container", "A lid closes for k frames, then opens.", "copying visible cues"),
     "P4b": ("In a container that is carried", "The closed container is moved, then opened.", "copying visible cues"),
     "P5": ("Shell game", "Cups are swapped so many times, then lifted.", "a prior over places"),
-    "P6": ("What was done stays done", "A toy is moved, painted or taken away, then out of sight for k frames.",
+    "P6": ("Interaction persists", "A toy is moved, painted or taken away, then out of sight for k frames.",
            "a reset to the original"),
-    "P7": ("How many", "One to six objects are hidden for k frames.", "a mean image"),
+    "P7": ("Count", "One to six objects are hidden for k frames.", "a mean image"),
 }  # fmt: skip
 ARM_NAMES = {
     "model": "the model",
     "cut": "memory cut",
-    "control": "never hidden",
-    "codec": "true, through the codec",
+    "control": "visible control",
+    "codec": "true frames after encode-decode",
     "oracle": "the true simulator",
-    "freeze": "last seen, copied",
+    "freeze": "last visible frame copied",
     "velocity": "constant velocity",
 }
+FRAME_KINDS = {"real": "real frames", "codec": "encoded and decoded", "one step": "first generated frame"}
 MEASURES = {"kept": "there once, and of the right colour", "correct": "there once, of the right colour, in its place"}
 SOON = 16  # hidden frames at most, where the way out of sight is what matters
 Cells = Mapping[tuple[str, str, int | None, str], Estimate]
@@ -49,14 +49,6 @@ def sections(
     found = [_overview(judged, checks, known, trials, probes)]
     found += [_probe(probe, judged, known, trials.where(probe=probe), strips.get(probe)) for probe in probes]
     return [*found, *_absent_and_impossible(known, trials, probes), _detector(checks)]
-
-
-def targets(wanted: tuple[Target, ...], tier: str, found: Sequence[Section]) -> tuple[Target, ...]:
-    """Those of a world's targets that a tier asks: all, but for the smallest."""
-    figures = {figure.key for section in found for figure in section.figures}
-    if tier != "smoke":
-        return wanted
-    return tuple(t for t in wanted if t.figure in figures and not t.figure.endswith(".half_life"))
 
 
 def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Trials, probes: list[str]) -> Section:
@@ -100,7 +92,7 @@ def _overview(judged: Judged, checks: Sequence[Check], known: Cells, trials: Tri
         "action too; the first 3 frames after it are judged, by their median, with no neural judge. Shares are of the "
         "trials that passed all gates. "
     )
-    notes = [f"{valid} L, the context the model sees: {judged.context or 'not said'}; 95% intervals over scenes."]
+    notes = [f"{valid} L, the context the model sees: {judged.context or 'unknown'}; 95% intervals over scenes."]
     return Section("overview", "At a glance", method, [], [Table("Probes", columns, rows)], [survival], notes=notes)
 
 
@@ -117,13 +109,13 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
     )
     for point in points:
         right = _at(known, probe, point, "right")
-        beside = ", ".join(
+        arms = ", ".join(
             f"{ARM_NAMES[arm]} {number(known[arm, probe, point, 'right'].value, '%')}"
             for arm in ARM_NAMES
             if arm != "model" and (arm, probe, point, "right") in known
         )
         strict = number(_at(known, probe, point, "right_strict").value, "%")
-        reference = f"failed gates as wrong {strict}; {beside}"
+        reference = f"failed gates as wrong {strict}; {arms}"
         section.figures.append(
             _figure(f"{probe}.right_{point}", f"{probe} right, {unit} = {point}", right, "%", reference)
         )
@@ -141,7 +133,7 @@ def _probe(probe: str, judged: Judged, known: Cells, trials: Trials, strip: Stri
         if probe == "P7":
             error = _at(known, probe, point, "count_error")
             section.figures.append(_figure(f"P7.count_{point}", f"P7 signed count error, k = {point}", error))
-            off = Figure(f"P7.off_{point}", f"P7 count error without its sign, k = {point}", abs(error.value))
+            off = Figure(f"P7.off_{point}", f"P7 mean count error without its sign, k = {point}", abs(error.value))
             section.figures.append(off)
     if probe == "P3":
         section.figures.extend(_ways(mine.present().gated()))
@@ -174,12 +166,14 @@ def _lasting(probe: str, known: Cells, trials: Trials) -> list[Figure]:
     shown = _life(life, trials)
     low, high = (_life(life._replace(value=v), trials) for v in (life.low, life.high))
     figures = [
-        Figure(f"{probe}.half_life", f"{probe} half-life", life.value, "", None, f"interval {low} … {high}", shown),
-        _figure(f"{probe}.exists", "something there", known.get(("model", probe, None, "exists"), NONE), "%"),
-        _figure(f"{probe}.identity", "of the right colour, given it is there", identity, "%"),
-        _figure(f"{probe}.shape", "of the right shape", known.get(("model", probe, None, "shape"), NONE), "%"),
-        _figure(f"{probe}.d_prime", "d-prime, present from absent", known.get(("model", probe, None, "d_prime"), NONE)),
-        _figure(f"{probe}.memory_loss", "lost by being hidden", loss, "%", "the same, never hidden, minus hidden"),
+        Figure(
+            f"{probe}.half_life", f"{probe} half-life", life.value, "", None, f"interval {low} … {high}", life.n, shown
+        ),
+        _figure(f"{probe}.exists", "existence recall", known.get(("model", probe, None, "exists"), NONE), "%"),
+        _figure(f"{probe}.identity", "identity given existence", identity, "%"),
+        _figure(f"{probe}.shape", "shape given existence", known.get(("model", probe, None, "shape"), NONE), "%"),
+        _figure(f"{probe}.d_prime", "d', present against absent", known.get(("model", probe, None, "d_prime"), NONE)),
+        _figure(f"{probe}.memory_loss", "memory-attributable loss", loss, "%", "the visible control minus hidden"),
         _figure(f"{probe}.cut", f"{probe} right with the memory cut", cut, "%"),
     ]
     return [figure for figure in figures if not math.isnan(figure.value)]
@@ -194,10 +188,10 @@ def _absent_and_impossible(known: Cells, trials: Trials, probes: Sequence[str]) 
     for arm in ("model", "cut", "codec"):
         if (arm, "P8", None, "hallucination") in known:
             key = "P8.hallucination" if arm == "model" else f"P8.{arm}"
-            label = f"P8 something appeared, {ARM_NAMES[arm]}"
+            label = f"P8 hallucination rate, {ARM_NAMES[arm]}"
             absent.figures.append(_figure(key, label, known[arm, "P8", None, "hallucination"], "%"))
     rows = [(f"{p} {PROBES[p][0]}", *_text(known.get(("model", p, None, "hallucination"), NONE))) for p in probes]
-    absent.tables.append(Table("By probe", ("probe", "something appeared", "trials"), rows))
+    absent.tables.append(Table("By probe", ("probe", "hallucination rate", "trials"), rows))
     found = [absent]
     if ("model", "P9", None, "right") in known:
         points = _points(known, "P9")
@@ -232,11 +226,10 @@ def _detector(checks: Sequence[Check]) -> Section:
     )
     for check in checks:
         key = check.frames.replace(" ", "_")
-        label = {"real": "real frames", "codec": "encoded and decoded", "one step": "first generated frame"}[
-            check.frames
-        ]
-        section.figures.append(_figure(f"detector.{key}_recall", f"found, {label}", check.recall, "%"))
-        section.figures.append(_figure(f"detector.{key}_false", f"false a frame, {label}", check.false))
+        label = FRAME_KINDS[check.frames]
+        recall, false = f"detector recall, {label}", f"detector false positives a frame, {label}"
+        section.figures.append(_figure(f"detector.{key}_recall", recall, check.recall, "%"))
+        section.figures.append(_figure(f"detector.{key}_false", false, check.false))
     return section
 
 
@@ -293,7 +286,7 @@ def _context(judged: Judged) -> dict[str, float]:
 
 
 def _figure(key: str, label: str, estimate: Estimate, unit: str = "", reference: str = "") -> Figure:
-    return Figure(key, label, estimate.value, unit, (estimate.low, estimate.high), reference)
+    return Figure(key, label, estimate.value, unit, (estimate.low, estimate.high), reference, estimate.n)
 
 
 def _text(estimate: Estimate) -> tuple[str, int]:

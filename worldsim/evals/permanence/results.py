@@ -7,27 +7,42 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldsim.errors import WorldsimError, require
-from worldsim.evals.permanence import stats
+from worldsim.errors import require
+from worldsim.evals import statistics
+from worldsim.evals.files import checking, json_bytes, read_columns, read_json, typed, write_files
 from worldsim.evals.permanence.calibration import Check, is_valid
 from worldsim.evals.permanence.detector import LEAST_AREA, MOST_AREA, REACH
 from worldsim.evals.permanence.judge import GATES
 from worldsim.evals.permanence.offline import SUITE
 from worldsim.evals.permanence.scene import VERSION
-from worldsim.evals.permanence.stats import Estimate
 from worldsim.evals.permanence.summary import ARMS, Cell, Trials
 from worldsim.evals.permanence.tiers import TIERS, judged_seeds, seeds_digest
+from worldsim.evals.statistics import Estimate
 
 RESULTS, TRIALS = "results.json", "trials.parquet"
+WAY_OUT = "Run the suite again: worldsim eval permanence."
+JUDGED_TYPES: dict[str, type | tuple[type, ...]] = {  # of results.json
+    **dict.fromkeys(("model", "digest", "world", "world_digest", "tier", "split"), str),
+    "context": (int, type(None)),
+    **dict.fromkeys(("width", "height"), int),
+    **dict.fromkeys(("seeds", "facts", "detector"), dict),
+    "valid": bool,
+    "cells": list,
+}
+COLUMNS = {  # of trials.parquet, and the numpy kinds of each
+    **dict.fromkeys(("arm", "probe", "twin", "conditions", "against", "label"), "U"),
+    **dict.fromkeys(("seed", "target", "point", "k"), "iu"),
+    **dict.fromkeys(("chance", "right", "exists", "identity", "shape", "error", "frozen_error"), "f"),
+    **dict.fromkeys(("count_error", "alarm"), "f"),
+    **dict.fromkeys(("g0", "g1", "g2", "g3", "gates"), "b"),
+}
 KEY = ("probe", "seed", "twin", "target", "point", "against")  # names a trial of an arm
 SHARES = {"right", "right_strict", "exists", "identity", "shape", "within", "hallucination", "chance", *GATES}
 
@@ -63,7 +78,7 @@ def write_results(
     cells: Sequence[Cell],
     trials: Trials,
 ) -> list[Path]:
-    """Write both files, each whole or not at all. `facts`: what else is to be said of the run.
+    """Write both files, each whole or not at all. `facts`: command, date and the like.
 
     Raises:
         WorldsimError: if they can't be written, or pyarrow is missing.
@@ -84,63 +99,65 @@ def write_results(
             {"arm": c.arm, "probe": c.probe, "point": c.point, "metric": c.metric, **_plain(c.estimate)} for c in cells
         ],
     }
-    table = require("pyarrow", "eval").table(trials.columns)
     sink = io.BytesIO()
+    table = require("pyarrow", "eval").table(trials.columns)
     require("pyarrow.parquet", "eval").write_table(table, sink)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in ((TRIALS, sink.getvalue()), (RESULTS, json.dumps(described, indent=1).encode())):
-            partial = folder / f".{name}.partial"
-            partial.write_bytes(data)
-            os.replace(partial, folder / name)
-    except OSError as error:
-        raise WorldsimError(f"can't write to {folder}: {error.strerror or error}. Give another --out.") from error
-    return [folder / RESULTS, folder / TRIALS]
+    return write_files(folder, {TRIALS: sink.getvalue(), RESULTS: json_bytes(described)})
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """One results.json, held to what this version of the suite writes: figures that can be, seeds that were frozen.
+    """One results.json, checked: what this version of the suite writes, figures that are possible, seeds as frozen.
 
     Raises:
-        WorldsimError: if it is not one, of another version, or says what can't be.
+        WorldsimError: if it is not one, of another version, or holds impossible figures.
     """
-    try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if found["suite"] != SUITE:
-            raise ValueError(f"suite {found['suite']!r}")
-        version, tier, seeds = found["version"], found["tier"], found["seeds"]
-        named = {field.name for field in dataclasses.fields(Judged)} | {"facts", "valid", "detector", "cells"}
-        if named - found.keys():
-            raise ValueError(f"no {', '.join(sorted(named - found.keys()))}")
-        cells = [(c["arm"], c["probe"], c["point"], c["metric"], _estimate(c)) for c in found["cells"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorldsimError(f"{path} is not the results of this suite ({error})") from error
-    if version != VERSION:
-        raise WorldsimError(f"{path} is of version {version} of the suite; this is version {VERSION}. Run it again.")
-    if tier not in TIERS:
-        raise WorldsimError(f"{path}: no tier {tier!r}; there are {', '.join(TIERS)}")
-    if found["split"] == "test" and seeds["digest"] != seeds_digest(judged_seeds(TIERS[tier], seeds["counts"])):
-        raise WorldsimError(f"{path}: these are not the seeds of the {tier} tier. Run it again.")
-    for arm, probe, point, metric, (value, low, high, n, scenes) in cells:
-        least, most = (-1e-6, 1 + 1e-6) if metric in SHARES else (-math.inf, math.inf)
-        if arm not in ARMS or not (low <= high and least <= value <= most) or not 0 < scenes <= n:
-            what = f"{arm}, {probe}, {metric} at {point}"
-            raise WorldsimError(f"{path}: {what} can't be {value} ({low} … {high}, n = {n})")
+    found = read_json(path, WAY_OUT)
+    with checking(path, WAY_OUT):
+        if found.get("suite") != SUITE:
+            raise ValueError("it is not the results of this suite")
+        typed(found, {"version": str, **JUDGED_TYPES})
+        if found["version"] != VERSION:
+            raise ValueError(f"it is of version {found['version']!r} of the suite; this is version {VERSION!r}")
+        _check_seeds(found)
+        for cell in found["cells"]:
+            _check_cell(cell)
+        if not any((c["arm"], c["point"], c["metric"]) == ("model", None, "right_strict") for c in found["cells"]):
+            raise ValueError("it has no share of right answers for the model")
     return found
+
+
+def _check_seeds(found: dict[str, Any]) -> None:
+    tier, seeds = found["tier"], found["seeds"]
+    typed(seeds, {"counts": dict, "digest": str})
+    if tier not in TIERS:
+        raise ValueError(f"there is no tier {tier!r}; there are {', '.join(TIERS)}")
+    if found["split"] not in ("test", "private"):
+        raise ValueError(f"there is no split {found['split']!r}")
+    if found["split"] == "test" and seeds["digest"] != seeds_digest(judged_seeds(TIERS[tier], seeds["counts"])):
+        raise ValueError(f"its seeds are not those of the {tier} tier")
+
+
+def _check_cell(cell: Any) -> None:
+    if not isinstance(cell, dict):
+        raise ValueError(f"a cell is a {type(cell).__name__}")
+    typed(cell, {"arm": str, "probe": str, "metric": str, "point": (int, type(None)), "n": int, "scenes": int})
+    typed(cell, dict.fromkeys(("value", "low", "high"), (int, float, str, type(None))))
+    if any(isinstance(cell[name], str) and cell[name] != "inf" for name in ("value", "low", "high")):
+        raise ValueError("a cell has text for a number")
+    value, low, high = (math.nan if cell[name] is None else float(cell[name]) for name in ("value", "low", "high"))
+    least, most = (-1e-6, 1 + 1e-6) if cell["metric"] in SHARES else (-math.inf, math.inf)
+    if cell["arm"] not in ARMS or not (low <= high and least <= value <= most) or not 0 < cell["scenes"] <= cell["n"]:
+        what = f"{cell['arm']!r}, {cell['probe']!r}, {cell['metric']!r} at {cell['point']}"
+        raise ValueError(f"{what} can't be {value} ({low} … {high}, n = {cell['n']})")
 
 
 def read_trials(folder: Path) -> Trials:
     """The trials beside a results.json.
 
     Raises:
-        WorldsimError: if there are none, or pyarrow is missing.
+        WorldsimError: if there are none, they are broken, or pyarrow is missing.
     """
-    parquet = require("pyarrow.parquet", "eval")
-    try:
-        table = parquet.read_table(folder / TRIALS)
-        return Trials({name: np.asarray(table[name]) for name in table.column_names})
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise WorldsimError(f"{folder / TRIALS} can't be read ({error}). Run the suite again.") from error
+    return Trials(read_columns(folder / TRIALS, COLUMNS, WAY_OUT))
 
 
 def compare_trials(one: Trials, other: Trials) -> list[tuple[str, int, Estimate]]:
@@ -154,7 +171,7 @@ def compare_trials(one: Trials, other: Trials) -> list[tuple[str, int, Estimate]
     for probe, point in sorted({(key[0], key[4]) for key in both}):
         here = [key for key in both if (key[0], key[4]) == (probe, point)]
         difference = np.array([rights[0][key] - rights[1][key] for key in here])
-        found.append((probe, point, stats.mean(difference, np.array([key[1] for key in here]))))
+        found.append((probe, point, statistics.scene_mean(difference, np.array([key[1] for key in here]))))
     return found
 
 
@@ -167,8 +184,3 @@ def _number(value: float) -> float | str | None:
     if isinstance(value, int):
         return value
     return round(value, 6) if math.isfinite(value) else None if math.isnan(value) else "inf"
-
-
-def _estimate(cell: Mapping[str, Any]) -> Estimate:
-    low, value, high = (math.nan if cell[name] is None else float(cell[name]) for name in ("low", "value", "high"))
-    return Estimate(value, low, high, int(cell["n"]), int(cell["scenes"]))

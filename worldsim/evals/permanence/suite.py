@@ -1,6 +1,6 @@
-"""The suite: stage, ask, judge, probe by probe. Knows every part of itself, and neither worlds nor files.
+"""The suite: stage, ask, judge, probe by probe. Knows neither worlds nor files.
 
-Scenes are staged a few seeds at a time and let go again, so that memory does not grow with the tier.
+Scenes are staged a few seeds at a time and freed again, so that memory does not grow with the tier.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from worldsim.evals.core import Codec, Tick, silent
+from worldsim.evals.core import Codec, ProgressCallback, no_progress
 from worldsim.evals.permanence.ask import Answer
 from worldsim.evals.permanence.baselines import baselines
 from worldsim.evals.permanence.expectation import expectation
-from worldsim.evals.permanence.judge import Trial, found_before, judge, judge_control, judge_cut, stayed_hidden
+from worldsim.evals.permanence.gates import found_before, stayed_hidden
+from worldsim.evals.permanence.judge import Trial, judge, judge_control, judge_cut
 from worldsim.evals.permanence.scene import REVEALED, Scene, Stage
 from worldsim.evals.permanence.summary import Trials
 from worldsim.evals.permanence.tiers import Tier
@@ -27,7 +28,7 @@ CAPTIONS = ("last seen", "first hidden", "last hidden", *(f"+{i}" for i in SHOWN
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What came of asking: all trials, and film strips of each probe."""
+    """What a run gave: all trials, and film strips of each probe."""
 
     trials: Trials
     strips: Mapping[str, Strip]
@@ -44,8 +45,13 @@ def sets_of_scenes(
             ]
 
 
-def run(scenes: Iterator[list[Scene]], ask: Ask, codec: Codec | None, tick: Tick = silent) -> Found:
-    """Ask, judge, and keep the best, the worst and a random example of each probe; `tick` is told of every seed."""
+def run(
+    scenes: Iterator[list[Scene]], ask: Ask, codec: Codec | None, on_progress: ProgressCallback = no_progress
+) -> Found:
+    """Ask, judge, and keep the best, the worst and a random example of each probe.
+
+    `on_progress` is called with the number of seeds done.
+    """
     trials: list[Trial] = []
     gallery = Gallery()
     for some in scenes:
@@ -54,7 +60,7 @@ def run(scenes: Iterator[list[Scene]], ask: Ask, codec: Codec | None, tick: Tick
             made = judge_scene(scene, some, answer, codec)
             trials += made
             gallery.offer(scene, answer, made)
-        tick(len({scene.seed for scene in some}))
+        on_progress(len({scene.seed for scene in some}))
     return Found(Trials.of(trials), gallery.strips())
 
 
@@ -80,7 +86,7 @@ class Gallery:
         self._rng, self._offered = np.random.default_rng(0), 0
 
     def offer(self, scene: Scene, answer: Answer, trials: Sequence[Trial]) -> None:
-        """Have a look at what was made of a scene."""
+        """Keep an answer if it is the best, the worst, or drawn at random."""
         branch = scene.branches[-1]
         mine = [t for t in trials if t.arm == "model" and t.point == branch.point and t.probe == scene.probe]
         right = float(np.mean([t.right * t.gates for t in mine]))

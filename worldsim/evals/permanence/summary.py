@@ -1,4 +1,4 @@
-"""Summing up: trials in, cells out: every metric of every probe, arm and point, with its interval. Draws nothing.
+"""Aggregation: trials in, cells out: every metric of every probe, arm and point, with its interval.
 
 Shares are conditional on the gates; `right_strict` beside them counts a failed gate as wrong.
 """
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.evals.permanence import stats
+from worldsim.evals import statistics
 from worldsim.evals.permanence.judge import GATES, LABELS, Trial
-from worldsim.evals.permanence.stats import Estimate
+from worldsim.evals.statistics import Estimate
 
 STAGED = ("P1", "P2", "P3", "P4", "P4b", "P5", "P6", "P7")
 ARMS = ("model", "cut", "control", "codec", "oracle", "freeze", "velocity")
@@ -91,7 +91,7 @@ class Trials:
 
     def mean(self, column: str) -> Estimate:
         """Mean of a column."""
-        return stats.mean(self[column].astype(float), self["scene"], self["probe"])
+        return statistics.scene_mean(self[column].astype(float), self["scene"], self["probe"])
 
 
 def summarise(trials: Trials) -> list[Cell]:
@@ -125,7 +125,7 @@ def label_shares(trials: Trials) -> dict[str, float]:
 
 
 def conditions(trials: Trials) -> dict[str, np.ndarray]:
-    """Every condition that varies, as a column of text; what has none of it says "-"."""
+    """Every condition that varies, as a column of text; "-" for a trial without it."""
     rows = [json.loads(text) for text in trials["conditions"]]
     columns = {name: np.array([str(row.get(name, "-")) for row in rows]) for name in sorted(set().union(*rows))}
     return {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
@@ -134,7 +134,7 @@ def conditions(trials: Trials) -> dict[str, np.ndarray]:
 def _shares(trials: Trials) -> Iterable[tuple[str, Estimate]]:
     strict = trials["right"] * trials["gates"]
     yield "right", trials.gated().mean("right")
-    yield "right_strict", stats.mean(strict, trials["scene"])
+    yield "right_strict", statistics.scene_mean(strict, trials["scene"])
 
 
 def _at(trials: Trials) -> Iterable[tuple[str, Estimate]]:
@@ -145,7 +145,7 @@ def _at(trials: Trials) -> Iterable[tuple[str, Estimate]]:
     for metric in ("exists", "identity", "shape", "error", "count_error"):
         yield metric, passed.mean(metric)
     found = passed.keep(np.isfinite(passed["frozen_error"]))
-    yield "within", stats.mean((found["error"] <= 1.0).astype(float), found["scene"])
+    yield "within", statistics.scene_mean((found["error"] <= 1.0).astype(float), found["scene"])
     yield "skill", _skill(passed)
     yield "hallucination", trials.keep(trials["twin"] == "absent").gated().mean("alarm")
 
@@ -157,22 +157,22 @@ def _overall(trials: Trials) -> Iterable[tuple[str, Estimate]]:
     passed = trials.gated()
     hits, alarms = passed.present(), passed.keep(passed["twin"] == "absent")
     hits = hits.keep(np.isfinite(hits["exists"]))
-    yield "d_prime", stats.d_prime(hits["exists"], alarms["alarm"], (hits["scene"], alarms["scene"]))
+    yield "d_prime", statistics.d_prime(hits["exists"], alarms["alarm"], (hits["scene"], alarms["scene"]))
     for gate in GATES:
         yield gate, trials.mean(gate.lower())
 
 
 def _skill(trials: Trials) -> Estimate:
-    """Skill over freezing, 1 - error / error of a frozen target; a target that was not found earns nothing."""
+    """Skill over freezing, 1 - error / error of a frozen target; a target that was not found counts as frozen."""
     moved = trials.keep(np.nan_to_num(trials["frozen_error"]) > MOVED)
     if not len(moved):
-        return stats.NONE
+        return statistics.NONE
     names = np.unique(moved["scene"])
     frozen = moved["frozen_error"]
     errors = np.where(np.isfinite(moved["error"]), moved["error"], frozen)
-    sums = np.stack([stats.scene_sums(values, moved["scene"], names)[:, 0] for values in (errors, frozen)], axis=1)
+    sums = np.stack([statistics.scene_sums(values, moved["scene"], names)[:, 0] for values in (errors, frozen)], axis=1)
     skill: Callable[[np.ndarray], float] = lambda total: float(1 - total[0] / total[1])  # noqa: E731
-    return Estimate(skill(sums.sum(0)), *stats.bootstrap(sums, skill), len(moved), len(names))
+    return Estimate(skill(sums.sum(0)), *statistics.bootstrap(sums, skill), len(moved), len(names))
 
 
 def _lasting(model: Trials, control: Trials, probe: str) -> Iterable[Cell]:
@@ -181,14 +181,14 @@ def _lasting(model: Trials, control: Trials, probe: str) -> Iterable[Cell]:
         return
     passed, visible = model.gated(), control.present()
     ceiling = float(visible["right"].mean()) if len(visible) else 1.0
-    life = stats.half_life(passed["right"], passed["scene"], passed["k"], ceiling, float(model["chance"].mean()))
+    life = statistics.half_life(passed["right"], passed["scene"], passed["k"], ceiling, float(model["chance"].mean()))
     yield Cell("model", probe, None, "half_life", life)
     same = model.where(twin="a")
     hidden = dict(zip(_keys(same), same["right"], strict=True))
     lost = np.array([right - hidden[key] for key, right in zip(_keys(visible), visible["right"], strict=True)])
     for point in [None, *np.unique(visible["point"]).tolist()]:
         here = np.ones(len(visible), bool) if point is None else visible["point"] == point
-        yield Cell("model", probe, point, "memory_loss", stats.mean(lost[here], visible["scene"][here]))
+        yield Cell("model", probe, point, "memory_loss", statistics.scene_mean(lost[here], visible["scene"][here]))
 
 
 def _keys(trials: Trials) -> list[tuple[Any, ...]]:

@@ -31,7 +31,7 @@ class Tier:
     Attributes:
         points: for each probe the hidden times k, or for P5 the numbers of swaps.
         seeds: for each probe how many, each with its twins (see `judged_seeds`).
-        validation: how many seeds of each probe the detector is held to.
+        validation: how many seeds of each probe the detector is validated on.
     """
 
     points: Mapping[str, tuple[int, ...]]
