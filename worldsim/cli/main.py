@@ -69,6 +69,9 @@ COMMANDS = {
         "worldsim.cli.permanence", "calibrate", "CalibrateConfig", "the detector over its threshold, on its own seeds"
     ),
     "bench": Command("worldsim.cli.bench", "bench", "BenchConfig", "measure how fast a world is"),
+    "bench train": Command(
+        "worldsim.cli.bench_train", "bench_train", "BenchTrainConfig", "measure how fast a world learns"
+    ),
     "card": Command("worldsim.cli.card", "card", "CardConfig", "write a world's card from what was measured"),
 }
 

@@ -22,6 +22,7 @@ from worldsim.device import DevicePolicy, mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, to_pixels
 from worldsim.models.history import History
+from worldsim.models.map_memory import MapPose
 from worldsim.models.pose import PoseTracker, relative_pose
 from worldsim.models.retention import Retention, capacity, retained
 from worldsim.models.world_model import WorldModel
@@ -180,7 +181,7 @@ class LatentDataset:
         return PastFrames(before, after, torch.from_numpy(self.actions[index]), age, poses)
 
     @torch.no_grad()
-    def find_poses(self, tracker: PoseTracker) -> None:
+    def find_poses(self, tracker: PoseTracker | MapPose) -> None:
         """Teach `tracker` how the recorded view moves, and find where it was in every frame, in `self.poses`."""
         last = len(self.latents) - 1
         parts = []

@@ -12,6 +12,7 @@ from typing import Any
 from worldsim.errors import WorldsimError
 from worldsim.models.copy_head import CopyConfig
 from worldsim.models.dit import DiTConfig
+from worldsim.models.map_memory import MapMemoryConfig
 from worldsim.models.memory import MemoryConfig
 from worldsim.models.motion import PAST, MotionConfig
 from worldsim.models.view_memory import KEY, ViewMemoryConfig
@@ -25,7 +26,7 @@ class WorldModelConfig:
         dit: sizes of the transformer.
         copy: candidates that the next frame may be copied from; None for its own place in the frame before alone.
         memory: of frames older than the window.
-        view: a view that moves, with a memory of what it saw elsewhere.
+        view: a view that moves, sideways or over a map, with a memory of what it saw elsewhere.
         motion: a prior of how what moves goes on.
         static_threshold: a cell that would change by less than this in a frame, root mean square of its standardised
             numbers, stays as it was, so that small errors don't add up over a thousand frames; 0 for none.
@@ -38,7 +39,7 @@ class WorldModelConfig:
     dit: DiTConfig = dataclasses.field(default_factory=DiTConfig)
     copy: CopyConfig | None = None
     memory: MemoryConfig | None = None
-    view: ViewMemoryConfig | None = None
+    view: ViewMemoryConfig | MapMemoryConfig | None = None
     motion: MotionConfig | None = None
     static_threshold: float = 0.0
     latent_clip: float = 0.0
@@ -52,7 +53,9 @@ class WorldModelConfig:
             raise WorldsimError("a memory that nothing reads: give memory.read_layers, or a view config")
         if self.view and not (dense and self.copy):
             raise WorldsimError("view takes a copy config, and a memory that keeps all of the newest frames")
-        if self.motion and not (self.view and self.copy and self.copy.refiner_width and dense >= PAST):
+        if self.motion and not (
+            isinstance(self.view, ViewMemoryConfig) and self.copy and self.copy.refiner_width and dense >= PAST
+        ):
             raise WorldsimError(
                 f"motion takes a view, copy.refiner_width, and a memory of all of the newest {PAST} frames"
             )
@@ -62,8 +65,8 @@ class WorldModelConfig:
             raise WorldsimError(f"latents of {h}x{w} cells do not divide into tokens of {p}x{q}")
         if c % self.layers:
             raise WorldsimError(f"{c} latent channels do not divide into {self.layers} layers")
-        if w and self.view and self.view.ring_columns and self.view.ring_columns < w + 2 * self.view.max_shift:
-            raise WorldsimError(f"view.ring_columns {self.view.ring_columns}: the view is wider than a whole turn")
+        if w and self.view:
+            self.view.check(self.latent_shape)
 
     def fit(self, latent_shape: tuple[int, int, int], actions: int, state: int = 0) -> WorldModelConfig:
         """The same for a world of these latents, actions and state."""
@@ -76,8 +79,8 @@ class WorldModelConfig:
         Raises:
             WorldsimError: if it is not of this version.
         """
-        parts = {"dit": DiTConfig, "copy": CopyConfig, "memory": MemoryConfig, "view": ViewMemoryConfig}
-        parts |= {"motion": MotionConfig}
+        parts: dict[str, Any] = {"dit": DiTConfig, "copy": CopyConfig, "memory": MemoryConfig, "motion": MotionConfig}
+        parts["view"] = _view_config
         try:
             fields = as_tuples(settings)
             return cls(**{k: parts[k](**v) if k in parts and v is not None else v for k, v in fields.items()})
@@ -124,13 +127,17 @@ class WorldModelConfig:
         rows, columns = self.token_grid
         numbers = 2 * len(self.memory.read_layers) * self.dit.head_width
         if self.view:
-            numbers += KEY * self.dit.patch_size[1] + self.token_width
+            numbers += KEY * self.view.places(self.dit.patch_size) + self.token_width
         return rows * columns, numbers
 
     @property
     def pose_width(self) -> int:
         """Numbers of the poses that go with a memory entry, 2 O; 0 without a view memory."""
-        return (2 * (3 if self.view.ring_columns else 1)) if self.view else 0
+        return 2 * self.view.pose_width if self.view else 0
+
+
+def _view_config(**fields: Any) -> ViewMemoryConfig | MapMemoryConfig:
+    return MapMemoryConfig(**fields) if "rows" in fields else ViewMemoryConfig(**fields)
 
 
 def as_tuples(config: Any) -> Any:

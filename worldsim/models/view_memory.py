@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from worldsim.errors import WorldsimError
 from worldsim.models.copy_head import Candidates
 from worldsim.models.memory import AGES, age_bucket
+from worldsim.models.pose import PoseTracker
 
 KEY = 8  # width of a key
 DISTANCES = 32  # buckets of a quarter of an octave: distances up to 250 steps
@@ -45,6 +46,32 @@ class ViewMemoryConfig:
     def __post_init__(self) -> None:
         if self.max_shift < 1:
             raise WorldsimError(f"view.max_shift {self.max_shift}: give 1 or more cells, or no view config at all")
+
+    @property
+    def pose_width(self) -> int:
+        """Numbers of a pose."""
+        return 3 if self.ring_columns else 1
+
+    def places(self, patch_size: tuple[int, int]) -> int:
+        """Places in a token: its columns of cells."""
+        return patch_size[1]
+
+    def check(self, latent_shape: tuple[int, int, int]) -> None:
+        """Refuse latents that it does not fit.
+
+        Raises:
+            WorldsimError: which says why.
+        """
+        if self.ring_columns and self.ring_columns < latent_shape[2] + 2 * self.max_shift:
+            raise WorldsimError(f"view.ring_columns {self.ring_columns}: the view is wider than a whole turn")
+
+    def tracker(self, actions: int) -> PoseTracker:
+        """What tells how the view moves."""
+        return PoseTracker(self.max_shift, actions, self.ring_columns)
+
+    def reader(self, width: int, patch_size: tuple[int, int], channels: int) -> ViewMemory:
+        """What finds what was seen, in a network of this width."""
+        return ViewMemory(self, width, patch_size, channels)
 
 
 class ViewMemory(nn.Module):

@@ -35,8 +35,7 @@ from worldsim.models.history import History
 from worldsim.models.layers import CellRefiner
 from worldsim.models.memory import MemoryReader, MemoryWriter, newest
 from worldsim.models.motion import MotionPrior
-from worldsim.models.pose import PoseTracker
-from worldsim.models.view_memory import KEY, ViewMemory
+from worldsim.models.view_memory import KEY
 
 
 class Features(NamedTuple):
@@ -88,16 +87,16 @@ class WorldModel(nn.Module):
         self.patches = Patches(config.latent_shape, dit.patch_size)
         self.encoder = ContextEncoder(dit, grid, token_width, config.actions)
         if config.memory:
-            columns = dit.patch_size[1] if config.view else 0
-            sizes = token_width, config.actions, dit.width, dit.head_width, len(config.memory.read_layers), columns, KEY
+            layers = len(config.memory.read_layers)
+            sizes = token_width, config.actions, dit.width, dit.head_width, layers, self._places, KEY
             self.writer = MemoryWriter(*sizes)
             readers = (
                 MemoryReader(dit.width, config.memory.read_heads, dit.head_width) for _ in config.memory.read_layers
             )
             self.readers = nn.ModuleList(readers)
         if config.view:
-            self.pose = PoseTracker(config.view.max_shift, config.actions, config.view.ring_columns)
-            self.view = ViewMemory(config.view, dit.width, dit.patch_size, config.latent_shape[0])
+            self.pose = config.view.tracker(config.actions)
+            self.view = config.view.reader(dit.width, dit.patch_size, config.latent_shape[0])
         self.copy = self._copy_head()
         if self._sees_earlier:
             self.change_in = nn.Linear(token_width, dit.width, bias=False)
@@ -229,6 +228,11 @@ class WorldModel(nn.Module):
         return entries, None if poses is None else self.pose.stored(poses).flatten(-2)
 
     @property
+    def _places(self) -> int:
+        """Places of a token in memory, each with a key."""
+        return self.config.view.places(self.config.dit.patch_size) if self.config.view else 0
+
+    @property
     def _sees_earlier(self) -> bool:
         """Whether the frame before the newest is read from memory: by it the refiner sees how fast a thing moves."""
         return bool(self.config.view and self.config.copy and self.config.copy.refiner_width)
@@ -286,7 +290,7 @@ class WorldModel(nn.Module):
             return torch.cat([first, tokens], dim=1), torch.zeros(*first.shape[:2], device=tokens.device)
         entries, pose, known = newest(history, past)
         cells = entries[..., -self.config.token_width :]
-        cells = cells.unflatten(-1, (self.config.dit.patch_size[1], -1)).mT.flatten(-2)
+        cells = cells.unflatten(-1, (self._places, -1)).mT.flatten(-2)
         earlier = torch.where(known[:, None, None, None], cells.to(tokens.dtype), first)
         return torch.cat([earlier, tokens], dim=1), pose[..., 0] * known[:, None]
 

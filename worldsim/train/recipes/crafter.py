@@ -1,13 +1,15 @@
 """How Crafter is trained: sizes, settings and lengths. Data only.
 
 At 72x72 a tile is one latent cell, and the view moves by whole tiles: what stays in view is copied from the cell beside
-it.
+it, and what left the view comes back from the map memory.
 """
 
 from worldsim.models.autoencoder import AutoencoderConfig
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.copy_head import CopyConfig
 from worldsim.models.dit import DiTConfig
+from worldsim.models.map_memory import MapMemoryConfig
+from worldsim.models.memory import MemoryConfig
 from worldsim.train.autoencoder import AutoencoderTraining
 from worldsim.train.dynamics import DynamicsTraining
 from worldsim.train.recipes.base import Recipe
@@ -19,10 +21,12 @@ RECIPE = Recipe(
     world_model=WorldModelConfig(
         dit=DiTConfig(patch_size=(3, 3), width=256, heads=4),
         copy=CopyConfig(reach=1, refiner_width=64),
+        memory=MemoryConfig(((32, 1), (256, 8), (1024, 16)), read_layers=()),
+        view=MapMemoryConfig(rows=7),
         static_threshold=0.1,
     ),
     dynamics_training=DynamicsTraining(
-        steps=10_000,
+        steps=26_000,
         batch=8,
         lr=7e-4,
         worst_weight=0.2,

@@ -1,0 +1,115 @@
+"""A map that the view moves over: what left the view is found where it was, and frame by frame is the whole clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from tiny import WINDOW
+
+from worldsim.errors import WorldsimError
+from worldsim.models.config import WorldModelConfig
+from worldsim.models.copy_head import CopyConfig
+from worldsim.models.dit import DiTConfig
+from worldsim.models.history import History
+from worldsim.models.map_memory import MOVES, STILL, MapMemoryConfig, MapPose
+from worldsim.models.memory import MemoryConfig
+from worldsim.models.world_model import WorldModel
+
+C, H, W, MAP_ROWS = 4, 6, 4, 4  # the last two rows stand
+CONFIG = WorldModelConfig(
+    dit=DiTConfig((3, 2), width=32, heads=2, depth=2, temporal_layers=(0, 1), denoiser_depth=1, window=WINDOW),
+    copy=CopyConfig(1, refiner_width=8),
+    memory=MemoryConfig(((8, 1), (16, 2)), read_layers=()),
+    view=MapMemoryConfig(MAP_ROWS),
+).fit((C, H, W), 5)
+PATH = (3, 3, 4, 1, 1, 0, 2, 3)  # of MOVES: two steps right, one down, two left, one up, none, one right
+
+
+@pytest.fixture(scope="module")
+def model() -> WorldModel:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).requires_grad_(False)
+    for weight in model.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.2)
+    return model
+
+
+def walk(path: tuple[int, ...], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents `[2, len(path) + 1, C, H, W]` of a view that moves over two maps, and its poses `[len(path) + 1, 2]`."""
+    generator = torch.Generator().manual_seed(seed)
+    maps, stands = (torch.randn(2, C, *size, generator=generator) for size in ((20, 20), (H - MAP_ROWS, W)))
+    y, x, frames, poses = 8, 8, [], []
+    for move in (STILL, *path):
+        y, x = y + MOVES[move][0], x + MOVES[move][1]
+        frames.append(torch.cat([maps[..., y : y + MAP_ROWS, x : x + W], stands], dim=-2))
+        poses.append((x - 8, y - 8))
+    return torch.stack(frames, dim=1), torch.tensor(poses).float()
+
+
+def test_moves_are_told_from_the_pictures_and_from_how_often_actions_cause_them() -> None:
+    frames, poses = walk(PATH)
+    tracker, none = MapPose(MAP_ROWS, len(MOVES)), torch.zeros(2, len(PATH), dtype=torch.int64)
+    (moves,) = tracker.motion(frames[:, :-1], frames[:, 1:], none)
+    assert moves.tolist() == [list(PATH)] * 2
+    torch.testing.assert_close(tracker.follow(torch.zeros(2, 2), moves)[0, :, 1], poses[1:])
+    mismatch = tracker.mismatch(frames[:, :-1], frames[:, 1:]).flatten(0, 1)
+    tracker.learn_moves(mismatch, moves.flatten(), [()] * len(MOVES))  # the action says the move
+    blank = torch.zeros(len(MOVES), C, H, W)
+    assert tracker.motion(blank, blank, torch.arange(len(MOVES)))[0].tolist() == list(range(len(MOVES)))
+
+
+def test_what_left_the_view_is_found_where_it_was_and_offered(model: WorldModel) -> None:
+    """Two steps right, one down and one left: on the way back, what was seen at first is known beyond the edge."""
+    frames, _ = walk((3, 3, 4, 1))
+    tokens, actions = model.to_tokens(frames), torch.zeros(2, 5, dtype=torch.int64)
+    sure = WorldModel(CONFIG).requires_grad_(False)
+    sure.load_state_dict(model.state_dict())
+    sure.view.nothing.fill_(-50.0)  # something is always found, where there was something
+    features = sure.encode_context(tokens, actions)[0].map(lambda part: part[:, -1])
+    assert features.view is not None
+    _, left, here, right, _ = sure.view.candidates(features.view).latents
+    torch.testing.assert_close(here[..., :MAP_ROWS, :], here[..., :MAP_ROWS, :])
+    seen = frames[:, :-1]  # the view is now one cell right of and one cell below where it began
+    torch.testing.assert_close(left[..., :3, :], seen[:, 0, :, 1:MAP_ROWS, :], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(right[..., :MAP_ROWS, :], seen[:, 3, :, :MAP_ROWS, :], atol=1e-4, rtol=1e-4)
+    assert not here[..., MAP_ROWS:, :].any()  # the rows that stand are not of the map
+    assert (features.view[:, -1, 1 : 1 + MAP_ROWS, -1] > 0.99).all()
+    assert not left[..., 3, 0].any()  # never seen
+
+
+def test_frame_by_frame_is_the_whole_clip_at_once(model: WorldModel) -> None:
+    frames, poses = walk(PATH)
+    tokens, actions = model.to_tokens(frames), torch.arange(len(PATH) + 1).remainder(5).expand(2, -1)
+    features, entries = model.encode_context(tokens, actions)
+    history = History(torch.zeros(2, WINDOW, *model.config.entry_shape), torch.zeros(2).long())
+    left: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+    for t in range(len(PATH)):
+        if left:
+            memory, kept = zip(*left, strict=True)
+            ages = torch.arange(t, 0, -1).expand(2, -1)
+            history = history._replace(memory=torch.stack(memory, 1), age=ages, pose=torch.stack(kept, 1))
+        here = tokens[:, t : t + 1], actions[:, t : t + 1]
+        now, entry = model.encode_context(*here, history)
+        for part, whole in zip(now, features, strict=True):
+            if part is not None and whole is not None:
+                torch.testing.assert_close(part[:, 0], whole[:, t], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(entry[:, 0], entries[:, t], atol=1e-5, rtol=1e-4)
+        following = here[0], tokens[:, t + 1 : t + 2], here[1]
+        walked = model.poses(*following, history)
+        assert walked is not None and torch.equal(walked[0, 0, 1], poses[t + 1])
+        memory_entry, pose = model.remember(*following, walked)
+        left.append((memory_entry[:, 0], None if pose is None else pose[:, 0]))
+        cache = torch.cat([history.cache[:, 1:], entry], dim=1)
+        history = history._replace(cache=cache, length=torch.full((2,), min(t + 1, WINDOW)))
+
+
+def test_a_config_survives_json_and_what_does_not_fit_is_refused() -> None:
+    assert WorldModelConfig.from_json(json.loads(json.dumps(dataclasses.asdict(CONFIG)))) == CONFIG
+    with pytest.raises(WorldsimError, match="the latents have 3 rows"):
+        CONFIG.fit((C, 3, W), 5)
+    with pytest.raises(WorldsimError, match=r"view\.rows 1"):
+        MapMemoryConfig(1)

@@ -1,0 +1,214 @@
+"""Map memory: what was seen of a map that the view moves over, found again wherever the view has moved since.
+
+In a world seen from above the view moves up, down and sideways by whole latent cells, so a cell that left the picture
+has a place on the map, and comes back there. Memory keeps the cells of its frames and where the view was. For each cell
+that may come into view, one attention over time alone, to the same place in the frames of memory, finds what was there;
+what is found can be copied as it is. It is `worldsim.models.view_memory` in two directions, behind the same interface.
+
+B batch, T frames, S frames in memory, C x h x w latents, m rows of them that move, E width of a key, A actions. A pose
+is (x, y): cells to the right and down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from worldsim.errors import WorldsimError
+from worldsim.models.copy_head import Candidates
+from worldsim.models.memory import AGES, age_bucket
+from worldsim.models.view_memory import KEY
+
+MOVES = ((-1, 0), (0, -1), (0, 0), (0, 1), (1, 0))  # of the view in a frame: cells down, cells to the right
+STILL = 2  # index of no move
+MISMATCH_CLIP = 0.5  # a cell's squared error counts up to this, so that things that move by themselves don't decide
+MISMATCH_SCALE = 0.03  # mismatch of a frame that is worth as much as a factor e of the move's probability
+
+
+@dataclasses.dataclass(frozen=True)
+class MapMemoryConfig:
+    """A view that moves over a map by at most one cell a frame.
+
+    Attributes:
+        rows: m, of latent cells from the top; the others stand, as an inventory does.
+    """
+
+    rows: int
+
+    def __post_init__(self) -> None:
+        if self.rows < 2:
+            raise WorldsimError(f"view.rows {self.rows}: give 2 or more rows of cells, or no view config at all")
+
+    @property
+    def pose_width(self) -> int:
+        """Numbers of a pose."""
+        return 2
+
+    def places(self, patch_size: tuple[int, int]) -> int:
+        """Places in a token: its cells."""
+        return patch_size[0] * patch_size[1]
+
+    def check(self, latent_shape: tuple[int, int, int]) -> None:
+        """Refuse latents that it does not fit.
+
+        Raises:
+            WorldsimError: which says why.
+        """
+        if self.rows > latent_shape[1]:
+            raise WorldsimError(f"view.rows {self.rows}: the latents have {latent_shape[1]} rows")
+
+    def tracker(self, actions: int) -> MapPose:
+        """What tells how the view moves."""
+        return MapPose(self.rows, actions)
+
+    def reader(self, width: int, patch_size: tuple[int, int], channels: int) -> MapMemory:
+        """What finds what was seen, in a network of this width."""
+        return MapMemory(self.rows, width, patch_size, channels)
+
+
+class MapPose(nn.Module):
+    """Tell how the view moved between two frames, by matching them and by how often each action moves it.
+
+    Args:
+        rows: m. actions: A.
+    """
+
+    def __init__(self, rows: int, actions: int):
+        super().__init__()
+        self.rows, self.width, self.ring_columns = rows, 2, 0
+        # Log probability of each of MOVES under each action, of which the last is the null action.
+        self.register_buffer("log_prob", torch.zeros(actions + 1, len(MOVES)))
+        self.register_buffer("deltas", torch.tensor([(x, y) for y, x in MOVES], dtype=torch.float32), persistent=False)
+
+    def stands_still(self, actions: Tensor) -> Tensor:
+        """Probability that the view stays where it is under actions `[...]`: `[...]`."""
+        return self.log_prob[actions].exp()[..., STILL]
+
+    def mismatch(self, before: Tensor, after: Tensor) -> Tensor:
+        """How badly frames `[..., C, h, w]` fit those that followed them, for each move: `[..., 5]`."""
+        before, after = before[..., : self.rows, :], after[..., : self.rows, :]
+        h, w = before.shape[-2:]
+        fits = []
+        for down, right in MOVES:
+            rows, columns = slice(max(0, -down), h - max(0, down)), slice(max(0, -right), w - max(0, right))
+            was_rows, was_columns = slice(max(0, down), h + min(0, down)), slice(max(0, right), w + min(0, right))
+            error = (after[..., rows, columns] - before[..., was_rows, was_columns]).float().square().mean(-3)
+            fits.append(error.clamp(max=MISMATCH_CLIP).mean((-1, -2)))
+        return torch.stack(fits, dim=-1)
+
+    def motion(self, before: Tensor, after: Tensor, actions: Tensor) -> tuple[Tensor]:
+        """How the view moved between frames `[..., C, h, w]` under actions `[...]`; see `likeliest`."""
+        return self.likeliest(self.mismatch(before, after), actions)
+
+    def likeliest(self, mismatch: Tensor, actions: Tensor) -> tuple[Tensor]:
+        """The most probable of MOVES, given a mismatch `[..., 5]` and actions `[...]`: int64 `[...]`."""
+        return ((self.log_prob[actions] - mismatch / MISMATCH_SCALE).argmax(-1),)
+
+    def learn_moves(self, mismatch: Tensor, actions: Tensor, buttons: Sequence[tuple[str, ...]]) -> None:
+        """Count how often each action moved the view, by the best fits: mismatches `[N, 5]`, actions `[N]`."""
+        best = F.one_hot(mismatch.argmin(-1), len(MOVES)).float()
+        counts = torch.ones_like(self.log_prob).index_add_(0, actions, best)
+        counts[-1] += counts[:-1].sum(0)  # the null action may be any of them
+        self.log_prob.copy_((counts / counts.sum(-1, keepdim=True)).log())
+
+    def follow(self, start: Tensor, moves: Tensor) -> Tensor:
+        """Where moves `[B, T]` lead from `start` `[B, 2]`: before and after each of them, float32 `[B, T, 2, 2]`."""
+        by = self.deltas[moves]
+        after = start[:, None] + by.cumsum(1)
+        return torch.stack([after - by, after], dim=2)
+
+    def relative(self, pose: Tensor, origin: Tensor) -> Tensor:
+        """Poses `[..., 2]` as seen from `origin` `[..., 2]`."""
+        return pose - origin
+
+    def stored(self, pose: Tensor) -> Tensor:
+        """Poses `[..., 2]` as memory keeps them."""
+        return pose
+
+
+class MapMemory(nn.Module):
+    """Find what was seen before at the cells of the view and one cell around it: a candidate source.
+
+    Args:
+        rows: m. width: D of the network. patch_size: cells of a token. channels: C.
+    """
+
+    def __init__(self, rows: int, width: int, patch_size: tuple[int, int], channels: int):
+        super().__init__()
+        self.rows, self.patch_size = rows, patch_size
+        (p, q), self.channels = patch_size, channels
+        self.query = nn.Linear(width, KEY * p * q, bias=False)
+        self.embed = nn.Linear((channels + 1) * (p + 2) * (q + 2), width)
+        self.age = nn.Parameter(torch.zeros(AGES))
+        self.nothing = nn.Parameter(torch.zeros(()))
+        nn.init.zeros_(self.embed.weight)
+
+    @property
+    def candidates_count(self) -> int:
+        """K, of `candidates`."""
+        return len(MOVES)
+
+    def find(self, features: Tensor, memory: Tensor, age: Tensor, here: Tensor, poses: Tensor, rows: int) -> Tensor:
+        """What was at the cells of the view and one around it.
+
+        Args:
+            features: of the tokens `[B, T, N, D]`, N in `rows` rows.
+            memory: keys and cells `[B, S, N, (E + C) cells of a token]`.
+            age: int64 `[B, T, S]`, how many frames before each of the T; less than 1 is not read.
+            here: `[B, T, 2]`, where the view is in each of the T frames. poses: `[B, S, 2]`, where it was.
+
+        Returns:
+            `[B, T, C + 1, h + 2, w + 2]`: cells, and how sure it is that there was something; 0 in rows that stand.
+        """
+        (p, q), m = self.patch_size, self.rows
+        layout = {"y": rows, "p": p, "q": q}
+        parts = memory.tensor_split([KEY * p * q], dim=-1)
+        keys, cells = (rearrange(part, "b s (y x) (p q c) -> b s (y p) (x q) c", **layout)[:, :, :m] for part in parts)
+        asked = rearrange(self.query(features), "b t (y x) (p q c) -> b t c (y p) (x q)", **layout)
+        h = asked.shape[-2]
+        asked = F.pad(asked[..., :m, :].flatten(0, 1), (1, 1, 1, 1), mode="replicate").unflatten(0, asked.shape[:2])
+        frames = [
+            self._find_one(asked[:, t], keys.to(asked.dtype), cells.to(asked.dtype), age[:, t], here[:, t], poses)
+            for t in range(asked.shape[1])
+        ]
+        return F.pad(torch.stack(frames, dim=1), (0, 0, 0, h - m))
+
+    def embedding(self, found: Tensor) -> Tensor:
+        """Of what was found `[B, C + 1, h + 2, w + 2]`, what is added to the frame to come's tokens: `[B, N, D]`."""
+        p, q = self.patch_size
+        h, w = found.shape[-2] - 2, found.shape[-1] - 2
+        parts = [found[..., i : i + h : p, j : j + w : q] for i in range(p + 2) for j in range(q + 2)]
+        return self.embed(rearrange(torch.stack(parts, dim=1), "b k c y x -> b (y x) (k c)"))
+
+    def candidates(self, found: Tensor) -> Candidates:
+        """Of what was found `[B, C + 1, h + 2, w + 2]`: each cell from its own place and from those beside it."""
+        latents = found[:, :-1].float()
+        h, w = found.shape[-2] - 2, found.shape[-1] - 2
+        return Candidates([latents[..., 1 + y : 1 + y + h, 1 + x : 1 + x + w] for y, x in MOVES])
+
+    def _find_one(self, asked: Tensor, keys: Tensor, cells: Tensor, age: Tensor, here: Tensor, poses: Tensor) -> Tensor:
+        """For one frame: queries `[B, E, m + 2, w + 2]`, keys and cells `[B, S, m, w, E or C]`, ages `[B, S]`, poses
+        `[B, 2]` and `[B, S, 2]` -> `[B, C + 1, m + 2, w + 2]`."""
+        b, s, m, w = keys.shape[:4]
+        shift = (here[:, None] - poses).round().long()[..., None]  # [B, S, 2, 1]
+        rows = torch.arange(-1, m + 1, device=keys.device) + shift[:, :, 1]  # [B, S, m + 2], of the memory's frames
+        columns = torch.arange(-1, w + 1, device=keys.device) + shift[:, :, 0]  # [B, S, w + 2]
+        seen_rows, seen_columns = (rows >= 0) & (rows < m), (columns >= 0) & (columns < w)
+        seen = seen_rows[..., None] & seen_columns[:, :, None] & (age > 0)[..., None, None]  # [B, S, m + 2, w + 2]
+        index = rows.clamp(0, m - 1)[..., None] * w + columns.clamp(0, w - 1)[:, :, None]
+        index = index + torch.arange(b * s, device=keys.device).view(b, s, 1, 1) * (m * w)
+        keys, cells = (F.embedding(index, part.flatten(0, 3)) for part in (keys, cells))  # [B, S, m + 2, w + 2, E or C]
+        scores = torch.einsum("beyx, bsyxe -> bsyx", asked, keys) * KEY**-0.5
+        scores = scores + self.age[age_bucket(age)][..., None, None].to(scores.dtype)
+        scores = scores.masked_fill(~seen, float("-inf"))
+        # A softmax over all that is there and nothing, whose own cells are zero.
+        most = torch.maximum(scores.amax(1, keepdim=True).detach().float(), self.nothing.detach())
+        weights = (scores - most).exp()
+        there = weights.sum(1, keepdim=True)
+        found = torch.einsum("bsyx, bsyxc -> bcyx", weights.to(cells.dtype), cells)
+        return torch.cat([found, there], dim=1) / (there + (self.nothing - most).exp())
