@@ -35,4 +35,4 @@ def test_what_is_put_on_a_device_keeps_its_form() -> None:
     given = (torch.ones(2), None, (3, torch.zeros(1)), torch.aminmax(torch.arange(3)))
     put = policy.put(given)
     assert torch.equal(put[0], given[0]) and put[1] is None and put[2][0] == 3
-    assert isinstance(put, tuple) and policy.fits(2**50) and not policy.fused_attention
+    assert isinstance(put, tuple) and policy.fits(2**50)

@@ -72,13 +72,10 @@ class DevicePolicy:
     Attributes:
         device: where it runs.
         compiles: whether `torch.compile` works on it.
-        fused_attention: whether `scaled_dot_product_attention` is faster than attention written out, as it is not in
-            training on a CPU.
     """
 
     device: torch.device
     compiles: bool
-    fused_attention: bool
 
     def put(self, value: Any) -> Any:
         """Tensors, alone or in (named) tuples, on the device; others as they are. Pages are pinned for a GPU, so that
@@ -98,7 +95,7 @@ class DevicePolicy:
 
 def policy_of(device: torch.device) -> DevicePolicy:
     """What suits a device of this machine."""
-    return DevicePolicy(device, has_compiler(device), device.type != "cpu")
+    return DevicePolicy(device, has_compiler(device))
 
 
 def has_compiler(device: torch.device | str = "cpu") -> bool:

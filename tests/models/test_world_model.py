@@ -13,7 +13,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.copy_head import CandidateCopy, Candidates, Patches, neighbourhood, other_layer
 from worldsim.models.history import History
-from worldsim.models.layers import CellRefiner
+from worldsim.models.layers import CellRefiner, written_out_attention
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import Features, WorldModel
 
@@ -317,3 +317,13 @@ def test_a_config_survives_json(parts):
     assert WorldModelConfig.from_json(json.loads(json.dumps(dataclasses.asdict(config)))) == config
     with pytest.raises(WorldsimError, match="config of this version"):
         WorldModelConfig.from_json({**dataclasses.asdict(config), "window": 3})
+
+
+def test_attention_written_out_is_the_fused_one():
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, length, 8, generator=generator) for length in (5, 7, 7))
+    mask = torch.rand(2, 1, 5, 7, generator=generator) < 0.6
+    mask[..., 0] = True
+    for attn_mask in (None, mask):
+        fused = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        torch.testing.assert_close(written_out_attention(q, k, v, attn_mask=attn_mask), fused)
