@@ -21,6 +21,8 @@ B batch, P known frames before the newest, F all frames, C x h x w latents of on
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +33,7 @@ from worldsim.errors import WorldsimError
 PAST = 4  # frames by which speed is told
 REACH = 2  # cells a frame, sideways
 ROWS = 1  # and up or down
+STEPS, HALF_STEPS = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)  # in one frame, in two
 LAYERS = 5
 WIDE = (2, 4)  # dilations, each after one of the first layers
 EVERY = 3  # frames of the past of which one tells what stands
@@ -58,6 +61,21 @@ class MotionConfig:
             raise WorldsimError(f"motion.width {self.width}: give 1 or more, or no motion config at all")
 
 
+class Recalled(NamedTuple):
+    """What the past suggests, of the last layer.
+
+    Attributes:
+        again: cells `[B, C, h, w]` that followed the last two frames when they were there before.
+        again_misfit: `[B, 1, h, w]`, how badly the best match differs, about -1 to 1.
+        back: cells that came before them in reversed order. back_misfit: as `again_misfit`.
+    """
+
+    again: Tensor
+    again_misfit: Tensor
+    back: Tensor
+    back_misfit: Tensor
+
+
 class MotionPrior(nn.Module):
     """The next frame.
 
@@ -70,7 +88,7 @@ class MotionPrior(nn.Module):
     def __init__(self, channels: int, width: int, actions: int, layers: int = 1, latent_clip: float = 0.0):
         super().__init__()
         self.channels, self.layer_count, self.latent_clip = channels, layers, latent_clip
-        whole, half = 2 * REACH + 1, REACH + 1
+        whole, half = len(STEPS), len(HALF_STEPS)
         seen = (PAST + 5) * channels + 3 * whole + 3 * half + 2
         over = 1 + (whole - 1) + (half - 1) + 2  # what stands, and what moves over it
         self.parts = [channels, whole + half + 2 + 2 + over + 1]  # what changes, and gates, of the last layer
@@ -104,27 +122,12 @@ class MotionPrior(nn.Module):
             is copied.
         """
         last, in_view = aligned(frames[:, :, -self.channels :], columns)
-        known = [last[:, -1]]  # where one was not in view, it is as the one after it: nothing moved
-        for age in range(2, PAST + 1):
-            known.append(torch.where(in_view[:, -age], last[:, -age], known[-1]))
-        now, before, before2, before3 = known
-        seen_layer, seen_before = frames[:, -1, : self.channels], frames[:, -2, : self.channels]
+        known, recalled, static = recent(last, in_view), self.past(last, in_view), background(last)
+        seen, seen_before = frames[:, -1, : self.channels], frames[:, -2, : self.channels]
         stood = (columns[:, -1] == columns[:, -2])[:, None, None, None]
-        steps, halves = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)
-        whole, half = [_shifted(now, step) for step in steps], [_shifted(before, step) for step in halves]
-        seen = [now, now - before, now - before2, before - before3]
-        seen += [_difference(cell, _shifted(before, 2 * step)) for cell, step in zip(whole, steps, strict=True)]
-        seen += [_difference(cell, now) for cell in whole]
-        seen += [_difference(cell, _shifted(before3, 2 * step)) for cell, step in zip(half, halves, strict=True)]
-        seen += [_difference(now, _shifted(before2, step)) for step in halves]
-        seen += [seen_layer, torch.where(stood, seen_layer - seen_before, 0)]
-        again, again_misfit, back, back_misfit = self.past(last, in_view)
-        seen += [again - now, again_misfit, back - now, back_misfit]
-        stands = background(last)
-        thing, thing_before, thing_before2 = now - stands, before - stands, before2 - stands
-        seen += [thing, *(_difference(thing, _shifted(thing_before, step)) for step in steps)]
-        seen += [_difference(thing, _shifted(thing_before2, step)) for step in halves]
-        x = F.silu(self.first(torch.cat(seen, dim=1)) + self.action(actions)[:, :, None, None])
+        seen_change = torch.where(stood, seen - seen_before, 0)
+        x = torch.cat(_features(known, recalled, static, (seen, seen_change)), dim=1)
+        x = F.silu(self.first(x) + self.action(actions)[:, :, None, None])
         for i, layer in enumerate(self.layers):
             x = x + F.silu(layer(x))
             if i == 0:
@@ -132,24 +135,21 @@ class MotionPrior(nn.Module):
             if i < len(WIDE):
                 x = x + F.silu(self.wide[i](x))
         made = self.out(x).split(self.parts, dim=1)
-        moved = [_shifted(thing, step) for step in steps if step]
-        moved += [_shifted(thing_before, step) for step in halves if step]
-        over = [stands, *(stands + part for part in (*moved, *_shifted_vertically(thing)))]
-        sources = [*whole, *half, *_shifted_vertically(now), again, back, *over]
-        mixed = [_mixed(made[0], made[1], sources)]
+        mixed = [mix(made[0], made[1], candidates(known, recalled, static))]
         if self.layer_count == 2:
-            sources = [*(_shifted(seen_layer, step) for step in steps), *_shifted_vertically(seen_layer), mixed[0][0]]
-            mixed.insert(0, _mixed(made[2], made[3], sources))
+            mixed.insert(0, mix(made[2], made[3], seen_candidates(seen, mixed[0][0])))
         following, spread = (torch.cat(x, dim=1) for x in zip(*mixed, strict=True))
         if self.latent_clip:
             following = following.clamp(-self.latent_clip, self.latent_clip)
         return following, spread
 
-    def past(self, last: Tensor, in_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def past(self, last: Tensor, in_view: Tensor) -> Recalled:
         """What followed the last two frames when they were there before, and what came before them in reversed order.
 
-        Of the last layer `[B, P + 1, C, h, w]`, of which cells that were not `in_view` (see `aligned`) match badly:
-        twice cells `[B, C, h, w]`, and how badly the best match differs `[B, 1, h, w]`, about -1 to 1."""
+        Args:
+            last: the last layer, aligned, `[B, P + 1, C, h, w]`.
+            in_view: see `aligned`; cells that were not match badly.
+        """
         newest = torch.stack([torch.where(in_view[:, -2], last[:, -2], last[:, -1]), last[:, -1]], dim=1)
         apart = (newest[:, :, None] - last[:, None]).detach().square().mean(3)  # [B, 2, P + 1, h, w]
         apart = torch.where(in_view[:, None, :, 0], apart, UNLIKE)
@@ -161,7 +161,68 @@ class MotionPrior(nn.Module):
             shares = (-misfit * self.sharp.exp()).softmax(1)
             cells = torch.einsum("bsyx, bscyx -> bcyx", shares, after.to(shares.dtype))
             recalled += [cells, (misfit.amin(1, keepdim=True) + 1e-3).log() / 3 + 1]
-        return recalled[0], recalled[1], recalled[2], recalled[3]
+        return Recalled(*recalled)
+
+
+def candidates(known: Sequence[Tensor], recalled: Recalled, static: Tensor) -> dict[str, Tensor]:
+    """What a cell of the last layer may be next, by name, each `[B, C, h, w]`; a number is of cells to the right.
+
+    Args:
+        known: see `recent`.
+        recalled: of them.
+        static: see `background`.
+    """
+    now, before = known[:2]
+    thing, thing_before = now - static, before - static
+    down, up = _shifted_vertically(now)
+    thing_down, thing_up = _shifted_vertically(thing)
+    return {
+        **{f"now {step:+d}": _shifted(now, step) for step in STEPS},
+        **{f"before {step:+d}": _shifted(before, step) for step in HALF_STEPS},
+        "now down": down,
+        "now up": up,
+        "again": recalled.again,
+        "back": recalled.back,
+        "static": static,
+        **{f"thing {step:+d}": static + _shifted(thing, step) for step in STEPS if step},
+        **{f"thing before {step:+d}": static + _shifted(thing_before, step) for step in HALF_STEPS if step},
+        "thing down": static + thing_down,
+        "thing up": static + thing_up,
+    }
+
+
+def seen_candidates(seen: Tensor, uncovered: Tensor) -> dict[str, Tensor]:
+    """What a cell of the first layer, `seen` now, may be next; `uncovered` is the last layer of the next frame."""
+    down, up = _shifted_vertically(seen)
+    beside = {f"now {step:+d}": _shifted(seen, step) for step in STEPS}
+    return {**beside, "now down": down, "now up": up, "uncovered": uncovered}
+
+
+def mix(change: Tensor, gates: Tensor, sources: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """A softmax of candidates, and a change where they are not copied from what is there now.
+
+    Args:
+        change: `[B, C, h, w]`, added in full where the mixture differs from "now +0", or nothing is copied.
+        gates: `[B, candidates + 1, h, w]`, logits; the last is of copying nothing.
+        sources: candidates, in the order of the gates.
+
+    Returns:
+        cells `[B, C, h, w]`, and the variance of what they are mixed of `[B, 1, h, w]`.
+    """
+    shares, cells = gates.softmax(1), torch.stack(list(sources.values()), dim=1)
+    copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
+    apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
+    moved = (copied - sources["now +0"]).square().mean(1, keepdim=True) / MOVED
+    return copied + (moved + shares[:, -1:]).clamp(max=1) * change, (shares * apart.detach()).sum(1, keepdim=True)
+
+
+def recent(last: Tensor, in_view: Tensor) -> list[Tensor]:
+    """The newest `PAST` of aligned frames `[B, P + 1, C, h, w]`, the newest first. What was not in view is as in the
+    frame after it: nothing moved."""
+    known = [last[:, -1]]
+    for age in range(2, PAST + 1):
+        known.append(torch.where(in_view[:, -age], last[:, -age], known[-1]))
+    return known
 
 
 def aligned(frames: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,14 +255,30 @@ def _shifted_vertically(frame: Tensor) -> tuple[Tensor, Tensor]:
     return _shifted(frame.mT, ROWS).mT, _shifted(frame.mT, -ROWS).mT
 
 
-def _mixed(change: Tensor, gates: Tensor, candidates: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """A softmax of candidates `[B, C, h, w]` by gates `[B, candidates + 1, h, w]`, and a change where they are not
-    copied as they are; and the variance of what they are mixed of `[B, 1, h, w]`."""
-    shares, cells = gates.softmax(1), torch.stack(candidates, dim=1)  # the last share is of nothing
-    copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
-    apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
-    moved = (copied - candidates[REACH]).square().mean(1, keepdim=True) / MOVED
-    return copied + (moved + shares[:, -1:]).clamp(max=1) * change, (shares * apart.detach()).sum(1, keepdim=True)
+def _features(
+    known: Sequence[Tensor], recalled: Recalled, static: Tensor, seen_layer: tuple[Tensor, Tensor]
+) -> list[Tensor]:
+    """What the convolutions see, side by side; how well cells match is told apart by how they moved."""
+    now, before, before2, before3 = known
+    thing, thing_before, thing_before2 = now - static, before - static, before2 - static
+    return [
+        now,
+        now - before,
+        now - before2,
+        before - before3,
+        *(_difference(_shifted(now, step), _shifted(before, 2 * step)) for step in STEPS),
+        *(_difference(_shifted(now, step), now) for step in STEPS),
+        *(_difference(_shifted(before, step), _shifted(before3, 2 * step)) for step in HALF_STEPS),
+        *(_difference(now, _shifted(before2, step)) for step in HALF_STEPS),
+        *seen_layer,
+        recalled.again - now,
+        recalled.again_misfit,
+        recalled.back - now,
+        recalled.back_misfit,
+        thing,
+        *(_difference(thing, _shifted(thing_before, step)) for step in STEPS),
+        *(_difference(thing, _shifted(thing_before2, step)) for step in HALF_STEPS),
+    ]
 
 
 def _window(size: int, reach: int) -> Tensor:
