@@ -32,8 +32,8 @@ def test_the_version_is_that_of_the_distribution(monkeypatch):
 
 
 def test_other_names_are_refused():
-    with pytest.raises(AttributeError, match="'worldsim' has no attribute 'Sesion'"):
-        _ = worldsim.Sesion
+    with pytest.raises(AttributeError, match="'worldsim' has no attribute 'Sessions'"):
+        _ = worldsim.Sessions
     with pytest.raises(ImportError):
         from worldsim import nothing  # noqa: F401
     assert {"Session", "open_world"} <= set(dir(worldsim))

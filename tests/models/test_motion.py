@@ -125,7 +125,7 @@ def test_rollouts_continue_from_step_to_step(recording: Recording, tmp_path: Pat
         kept = (shown + 0.5)[:, -back - 1 :]
         ages.append(age)
     assert torch.stack(ages).max() > FRAMES - 2 * length  # to the ends of episodes
-    with pytest.raises(WorldsimError, match="no episode is as long as a run of 64 frames .the longest has 60."):
+    with pytest.raises(WorldsimError, match="no episode is as long as a rollout of 64 frames .the longest has 60."):
         MotionRollouts(clips, 1, recording.episodes("train"), 3, FRAMES, back, length, noise=0.0, seed=0)
 
 

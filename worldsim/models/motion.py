@@ -1,4 +1,4 @@
-"""Motion prior: how what is there goes on, from what it did so far: a thing that rolls, a hand, and what it carries.
+"""Motion prior: how objects continue to move, from how they moved so far: rolling, carried, or a hand itself.
 
 Convolutions over single cells see the last frames of the last layer, how well each cell matches its neighbours of
 earlier frames, the first layer if there are two, and the action; two of them are dilated, and one sees the mean of all
@@ -12,8 +12,8 @@ cells. For each cell of the last layer they mix candidates by a softmax:
 
 Cells of the first layer, what is seen, are mixed from its neighbours and the last layer. A residual is added, but only
 where something moves: a small error in each frame would be a stain after a hundred. Earlier frames are first aligned
-with the newest view, or what stands would seem to move with the view. It is trained by itself, on rollouts of its own
-with a gradient through them, for which a transformer is too large here (`worldsim.train.motion`).
+with the newest view, or static objects would seem to move with it. It is trained alone, on its own rollouts with a
+gradient through them, for which a transformer is too large here (`worldsim.train.motion`).
 
 B batch, P known frames before the newest, F all frames, C x h x w latents of one layer.
 """
@@ -30,17 +30,17 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 
-PAST = 4  # frames by which speed is told
+PAST = 4  # newest frames, which show the speed
 REACH = 2  # cells a frame, sideways
 ROWS = 1  # and up or down
 STEPS, HALF_STEPS = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)  # in one frame, in two
 LAYERS = 5
 WIDE = (2, 4)  # dilations, each after one of the first layers
-EVERY = 3  # frames of the past of which one tells what stands
+EVERY = 3  # of so many frames of the past, one is used for the background
 AROUND = (1, 3)  # rows and columns of cells around one that have to match, each way
-MOVED = 0.1  # mean squared difference of a cell that is copied from what is there, from which on it may change whole
+MOVED = 0.1  # mean squared difference of a copied cell to what is there now, from which on a change is added in full
 UNLIKE = 1.0  # mean squared difference of what was not in view
-SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
+SHARP = 4.6  # initial log of 1 / (mean squared difference of a bad fit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,8 @@ class MotionConfig:
 
     Attributes:
         width: of its convolutions.
-        gate_bias: added to the gates that copy it, for cells off the picture's edge, by the probability that the view
-            stands still: there it is preferred.
+        gate_bias: added to the gates that copy it, for cells not at the frame's edge, times the probability that the
+            view does not move: there it is preferred.
     """
 
     width: int = 96
@@ -98,7 +98,7 @@ class MotionPrior(nn.Module):
         self.action = nn.Embedding(actions + 1, width)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(LAYERS))
         self.wide = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in WIDE)
-        self.whole = nn.Linear(width, width)  # of the picture's mean
+        self.whole = nn.Linear(width, width)  # of the mean of all cells
         self.out = nn.Conv2d(width, sum(self.parts), 3, padding=1)
         self.sharp = nn.Parameter(torch.tensor(SHARP))
         nn.init.normal_(self.action.weight, std=0.1)
@@ -258,7 +258,7 @@ def _shifted_vertically(frame: Tensor) -> tuple[Tensor, Tensor]:
 def _features(
     known: Sequence[Tensor], recalled: Recalled, static: Tensor, seen_layer: tuple[Tensor, Tensor]
 ) -> list[Tensor]:
-    """What the convolutions see, side by side; how well cells match is told apart by how they moved."""
+    """What the convolutions see, concatenated: frames, changes, and how well cells match for each motion."""
     now, before, before2, before3 = known
     thing, thing_before, thing_before2 = now - static, before - static, before2 - static
     return [
