@@ -1,5 +1,4 @@
-"""Train the motion prior: how what is there goes on, frame after frame of its own, with a gradient through the last of
-them.
+"""Train the motion prior on its own rollouts, with a gradient through their last frames.
 
 B clips, T frames, C x h x w latents of one layer.
 """
@@ -9,8 +8,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,14 +33,14 @@ class MotionTraining:
 
     Attributes:
         steps: optimizer steps. batch: clips a step. lr: peak learning rate of AdamW.
-        past: frames that are known before those of its own.
-        short: batches at once in every second step, of clips in which one frame follows on as few as PAST + 1: how a
-            thing turns at a wall where it never was is not learned where it was seen before and can be copied.
-        length: frames of its own in a row that have a gradient, from 1 at first to this many in the second half.
-        lead: most frames of its own before those, in one of four of the other steps of the second half; in two of four
-            it goes on with runs of its own, from the first frames of episodes (`worldsim.train.motion_rollouts`).
-        divergence_threshold: squared error of a cell at the end of that lead from which on it and those beside it teach
-            nothing, for what is recorded is not what follows there (as
+        past: known frames before generated ones.
+        short: batches at once in every second step, of clips in which a single frame follows on as few as PAST + 1: how
+            an object turns at a wall is not learned where it was seen to turn before and can be copied.
+        length: generated frames that have a gradient, from 1 at first to this many in the second half.
+        lead: most generated frames before those, in one of four of the other steps of the second half; two of four
+            continue rollouts from the first frames of episodes (`worldsim.train.motion_rollouts`).
+        divergence_threshold: squared error of a cell at the end of that lead from which on it and its neighbours are
+            left out of the loss: the recorded future does not follow from it (as in
             `worldsim.train.self_rollout.diverged_tokens`).
         event_share: share of clips drawn by what moves in them and by rare actions, the others at random.
         hidden_unknown: share of clips of whose known frames the hidden layer, where there is one, is not known: it is
@@ -49,8 +49,8 @@ class MotionTraining:
         motion_weight: extra weight of cells that change more than most of their frame, or did one frame before, up to
             this factor.
         variance_weight: weight of the variance of what a cell is mixed of, in the second half. The mean of several
-            columns errs least, one frame at a time, but in ten frames a thing is a smear; with 1 it is as if one place
-            were drawn.
+            columns has the least error in one frame, but smears an object in ten; with 1 the loss is that of drawing
+            one candidate.
     """
 
     steps: int = 3000
@@ -77,11 +77,17 @@ def run_length(share: float, longest: int) -> int:
 def motion_rollout(
     motion: MotionPrior, frames: Tensor, actions: Tensor, columns: Tensor, known: int, back: int
 ) -> tuple[Tensor, Tensor]:
-    """What comes after so many `known` frames, each made of the `back + 1` before it, of which those before the first
-    are as that; the first and the last column are as recorded, for what comes into view can't be known. Latents `[B, T,
-    layers C, h, w]`, actions `[B, T]` and how many cells to the right the view was `[B, T]` -> `[B, T, layers C, h,
-    w]`, the known ones as they are, and the variance of what each cell of the others is mixed of, `[B, T - known,
-    layers, h, w]`."""
+    """Generate the frames after the `known` ones, each from the `back + 1` before it; those before the first are as the
+    first. The first and the last column are as recorded: what comes into view can't be known.
+
+    Args:
+        frames: latents `[B, T, layers C, h, w]`. actions: int64 `[B, T]`.
+        columns: how many cells to the right the view was, `[B, T]`.
+
+    Returns:
+        latents `[B, T, layers C, h, w]`, the known ones unchanged; and the variance of what each cell of the others is
+        mixed of, `[B, T - known, layers, h, w]`.
+    """
     run, spreads = list(frames[:, :known].unbind(1)), []
     for t in range(known, frames.shape[1]):
         newest = [max(i, 0) for i in range(t - back - 1, t)]
@@ -104,7 +110,7 @@ class MotionLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """The loss of the last `frames` of clips, latents as `shown` and as recorded `[B, T, layers C, h, w]`, with all
         frames as they were made, "made". `late` is the second half of the training; in clips with an `own_past`, cells
-        that have come apart by then teach nothing."""
+        that have diverged by then are left out."""
         training, start = self.training_config, shown.shape[1] - frames
         made, spread = motion_rollout(self.motion, shown, actions, columns, start, self.back)
         before, after = true[:, -frames - 1 : -1], true[:, -frames:]
@@ -123,7 +129,7 @@ class MotionLoss(nn.Module):
 
 
 class MotionClips:
-    """Clips to learn from, of what moves and of rare actions as much.
+    """Clips to learn from: drawn by motion and by rare actions equally.
 
     Raises:
         WorldsimError: if nothing moves in the recording.
@@ -160,6 +166,84 @@ class MotionClips:
         return Windows(self._episodes, self._training.past + frames, self._events)
 
 
+class MotionBatch(NamedTuple):
+    """What one step learns from; the arguments of `MotionLoss`."""
+
+    shown: Tensor
+    true: Tensor
+    actions: Tensor
+    columns: Tensor
+    frames: int
+    late: bool
+    own_past: bool
+
+
+class MotionBatches:
+    """The batch of each step: every second one of single frames; of the others, in the second half of the training, one
+    in two continues rollouts of earlier steps, and one in four has a lead that the model has made itself.
+
+    Args:
+        channels: of one layer. back: frames that the model sees besides the newest.
+
+    Attributes:
+        longest, most_lead: frames that have a gradient, and frames before them, as the episodes allow.
+
+    Raises:
+        WorldsimError: if nothing moves in the recording, or its episodes are too short.
+    """
+
+    def __init__(self, recording: Recording, clips: LatentDataset, channels: int, back: int, training: MotionTraining):
+        self._source, self._back, self._training = MotionClips(recording, clips, channels, training), back, training
+        episodes = recording.episodes("train")
+        room = max((end - begin for begin, end in episodes), default=0) - training.past
+        self.longest = max(min(training.length, room), 1)
+        self.most_lead = max(min(training.lead, room - self.longest), 0)
+        lengths = training.past, back, self.longest
+        self._rollouts = MotionRollouts(
+            clips, channels, episodes, training.batch, *lengths, training.noise, training.seed
+        )
+
+    def draw(self, draws: Draws, roll_out: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> MotionBatch:
+        """Of one step; `roll_out` makes its lead, if it has one: (frames, actions, columns, how many are known) ->
+        frames `[B, T, layers C, h, w]`, see `motion_rollout`."""
+        training, late, lead = self._training, draws.share >= 0.5, 0
+        frames, known, count = run_length(draws.share, self.longest), training.past, training.batch
+        if draws.step % 2:
+            frames, count = 1, training.short * training.batch
+            known = draws.integer(min(PAST + 1, known), known + 1)
+        elif late and draws.step % 8 == 4:
+            lead = draws.integer(0, self.most_lead + 1)
+        if self._continues(draws):
+            return MotionBatch(*self._rollouts.go_on(draws), frames, late, own_past=True)
+        recorded = self._source.recorded(draws.of(training.seed, count), lead + frames)
+        true, actions, columns = (x[:, training.past - known :] for x in recorded)
+        shown = self._source.shown(draws.of(training.seed + 1, count), true, known)
+        if lead:
+            shown[:, : known + lead] = roll_out(shown[:, : known + lead], actions, columns, known)
+        return MotionBatch(shown, true, actions, columns, frames, late, bool(lead))
+
+    def keep(self, draws: Draws, made: Tensor) -> None:
+        """What a step has made of its batch, for the steps that continue it."""
+        if self._continues(draws):
+            self._rollouts.keep(made, draws)
+
+    def preview(self, draws: Draws, motion: MotionPrior) -> dict[str, float]:
+        """Error of rollouts, as a share of what has changed since the last known frame: after the first frame, and
+        after the last; and the variance of what cells are mixed of."""
+        first, device = self._training.past, next(motion.parameters()).device
+        recorded = self._source.recorded(draws, self.most_lead + self.longest)
+        true, actions, columns = (x.to(device) for x in recorded)
+        with torch.no_grad():
+            made, spread = motion_rollout(motion, true, actions, columns, first, self._back)
+        error, change = ((x - true).square().mean((0, 2, 3, 4)) for x in (made, true[:, first - 1 : first]))
+        shares = {f"after_{t - first + 1}": error[t] / change[t].clamp(min=1e-6) for t in (first, true.shape[1] - 1)}
+        return {name: float(value) for name, value in {**shares, "undecided": spread.mean()}.items()}
+
+    @staticmethod
+    def _continues(draws: Draws) -> bool:
+        return draws.share >= 0.5 and draws.step % 4 == 2
+
+
 def train_motion(
     motion: MotionPrior,
     recording: Recording,
@@ -175,11 +259,7 @@ def train_motion(
     Raises:
         WorldsimError: if nothing moves in the recording, or its episodes are too short.
     """
-    source = MotionClips(recording, clips, motion.channels, training)
-    episodes = recording.episodes("train")
-    room = max((end - begin for begin, end in episodes), default=0) - training.past
-    longest = max(min(training.length, room), 1)
-    most_lead = max(min(training.lead, room - longest), 0)
+    batches = MotionBatches(recording, clips, motion.channels, back, training)
     settings = {"size": list(motion.first.weight.shape), "back": back, **dataclasses.asdict(training)}
     del settings["steps"]
     learning = copy.deepcopy(motion)
@@ -196,48 +276,19 @@ def train_motion(
         options=dataclasses.replace(options, compile=False),
         mixed=False,
     )
-    runs = MotionRollouts(
-        clips, motion.channels, episodes, training.batch, training.past, back, longest, training.noise, training.seed
-    )
+
+    def roll_out(frames: Tensor, actions: Tensor, columns: Tensor, known: int) -> Tensor:
+        with distributed.gathered(trainer.loss), torch.no_grad():
+            return motion_rollout(learning, frames, actions, columns, known, back)[0]
 
     def train_step(draws: Draws) -> dict[str, Tensor]:
-        frames, lead, late = run_length(draws.share, longest), 0, draws.share >= 0.5
-        known, count, goes_on = training.past, training.batch, late and draws.step % 4 == 2
-        if draws.step % 2:
-            frames, count = 1, training.short * training.batch
-            known = draws.integer(min(PAST + 1, known), known + 1)
-        elif late and draws.step % 8 == 4:
-            lead = draws.integer(0, most_lead + 1)
-        if goes_on:
-            shown, true, actions, columns = runs.go_on(draws)
-        else:
-            recorded = source.recorded(draws.of(training.seed, count), lead + frames)
-            true, actions, columns = (x[:, training.past - known :] for x in recorded)
-            shown = source.shown(draws.of(training.seed + 1, count), true, known)
-            if lead:
-                with distributed.gathered(trainer.loss), torch.no_grad():
-                    led = shown[:, : known + lead]
-                    shown[:, : known + lead] = motion_rollout(learning, led, actions, columns, known, back)[0]
-        values = trainer.update(shown, true, actions, columns, frames, late, bool(lead or goes_on))
-        made = values.pop("made")
-        if goes_on:
-            runs.keep(made, draws)
+        values = trainer.update(*batches.draw(draws, roll_out))
+        batches.keep(draws, values.pop("made"))
         return values
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
-        """Error of runs of its own, as a share of what has changed since the last frame that was known."""
         draws = Draws(training.seed, training.steps, training.batch, 1.0, trainer.policy)
-        device = next(learned.parameters()).device
-        true, actions, columns = (x.to(device) for x in source.recorded(draws, most_lead + longest))
-        with torch.no_grad():
-            made, spread = motion_rollout(cast(MotionPrior, learned), true, actions, columns, training.past, back)
-        error, change = (
-            (x - true).square().mean((0, 2, 3, 4)) for x in (made, true[:, training.past - 1 : training.past])
-        )
-        last = true.shape[1] - 1
-        return {
-            f"after_{t - training.past + 1}": float(error[t] / change[t].clamp(min=1e-6)) for t in (training.past, last)
-        } | {"undecided": float(spread.mean())}
+        return batches.preview(draws, cast(MotionPrior, learned))
 
     motion.load_state_dict(trainer.run(train_step, preview).state_dict())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,27 @@ def turn_actions(probe: TurnProbe, spec: WorldSpec, count: int) -> np.ndarray:
     return np.repeat(ways[np.arange(count) % 2][:, None], probe.frames, axis=1)
 
 
+class _Turns(NamedTuple):
+    """What was measured of the N trials.
+
+    Attributes:
+        turned, returned, recognised: bool `[N]`. ceiling, chance: the share returned of the decoded real start, and of
+            another trial's start.
+        psnr, to_other: PSNR of the last frame to the start and to another one, `[N]`.
+        heading_error: degrees, `[N, frames]`. errors: of place and heading at the end, two of `[N]`.
+    """
+
+    turned: np.ndarray
+    returned: np.ndarray
+    recognised: np.ndarray
+    ceiling: float
+    chance: float
+    psnr: np.ndarray
+    to_other: np.ndarray
+    heading_error: np.ndarray
+    errors: tuple[np.ndarray, np.ndarray]
+
+
 def whole_turn(
     probe: TurnProbe,
     groups: Sequence[StateGroup],
@@ -47,23 +69,7 @@ def whole_turn(
         generated: frames under `turn_actions`, uint8 `[N, frames, H, W, 3]`.
     """
     place, heading = (next(g for g in groups if g.name == name) for name in (probe.place, probe.heading))
-    start, view = scenes.state[:, -1], scenes.frames[:, -1]
-
-    def back(state: np.ndarray, where: np.ndarray) -> np.ndarray:
-        near = group_error(place, names, state, where) <= probe.radius
-        return near & (group_error(heading, names, state, where) <= probe.degrees)
-
-    frames = np.arange(1, probe.frames + 1)
-    heading_error = group_error(heading, names, read(generated), _turned(start, names, heading, probe, frames))
-    quarters = np.array([probe.frames // 4, probe.frames // 2, 3 * probe.frames // 4])
-    turned = (heading_error[:, quarters - 1] <= probe.degrees).sum(1) >= 2
-    end, decoded = read(generated[:, -1]), codec(view)
-    returned = turned & back(end, start)
-    ceiling, chance = back(read(decoded), start), turned & back(end, np.roll(start, 2, axis=0))
-    nearest = _nearest(generated[:, -1], decoded)
-    recognised = group_error(place, names, start[nearest], start) <= probe.radius
-    psnr, other = metrics.psnr(generated[:, -1], view), metrics.psnr(generated[:, -1], np.roll(view, 2, axis=0))
-
+    measured = _measure(probe, place, heading, names, read, scenes, generated, codec)
     n = len(scenes)
     section = Section(
         "turn",
@@ -75,27 +81,62 @@ def whole_turn(
         f"{probe.degrees:g}°.",
     )
     reference = (
-        f"the real view after encode-decode, read by the same net: {100 * ceiling.mean():.0f} %; another trial's "
-        f"start: {100 * chance.mean():.0f} %"
+        f"the real view after encode-decode, read by the same net: {100 * measured.ceiling:.0f} %; another trial's "
+        f"start: {100 * measured.chance:.0f} %"
     )
-    to_other = f"to another start {other.mean():.1f} dB"
+    to_other = f"to another start {measured.to_other.mean():.1f} dB"
     label = f"nearest of the {n} starts by picture is in the same room"
+    returned, turned, recognised = (int(x.sum()) for x in (measured.returned, measured.turned, measured.recognised))
     section.figures.extend(
         [
-            share_figure("turn.returned", "full turns that return to their room", int(returned.sum()), n, reference),
-            share_figure("turn.turned", "turned as the real one does", int(turned.sum()), n),
-            share_figure("turn.recognised", label, int(recognised.sum()), n),
-            mean_figure("turn.psnr", "PSNR of the last frame to the start", psnr, "dB", to_other),
+            share_figure("turn.returned", "full turns that return to their room", returned, n, reference),
+            share_figure("turn.turned", "turned as the real one does", turned, n),
+            share_figure("turn.recognised", label, recognised, n),
+            mean_figure("turn.psnr", "PSNR of the last frame to the start", measured.psnr, "dB", to_other),
         ]
     )
-    errors = [group_error(group, names, end, start) for group in (place, heading)]
-    rows = [(f"{q:.0%}", *(float(np.quantile(error, q)) for error in errors)) for q in (0.25, 0.5, 0.75, 0.9)]
+    rows = [(f"{q:.0%}", *(float(np.quantile(error, q)) for error in measured.errors)) for q in (0.25, 0.5, 0.75, 0.9)]
     columns = ("quantile", f"place, {place.unit}", "heading, degrees")
     section.tables.append(Table("Error at the end, by quantile of the trials", columns, rows))
-    lines = {"median of trials": (frames, np.median(heading_error, axis=0))}
+    lines = {"median of trials": (np.arange(1, probe.frames + 1), np.median(measured.heading_error, axis=0))}
     section.curves.append(Curves("Heading while turning", "frames", "error, degrees", lines))
-    section.strips.extend(_strips(view, generated, returned))
+    section.strips.extend(_strips(scenes.frames[:, -1], generated, measured.returned))
     return section
+
+
+def _measure(
+    probe: TurnProbe,
+    place: StateGroup,
+    heading: StateGroup,
+    names: Sequence[str],
+    read: ReadState,
+    scenes: Scenes,
+    generated: np.ndarray,
+    codec: Codec,
+) -> _Turns:
+    start, view = scenes.state[:, -1], scenes.frames[:, -1]
+
+    def back(state: np.ndarray, where: np.ndarray) -> np.ndarray:
+        near = group_error(place, names, state, where) <= probe.radius
+        return near & (group_error(heading, names, state, where) <= probe.degrees)
+
+    frames = np.arange(1, probe.frames + 1)
+    heading_error = group_error(heading, names, read(generated), _turned(start, names, heading, probe, frames))
+    quarters = np.array([probe.frames // 4, probe.frames // 2, 3 * probe.frames // 4])
+    turned = (heading_error[:, quarters - 1] <= probe.degrees).sum(1) >= 2
+    end, decoded = read(generated[:, -1]), codec(view)
+    nearest = _nearest(generated[:, -1], decoded)
+    return _Turns(
+        turned=turned,
+        returned=turned & back(end, start),
+        recognised=group_error(place, names, start[nearest], start) <= probe.radius,
+        ceiling=float(back(read(decoded), start).mean()),
+        chance=float((turned & back(end, np.roll(start, 2, axis=0))).mean()),
+        psnr=metrics.psnr(generated[:, -1], view),
+        to_other=metrics.psnr(generated[:, -1], np.roll(view, 2, axis=0)),
+        heading_error=heading_error,
+        errors=(group_error(place, names, end, start), group_error(heading, names, end, start)),
+    )
 
 
 def _nearest(frames: np.ndarray, gallery: np.ndarray) -> np.ndarray:
