@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
@@ -78,6 +79,11 @@ def test_npz(path):
     assert {name: array.shape for name, array in safe_read.read_npz(path, WAY_OUT).items()} == {"a": (2, 3), "b": (4,)}
     with refused("unpacks to more than 100 bytes"):
         safe_read.read_npz(path, WAY_OUT, 100)
+    data = path.read_bytes()
+    for at in range(30, len(data), 7):
+        path.write_bytes(data[:at] + bytes(20) + data[at + 20 :])
+        with contextlib.suppress(WorldsimError):  # and no other error, wherever it is damaged
+            safe_read.read_npz(path, WAY_OUT)
 
 
 @pytest.mark.parametrize("dtype", ["'|u1'", "'|O'"])

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import lzma
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ FOREIGN = (
     ImportError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
     safetensors.SafetensorError,
 )
 

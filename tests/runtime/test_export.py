@@ -242,7 +242,8 @@ def test_a_warmer_world_is_one_that_starts_from_more_noise():
     networks = tiny_networks(retention=())
     plain, warm = (WorldStep(*networks, (0.0, 0.3, 0.6), temperature).eval() for temperature in (1.0, 1.25))
     inputs = example_inputs(plain, 2, torch.Generator().manual_seed(0))
-    more = [*inputs[:4], 1.25 * inputs[4]]
+    latents, actions, noise, *history = inputs
+    more = [latents, actions, 1.25 * noise, *history]
     with torch.no_grad():
         torch.testing.assert_close(warm(*inputs)[1], plain(*more)[1])
         assert (warm(*inputs)[1] - plain(*inputs)[1]).abs().max() > 1e-3
