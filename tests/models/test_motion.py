@@ -11,12 +11,14 @@ import torch
 
 from worldsim.data.latents import LatentDataset
 from worldsim.data.recording import Episode, Recording, RecordingWriter
+from worldsim.device import policy_of
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
 from worldsim.models.config import PAST
 from worldsim.models.motion import AROUND, LAYERS, WIDE, MotionPrior, aligned
 from worldsim.spec import Action, WorldSpec
 from worldsim.train.checkpoint import read
+from worldsim.train.draws import Draws
 from worldsim.train.motion import MotionTraining, motion_rollout, run_length, train_motion
 from worldsim.train.motion_rollouts import MotionRollouts
 
@@ -104,7 +106,7 @@ def test_runs_of_its_own_go_on_from_step_to_step(recording: Recording, tmp_path:
     runs = MotionRollouts(clips, 1, recording.episodes("train"), 3, known, back, length, noise=0.0, seed=0)
     kept, ages = torch.zeros(3, back + 1, 2, 1, 1), []
     for step in range(100):
-        shown, true, actions, _ = runs.go_on(step)
+        shown, true, actions, _ = runs.go_on(draws := Draws(0, step, 3, 0.0, policy_of(torch.device("cpu"))))
         number = true[:, :, 0, 0, 0].long()
         assert (number // FRAMES == number[:, :1] // FRAMES).all()
         torch.testing.assert_close(actions, torch.from_numpy(clips.actions)[number])
@@ -114,7 +116,7 @@ def test_runs_of_its_own_go_on_from_step_to_step(recording: Recording, tmp_path:
         torch.testing.assert_close(shown[~begun, : back + 1], kept[~begun])
         assert (age[~begun] == ages[-1][~begun] + length).all() if ages else begun.all()
         torch.testing.assert_close(shown[begun, : back + 1], true[begun, : back + 1, :1].expand(-1, -1, 2, -1, -1))
-        runs.keep(shown + 0.5)
+        runs.keep(shown + 0.5, draws)
         kept = (shown + 0.5)[:, -back - 1 :]
         ages.append(age)
     assert torch.stack(ages).max() > FRAMES - 2 * length  # to the ends of episodes
