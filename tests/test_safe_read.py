@@ -33,9 +33,9 @@ READERS = (safe_read.read_json, safe_read.read_safetensors, safe_read.read_npz, 
 
 @pytest.mark.parametrize("read", READERS)
 def test_what_is_no_such_file_is_one_error(path, read):
-    with refused("there is no|") as told:
+    with refused("there is no|") as caught:
         read(path, WAY_OUT)
-    assert "there is no" in str(told.value)
+    assert "there is no" in str(caught.value)
     for content in (b"", b"{", b"\xff" * 99, b"PK\x03\x04", safe_read.PNG):
         path.write_bytes(content)
         with refused("can't be read"):

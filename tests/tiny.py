@@ -103,7 +103,8 @@ def tiny_key() -> str:
     """Names all that decides what the bundle is: the sources it is made by and the versions of what it is made with."""
     digest = hashlib.sha256(f"{torch.__version__} {onnxruntime.__version__}".encode())
     engine = Path(worldsim.__file__).parent
-    sources = [*engine.glob("*.py"), *engine.glob("models/*.py"), *engine.glob("runtime/*.py")]
+    sources = [engine / "spec.py", *engine.glob("models/*.py")]
+    sources += [engine / f"runtime/{name}.py" for name in ("bundle", "export", "torch")]
     for path in (Path(__file__), *sorted(sources)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -16,9 +16,10 @@ from typing import Any
 
 from worldsim import atomic
 from worldsim.errors import WorldsimError
-from worldsim.safe_read import read_json, reading
+from worldsim.safe_read import read_bytes, read_json, reading
 
 FILES = 4096  # that a manifest may list
+BYTES = 4 << 30  # that they may hold together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,9 @@ class ArtifactKind:
             for name, facts in files.items():
                 _check_name(name)
                 if not (isinstance(facts["bytes"], int) and isinstance(facts["sha256"], str)):
-                    raise ValueError(f"size or sha256 of {name!r} is none")
+                    raise ValueError(f"it states no size or sha256 of {name!r}")
+            if sum(facts["bytes"] for facts in files.values()) > BYTES:
+                raise ValueError(f"its files hold more than {BYTES:,} bytes")
         return manifest
 
     def check_files(self, folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -126,6 +129,22 @@ class ArtifactKind:
                     raise WorldsimError(
                         f"{path} was changed: its sha256 is not the one in {self.manifest}. {self.way_out}"
                     )
+
+    def read_file(self, folder: Path, name: str, files: Mapping[str, Mapping[str, Any]]) -> bytes:
+        """A file of a manifest that was checked before: what the manifest says is in it, also if the folder was
+        replaced meanwhile.
+
+        Raises:
+            WorldsimError: if it is not in the manifest, or is no longer what that says.
+        """
+        path = folder / name
+        with reading(path, self.way_out):
+            if name not in files:
+                raise ValueError(f"{self.manifest} does not list it")
+        data = read_bytes(path, files[name]["bytes"], self.way_out)
+        if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
+            raise WorldsimError(f"{path} was changed or replaced while {self.noun} was open there. Open it again.")
+        return data
 
 
 def digest(manifest: Mapping[str, Any]) -> str:

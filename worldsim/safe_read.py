@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import safetensors
+import safetensors.numpy
 
 from worldsim.errors import WorldsimError
 
@@ -113,11 +114,22 @@ def read_safetensors(path: str | Path, way_out: str, framework: str = "np") -> t
     """
     with reading(path, way_out):
         with Path(path).open("rb") as file:
-            (header,) = struct.unpack("<Q", file.read(8))
-        if header > HEADER_BYTES:
-            raise ValueError(f"a header of {header:,} bytes; at most {HEADER_BYTES:,} are read")
+            _check_header(file.read(8))
         with safetensors.safe_open(path, framework=framework) as tensors:
             return {name: tensors.get_tensor(name) for name in tensors.keys()}, dict(tensors.metadata() or {})  # noqa: SIM118
+
+
+def parse_safetensors(data: bytes, path: str | Path, way_out: str) -> dict[str, np.ndarray]:
+    """Arrays by name of a safetensors file that was read from `path`."""
+    with reading(path, way_out):
+        _check_header(data[:8])
+        return safetensors.numpy.load(data)
+
+
+def _check_header(start: bytes) -> None:
+    (header,) = struct.unpack("<Q", start)
+    if header > HEADER_BYTES:
+        raise ValueError(f"a header of {header:,} bytes; at most {HEADER_BYTES:,} are read")
 
 
 def read_npz(path: str | Path, way_out: str, limit: int = NPZ_BYTES) -> dict[str, np.ndarray]:
@@ -143,7 +155,11 @@ def _read_npy(data: bytes) -> np.ndarray:
 
 def read_png(path: str | Path, way_out: str, pixels: int = PIXELS) -> np.ndarray:
     """A PNG picture of at most `pixels` pixels as uint8 RGB `[H, W, 3]`."""
-    data = read_bytes(path, 4 * pixels + 2**16, way_out)
+    return parse_png(read_bytes(path, 4 * pixels + 2**16, way_out), path, way_out, pixels)
+
+
+def parse_png(data: bytes, path: str | Path, way_out: str, pixels: int = PIXELS) -> np.ndarray:
+    """A PNG picture that was read from `path`, as `read_png` gives it."""
     with reading(path, way_out):
         if not data.startswith(PNG):
             raise ValueError("not a PNG file")

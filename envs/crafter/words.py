@@ -48,8 +48,8 @@ def describe(state: np.ndarray, rng: np.random.Generator, length: str = "medium"
     if length == "short":
         named = _list([_named(name, int((tiles == TILE[name]).sum())) for name in near])
         return _sentence(f"{place}{_pick(rng, (' with ', ', ')) + named if named else ''}")
-    told = [_told(name, tiles, rng) for name in near]
-    sentences = [place, _pick(rng, ("; ", ", ")).join(told)]
+    phrases = [_phrase(name, tiles, rng) for name in near]
+    sentences = [place, _pick(rng, ("; ", ", ")).join(phrases)]
     if state[AT["sleeping"]]:
         sentences.append(_pick(rng, ("the player sleeps", "the player is asleep", "asleep")))
     low = [vital for vital in VITALS if state[AT[vital]] <= LOW]
@@ -87,7 +87,7 @@ def _named(name: str, count: int) -> str:
     return f"{NUMBERS[count] if count < len(NUMBERS) else 'many'} {called}s"
 
 
-def _told(name: str, tiles: np.ndarray, rng: np.random.Generator) -> str:
+def _phrase(name: str, tiles: np.ndarray, rng: np.random.Generator) -> str:
     """A kind of thing, and where the nearest of it is."""
     rows, columns = np.nonzero(tiles == TILE[name])
     dx, dy = columns - COLUMNS // 2, rows - ROWS // 2

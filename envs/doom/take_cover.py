@@ -22,7 +22,7 @@ from worldsim_envs.replay import ReplayedEnv
 
 MOST = 2100  # tics of an episode
 SKIP = 4  # tics a frame
-SLOTS = 6  # fireballs in the state; more than that are seldom in the air
+SLOTS = 6  # fireballs in the state; more are rarely in the air
 SPEED = 10.0  # map units that a fireball flies in a tic
 BODIES = 22.0  # map units from the middle of the player to that of a fireball, along either axis, at which they touch
 WALL = -448.0  # where the wall behind the player is, on the map

@@ -241,7 +241,7 @@ def test_rows_of_a_state_are_replaced(tiny_world: Path):
 
 
 class CountingGame:
-    """Frames and rewards tell how many steps were played. It ends after a number of them that hangs on the seed."""
+    """Frames and rewards tell how many steps were played. It ends after a number of them that depends on the seed."""
 
     def __init__(self, spec: WorldSpec):
         self._spec = spec

@@ -142,11 +142,11 @@ def test_the_map_of_what_passes_is_where_it_passes(env):
 def test_in_a_mirror_left_is_right(env):
     """What passes there is what would pass whoever is there, and a dodger steps to the other side."""
     states = np.stack([info["state"] for *_, info in play(env, 1, lambda info: dodge(info["state"]), 120)])
-    told = np.concatenate([states, passing(states)], axis=1)
-    other = mirrored(told)
+    facts = np.concatenate([states, passing(states)], axis=1)
+    other = mirrored(facts)
     there = other[:, : states.shape[1]]
     np.testing.assert_allclose(other[:, states.shape[1] :], passing(there), atol=1e-5)
-    np.testing.assert_allclose(mirrored(other), told, atol=1e-4)
+    np.testing.assert_allclose(mirrored(other), facts, atol=1e-4)
     assert (np.abs(there[:, :3] - states[:, :3]).max(0) > [20, -1, 2]).all() and (there[:, 9] == -states[:, 9]).all()
     steps = [(dodge(here), dodge(mirror)) for here, mirror in zip(states, there, strict=True)]
     assert (

@@ -133,10 +133,10 @@ class TestToybox(WorldContract):
         env.reset(seed=4)
         for action in np.random.default_rng(1).integers(len(Act), size=50):
             _, _, _, _, info = env.step(action)
-        told, room = room_of(info["state"]), env.room.copy()
-        room.decor, room.fences = told.decor, told.fences
-        np.testing.assert_array_equal(room_state(told), room_state(room))
-        assert told.toys[0].shape == room.toys[0].shape and len(told.cups) == len(room.cups)
+        described, room = room_of(info["state"]), env.room.copy()
+        room.decor, room.fences = described.decor, described.fences
+        np.testing.assert_array_equal(room_state(described), room_state(room))
+        assert described.toys[0].shape == room.toys[0].shape and len(described.cups) == len(room.cups)
 
     def test_fast_enough_to_record(self, env):
         env.reset(seed=0)

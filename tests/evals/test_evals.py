@@ -65,7 +65,7 @@ def judge_fidelity(simulator: Simulator, scenes: Scenes) -> dict[str, float]:
 
 
 def explorer(frames: np.ndarray) -> np.ndarray:
-    """Goes up most of the time; its moods hang on the bar, which is always elsewhere."""
+    """Goes up most of the time; its moods depend on the bar, which is always elsewhere."""
     bar = toy.read(frames)[:, 3].astype(int)
     return np.array([3, 3, 3, 1, 3, 0, 2, 3, 4, 3])[bar // 2 % 10]
 

@@ -223,8 +223,8 @@ def test_layers_over_cells_learn_for_every_place_at_once():
     torch.testing.assert_close(there[:, :, 4:-5, 4:-6], beside[:, :, 5:-4, 6:-4], atol=1e-5, rtol=1e-4)
     other = tokens.clone()
     other[:, :, 0, 0] += 1
-    told = (layers(cells, other) - layers(cells, tokens)).abs().amax((0, 1))
-    assert (told[:4, :4] > 1e-4).all() and not told[7:].any() and not told[:, 7:].any()  # and three cells beyond it
+    reach = (layers(cells, other) - layers(cells, tokens)).abs().amax((0, 1))
+    assert (reach[:4, :4] > 1e-4).all() and not reach[7:].any() and not reach[:, 7:].any()  # and three cells beyond it
 
 
 @pytest.mark.parametrize("kind", [{}, {"max_shift": 1}, {"max_shift": 1, "motion": 8}])

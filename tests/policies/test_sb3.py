@@ -59,7 +59,7 @@ def assert_near(one: Any, other: Any) -> None:
         np.testing.assert_allclose(np.asarray(one, float), np.asarray(other, float), atol=ROUNDING if pixels else 2e-2)
 
 
-def test_sb3_begins_where_it_is_told(tiny_world):
+def test_sb3_begins_at_the_start_of_its_options(tiny_world):
     envs = SB3VecEnv(rows(tiny_world, 3))
     envs.set_options({"start": 2})
     envs.reset()

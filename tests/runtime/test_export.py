@@ -25,11 +25,12 @@ from worldsim.models.dit import DiTConfig
 from worldsim.models.flow import REWARD_BINS
 from worldsim.models.step import WorldStep, example_inputs
 from worldsim.models.world_model import WorldModel
-from worldsim.runtime.bundle import GRAPHS, Bundle, open_world
+from worldsim.runtime.bundle import GRAPHS, Bundle
 from worldsim.runtime.export import export_bundle, measure_parity, stored_weights
 from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.runtime.torch import TorchRuntime, world_step
 from worldsim.train.checkpoint import load_world_model, save_model
+from worldsim.train.run import RunRecord
 
 
 def test_weights_are_stored_once_in_half_precision(tiny_world):
@@ -148,7 +149,7 @@ def test_export_from_the_command_line(run, capsys, monkeypatch):
     ]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "step: latents" in printed and "torch eager / ONNX Runtime" in printed and "play.py --world" in printed
+    assert "step: latents" in printed and "torch eager takes" in printed and "play.py --world" in printed
     world = Bundle(out)
     step, before = world_step(world), load_world_model(run / "dynamics.safetensors")[0]
     assert (
@@ -192,10 +193,10 @@ def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     assert "rise from 0" in error(recording, "--schedule", "0.5")
     assert "temperature -1" in error(recording, "--temperature", "-1")
     assert "--ends nan" in error(recording, "--ends", "nan")
-    assert "--still -1" in error(recording, "--static-threshold", "-1")
+    assert "--static-threshold -1" in error(recording, "--static-threshold", "-1")
     assert "no recording at" in error(run.parent / "nowhere")
     (run / "dynamics.safetensors").write_bytes((run / "dynamics.safetensors").read_bytes()[:1000])
-    assert "dynamics.safetensors is cut" in error(recording)
+    assert "dynamics.safetensors can't be read" in error(recording)
     (run / "dynamics.safetensors").unlink()
     assert "dynamics.safetensors" in error(recording)
 
@@ -247,8 +248,17 @@ def test_a_warmer_world_is_one_that_starts_from_more_noise():
         assert (warm(*inputs)[1] - plain(*inputs)[1]).abs().max() > 1e-3
 
 
-def test_a_world_of_another_sampler_is_refused_by_torch():
-    bundle = open_world("doom-take-cover")
-    del bundle.configs["temperature"]
-    with pytest.raises(WorldsimError, match="another sampler: export it again"):
-        world_step(bundle)
+def test_a_world_is_played_as_its_run_was_trained(run, capsys):
+    """Also one that no registry knows; flags come first."""
+    RunRecord("doom-maze", (0.0, 0.4), temperature=1.5, ends=0.5, shown=5).write(run)
+    arguments = ["export", str(run), "--recording", str(run.parent / "recording"), "--starts", "1"]
+    assert main([*arguments, "--out", str(run.parent / "a")]) == 0
+    world = Bundle(run.parent / "a")
+    assert world.configs["schedule"] == [0.0, 0.4] and world.configs["temperature"] == 1.5
+    assert world.starts.frames.shape[1] == 5
+    trained = load_world_model(run / "dynamics.safetensors")[0].denoiser.outcome_out.bias
+    moved = trained - world_step(world).world_model.denoiser.outcome_out.bias
+    assert torch.allclose(moved[len(REWARD_BINS)], torch.tensor(0.5), atol=1e-3)
+    (run / "run.json").write_text("{")
+    assert main([*arguments, "--out", str(run.parent / "b")]) == 2
+    assert "run.json can't be read" in capsys.readouterr().err and not (run.parent / "b").exists()

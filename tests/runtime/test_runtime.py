@@ -1,4 +1,4 @@
-"""The runtimes: ONNX Runtime is torch, a batch is its rows, and noise hangs on seed, frame and draw alone."""
+"""The runtimes: ONNX Runtime is torch, a batch is its rows, and noise depends on seed, frame and draw alone."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_networks_of_another_world_are_refused():
         TorchRuntime(step, tiny_spec().from_json({**spec, "actions": spec["actions"][:2]}))
 
 
-def test_noise_hangs_on_seed_and_frame_alone():
+def test_noise_depends_on_seed_and_frame_alone():
     noise = frame_noise(3, 7, (4, 5, 6))
     assert noise.shape == (4, 5, 6) and noise.dtype == np.float32
     np.testing.assert_array_equal(frame_noise(3, 7, (4, 5, 6)), noise)

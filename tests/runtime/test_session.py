@@ -218,7 +218,7 @@ def test_restored_is_never_left(session, steps):
     assert_equal(left, never_left)
 
 
-def test_what_is_behind_a_picture_is_no_part_of_how_unlike_others_it_is():
+def test_the_hidden_layer_is_no_part_of_the_ood_score():
     networks = tiny_networks(retention=(), copy_reach=1, hidden_layer=True)
     session = Session(TorchRuntime(WorldStep(*networks), tiny_spec()))
     frames, actions = tiny_clips(1, 4)

@@ -116,13 +116,13 @@ def test_a_world_learns_its_hidden_layer_and_how_things_move(
 ) -> None:
     from worldsim.train.checkpoint import load_autoencoder
 
-    told, folder = two_layers
+    layered, folder = two_layers
     learned, _ = load_autoencoder(folder / "autoencoder.safetensors")
     with pytest.raises(WorldsimError, match="has no hidden layer"):
         LatentDataset(recording, learned, tmp_path / "untold")
-    latents, *_ = LatentDataset(told, learned, folder)[np.array([[100, 101]])]
+    latents, *_ = LatentDataset(layered, learned, folder)[np.array([[100, 101]])]
     for frame, both in zip((100, 101), latents[0], strict=True):
-        for picture, part in zip((told.frames[frame], told.hidden_layer[frame]), both.split(4), strict=True):
+        for picture, part in zip((layered.frames[frame], layered.hidden_layer[frame]), both.split(4), strict=True):
             alone = learned.encode(to_pixels(torch.from_numpy(picture[None])))[0, :4]
             torch.testing.assert_close(part, alone, atol=2e-2, rtol=2e-2)
     config = fit(EVERYTHING, learned)
@@ -131,7 +131,7 @@ def test_a_world_learns_its_hidden_layer_and_how_things_move(
     training = dataclasses.replace(
         TRAINING, hidden_unknown=0.5, event_share=0.5, events=("action", "hidden"), motion=motion
     )
-    model = train_dynamics(told, learned, tmp_path, config, training, cache=folder, options=EAGER)
+    model = train_dynamics(layered, learned, tmp_path, config, training, cache=folder, options=EAGER)
     assert model.config == config and all(w.isfinite().all() for w in model.parameters())
     alone = weights(tmp_path / "motion.checkpoint")
     assert torch.equal(model.motion.first.weight, alone["average.first.weight"])  # the rest learns, this stays

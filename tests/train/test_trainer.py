@@ -57,11 +57,11 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_it_saves_first(tmp_path: Path, kind: signal.Signals) -> None:
-    told = toy_trainer(tmp_path, STEPS)
-    stop_at(told, 0, lambda: os.kill(os.getpid(), kind))
+    stopped = toy_trainer(tmp_path, STEPS)
+    stop_at(stopped, 0, lambda: os.kill(os.getpid(), kind))
     before = signal.getsignal(kind)
     with pytest.raises(KeyboardInterrupt):
-        train_toy(told, [])
+        train_toy(stopped, [])
     assert read(tmp_path / "toy.checkpoint")[1]["step"] == 1 and signal.getsignal(kind) is before
 
 

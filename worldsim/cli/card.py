@@ -13,10 +13,11 @@ import tyro
 from worldsim.cli.reporting import report_folder, say_written
 from worldsim.errors import WorldsimError
 from worldsim.evals.card import UNKNOWN_TRAINING, card_json, card_markdown
-from worldsim.evals.files import json_bytes, read_json, write_files
+from worldsim.evals.files import json_bytes, write_files
 from worldsim.evals.report import Report, read_report, strip_file
 from worldsim.evals.terminal import wide_console
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.safe_read import read_json
 from worldsim.viewer.goal import goal_in_card
 
 COMMANDS = {

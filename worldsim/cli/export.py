@@ -35,13 +35,13 @@ class ExportConfig:
         seed: of the choice of starts.
         schedule: signal levels that the sampler visits, rising from 0 and below 1; those of the run's training if not
             given.
-        temperature: of the noise that frames start from: above 1, what seldom happens comes more often; that of the
-            run's recipe if not given. `worldsim eval` says whether things happen as often as they should.
-        ends: added to the logit that play is over, where the network foretells fewer ends than come (prior correction,
-            King and Zeng 2001); that of the run's recipe if not given.
+        temperature: of the noise that frames start from: above 1, rare events come more often; the run's own if not
+            given. `worldsim eval` says whether events are as frequent as in the game.
+        ends: added to the logit that an episode ends, where the network predicts fewer ends than there are (prior
+            correction, King and Zeng 2001); the run's own if not given.
         static_threshold: see `WorldModelConfig`; the run's own if not given.
-        shown: frames of each start; those of the run's recipe, or what the world needs, if 0. More are a past for it to
-            remember.
+        shown: frames of each start; as many as the run's recipe says, or as the world needs, if 0. More frames are a
+            longer past to remember.
     """
 
     run: tyro.conf.Positional[Path]
@@ -103,7 +103,7 @@ def export(config: ExportConfig) -> None:
 
 
 def more_ends(dynamics: WorldModel, logit: float) -> None:
-    """Let the dynamics say that play is over with so much more of a logit.
+    """Add `logit` to the logit that an episode ends.
 
     Raises:
         WorldsimError: if it is not a number.
@@ -116,8 +116,8 @@ def more_ends(dynamics: WorldModel, logit: float) -> None:
 
 
 def choose_starts(recording: Recording, windows: Windows, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of several windows drawn for each start, the one whose last frame shows most, and whose frames show most that is
-    different: play should not begin at a wall, nor with a past in which nothing was seen. The best come first.
+    """Of several windows drawn for each start, the one with the most detail in its last frame and the most change over
+    its frames: play should not begin at a wall, nor with a past in which nothing was seen. The best come first.
 
     Returns:
         frames uint8 `[count, T, H, W, 3]` and actions int64 `[count, T-1]`.

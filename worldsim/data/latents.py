@@ -1,13 +1,12 @@
-"""Clips of latents for the dynamics: a recording, encoded once. Knows no loss.
+"""The latent dataset that the world model learns from: a recording, encoded once. Knows no loss.
 
-B clips, T frames, C x h x w latents, S components of the state or frames in the log.
+B clips, T frames, C x h x w latents, S components of the state or frames in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worldsim import atomic
 from worldsim.data.recording import Recording
 from worldsim.data.windows import frame_batches
 from worldsim.device import DevicePolicy, mixed_precision
@@ -208,25 +208,29 @@ def encode_recording(recording: Recording, autoencoder: Autoencoder, cache: Path
     digest = hashlib.sha256(weights).hexdigest()[:12]
     path = cache / f"latents-{digest}-{len(recording)}.npy"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        shape = (len(recording), *autoencoder.config.latent_shape(recording.spec.height, recording.spec.width))
-        partial = path.with_suffix(".partial")
-        latents = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-        autoencoder.eval()
         if autoencoder.config.hidden_layer and recording.hidden_layer is None:
             raise WorldsimError(
                 f"{recording.path} has no hidden layer: it is older, or of a world without one. "
                 "Record again, or train a recipe whose autoencoder has no `hidden_layer`."
             )
-        with ProgressBar("encoding", len(recording)) as progress, mixed_precision(device):
-            for start, frames in frame_batches(recording, 256):
-                end = start + len(frames)
-                pictures = [frames]
-                if autoencoder.config.hidden_layer and recording.hidden_layer is not None:
-                    pictures.append(np.asarray(recording.hidden_layer[start:end]))
-                pixels = (to_pixels(torch.from_numpy(p).to(device)) for p in pictures)
-                latents[start:end] = autoencoder.encode(*pixels).half().cpu().numpy()
-                progress.update(end)
-        latents.flush()
-        os.replace(partial, path)
+        shape = (len(recording), *autoencoder.config.latent_shape(recording.spec.height, recording.spec.width))
+        with atomic.replacing(path, "Give another --out.") as part:
+            latents = np.lib.format.open_memmap(part, "w+", np.float16, shape)
+            atomic.reserve(part)
+            _encode_into(latents, recording, autoencoder, device)
+            latents.flush()
     return np.load(path, mmap_mode="r")
+
+
+def _encode_into(latents: np.ndarray, recording: Recording, autoencoder: Autoencoder, device: torch.device) -> None:
+    """Fill `latents` `[N, C, h, w]` with those of a recording's frames."""
+    autoencoder.eval()
+    with ProgressBar("encoding", len(recording)) as progress, mixed_precision(device):
+        for start, frames in frame_batches(recording, 256):
+            end = start + len(frames)
+            layers = [frames]
+            if autoencoder.config.hidden_layer and recording.hidden_layer is not None:
+                layers.append(np.asarray(recording.hidden_layer[start:end]))
+            pixels = (to_pixels(torch.from_numpy(layer).to(device)) for layer in layers)
+            latents[start:end] = autoencoder.encode(*pixels).half().cpu().numpy()
+            progress.update(end)

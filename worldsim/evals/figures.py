@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.errors import WorldsimError
-from worldsim.evals.files import read_json
 from worldsim.evals.report import Report, plain_json
+from worldsim.safe_read import read_json
 
 FORMAT = 1
 FIGURES = "figures.json"

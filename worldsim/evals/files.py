@@ -8,36 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldsim import atomic
 from worldsim.errors import WorldsimError, require
+from worldsim.safe_read import reading
 
-MOST_JSON = 1 << 26  # bytes of a file; results of a full tier have a few MB
 MOST_UNPACKED = 1 << 30  # bytes of arrays in memory
-
-
-def read_json(path: Path, way_out: str) -> dict[str, Any]:
-    """A JSON file that holds an object.
-
-    Args:
-        way_out: what to do where there is none, or it is broken; a sentence.
-
-    Raises:
-        WorldsimError: if it is missing, can't be read, is too large, or is not JSON with an object at the top.
-    """
-    with _reading(path, way_out):
-        _bounded(path.stat().st_size, MOST_JSON)
-        found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError(f"it holds a {type(found).__name__}, not an object")
-        return found
 
 
 def read_columns(path: Path, columns: Mapping[str, str], way_out: str) -> dict[str, np.ndarray]:
@@ -45,13 +26,14 @@ def read_columns(path: Path, columns: Mapping[str, str], way_out: str) -> dict[s
 
     Args:
         columns: the name of each that must be there -> numpy kinds that it may have, as in "if"; "U" is text.
-        way_out: as for `read_json`.
+        way_out: what to do where there is none, or it is broken; a sentence.
 
     Raises:
-        WorldsimError: as for `read_json`; also if a column is missing, holds something else, or has nulls.
+        WorldsimError: if it is missing, can't be read or is too large; or a column is missing, holds something else, or
+            has nulls.
     """
     pyarrow, parquet = require("pyarrow", "eval"), require("pyarrow.parquet", "eval")
-    with _reading(path, way_out):
+    with reading(path, way_out):
         try:
             file = parquet.ParquetFile(path)
             groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
@@ -63,15 +45,6 @@ def read_columns(path: Path, columns: Mapping[str, str], way_out: str) -> dict[s
         if missing:
             raise ValueError(f"it has no column {', '.join(missing)}")
         return {name: _column(name, table[name], kinds) for name, kinds in columns.items()}
-
-
-def read_arrays(path: Path, way_out: str) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file. Arguments and errors as for `read_json`."""
-    with _reading(path, way_out):
-        with zipfile.ZipFile(path) as archive:
-            _bounded(sum(member.file_size for member in archive.infolist()), MOST_UNPACKED)
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
 
 
 def typed(content: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]) -> None:
@@ -106,18 +79,8 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     Raises:
         WorldsimError: if they can't be written.
     """
-    try:
-        for name, data in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            try:
-                partial.write_bytes(data)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise WorldsimError(f"can't write to {folder}: {error.strerror or error}. Give another --out.") from error
+    for name, data in files.items():
+        atomic.write_bytes(folder / name, data, "Give another --out.")
     return [folder / name for name in files]
 
 
@@ -140,23 +103,3 @@ def _column(name: str, column: Any, kinds: str) -> np.ndarray:
     if values.dtype.kind not in kinds:
         raise ValueError(f"its column {name} is of type {column.type}")
     return values
-
-
-@contextlib.contextmanager
-def _reading(path: Path, way_out: str) -> Iterator[None]:
-    """Turns the errors of file systems and parsers into one."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise WorldsimError(f"there is no {path}. {way_out}") from error
-    except RecursionError as error:
-        raise WorldsimError(f"{path} can't be read: it is nested too deeply. {way_out}") from error
-    except OSError as error:
-        raise WorldsimError(f"{path} can't be read: {error.strerror or _line(error)}. {way_out}") from error
-    except (ValueError, KeyError, NotImplementedError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise WorldsimError(f"{path} can't be read: {_line(error)}. {way_out}") from error
-
-
-def _line(error: Exception) -> str:
-    """A message as one line: parsers' own have several, and quote what they read."""
-    return "".join(c if c.isprintable() else " " for c in str(error)[:200]).strip()

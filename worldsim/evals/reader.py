@@ -19,16 +19,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
 from worldsim.device import NATIVE, keep_memory, mixed_precision
-from worldsim.errors import WorldsimError
 from worldsim.evals.core import ProgressCallback, no_progress
 from worldsim.evals.files import write_files
 from worldsim.evals.scenes import RecordingSplit
+from worldsim.safe_read import read_safetensors, reading
 
 CLIP = 16  # frames in a row read from the recording at a time
 BINS = 64  # of one component of state
@@ -217,10 +216,9 @@ def _trained(
 
 
 def _load(net: ReaderNet, path: Path) -> None:
-    try:
-        net.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise WorldsimError(f"{path} can't be read ({' '.join(str(error).split())[:200]}). Delete it.") from error
+    weights, _ = read_safetensors(path, "Delete it.", "pt")
+    with reading(path, "Delete it."):
+        net.load_state_dict(weights)
 
 
 def _pixels(frames: np.ndarray) -> Tensor:

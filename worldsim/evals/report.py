@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from worldsim.errors import require
-from worldsim.evals.files import checking, read_json, typed
+from worldsim.evals.files import checking, typed
 from worldsim.evals.probes import Target
 from worldsim.evals.section import Figure, Section, number
+from worldsim.safe_read import read_json
 
 FORMAT = 1
 NUMBER = (int, float, type(None))

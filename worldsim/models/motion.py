@@ -1,4 +1,4 @@
-"""Motion prior: how what is there goes on, from what it did so far: a thing that rolls, a hand, and what it carries.
+"""Motion prior: how objects continue to move, from how they moved so far: rolling, carried, or a hand itself.
 
 Convolutions over single cells see the last frames of the last layer, how well each cell matches its neighbours of
 earlier frames, the first layer if there are two, and the action; two of them are dilated, and one sees the mean of all
@@ -12,8 +12,8 @@ cells. For each cell of the last layer they mix candidates by a softmax:
 
 Cells of the first layer, what is seen, are mixed from its neighbours and the last layer. A residual is added, but only
 where something moves: a small error in each frame would be a stain after a hundred. Earlier frames are first aligned
-with the newest view, or what stands would seem to move with the view. It is trained by itself, on rollouts of its own
-with a gradient through them, for which a transformer is too large here (`worldsim.train.motion`).
+with the newest view, or static objects would seem to move with it. It is trained alone, on its own rollouts with a
+gradient through them, for which a transformer is too large here (`worldsim.train.motion`).
 
 B batch, P known frames before the newest, F all frames, C x h x w latents of one layer.
 """
@@ -21,6 +21,8 @@ B batch, P known frames before the newest, F all frames, C x h x w latents of on
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,16 +30,17 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 
-PAST = 4  # frames by which speed is told
+PAST = 4  # newest frames, which show the speed
 REACH = 2  # cells a frame, sideways
 ROWS = 1  # and up or down
+STEPS, HALF_STEPS = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)  # in one frame, in two
 LAYERS = 5
 WIDE = (2, 4)  # dilations, each after one of the first layers
-EVERY = 3  # frames of the past of which one tells what stands
+EVERY = 3  # of so many frames of the past, one is used for the background
 AROUND = (1, 3)  # rows and columns of cells around one that have to match, each way
-MOVED = 0.1  # mean squared difference of a cell that is copied from what is there, from which on it may change whole
+MOVED = 0.1  # mean squared difference of a copied cell to what is there now, from which on a change is added in full
 UNLIKE = 1.0  # mean squared difference of what was not in view
-SHARP = 4.6  # at first: log of one over the mean squared difference that is a bad fit
+SHARP = 4.6  # initial log of 1 / (mean squared difference of a bad fit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +49,8 @@ class MotionConfig:
 
     Attributes:
         width: of its convolutions.
-        gate_bias: added to the gates that copy it, for cells off the picture's edge, by the probability that the view
-            stands still: there it is preferred.
+        gate_bias: added to the gates that copy it, for cells not at the frame's edge, times the probability that the
+            view does not move: there it is preferred.
     """
 
     width: int = 96
@@ -56,6 +59,21 @@ class MotionConfig:
     def __post_init__(self) -> None:
         if self.width < 1:
             raise WorldsimError(f"motion.width {self.width}: give 1 or more, or no motion config at all")
+
+
+class Recalled(NamedTuple):
+    """What the past suggests, of the last layer.
+
+    Attributes:
+        again: cells `[B, C, h, w]` that followed the last two frames when they were there before.
+        again_misfit: `[B, 1, h, w]`, how badly the best match differs, about -1 to 1.
+        back: cells that came before them in reversed order. back_misfit: as `again_misfit`.
+    """
+
+    again: Tensor
+    again_misfit: Tensor
+    back: Tensor
+    back_misfit: Tensor
 
 
 class MotionPrior(nn.Module):
@@ -70,7 +88,7 @@ class MotionPrior(nn.Module):
     def __init__(self, channels: int, width: int, actions: int, layers: int = 1, latent_clip: float = 0.0):
         super().__init__()
         self.channels, self.layer_count, self.latent_clip = channels, layers, latent_clip
-        whole, half = 2 * REACH + 1, REACH + 1
+        whole, half = len(STEPS), len(HALF_STEPS)
         seen = (PAST + 5) * channels + 3 * whole + 3 * half + 2
         over = 1 + (whole - 1) + (half - 1) + 2  # what stands, and what moves over it
         self.parts = [channels, whole + half + 2 + 2 + over + 1]  # what changes, and gates, of the last layer
@@ -80,7 +98,7 @@ class MotionPrior(nn.Module):
         self.action = nn.Embedding(actions + 1, width)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(LAYERS))
         self.wide = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in WIDE)
-        self.whole = nn.Linear(width, width)  # of the picture's mean
+        self.whole = nn.Linear(width, width)  # of the mean of all cells
         self.out = nn.Conv2d(width, sum(self.parts), 3, padding=1)
         self.sharp = nn.Parameter(torch.tensor(SHARP))
         nn.init.normal_(self.action.weight, std=0.1)
@@ -104,27 +122,12 @@ class MotionPrior(nn.Module):
             is copied.
         """
         last, in_view = aligned(frames[:, :, -self.channels :], columns)
-        known = [last[:, -1]]  # where one was not in view, it is as the one after it: nothing moved
-        for age in range(2, PAST + 1):
-            known.append(torch.where(in_view[:, -age], last[:, -age], known[-1]))
-        now, before, before2, before3 = known
-        seen_layer, seen_before = frames[:, -1, : self.channels], frames[:, -2, : self.channels]
+        known, recalled, static = recent(last, in_view), self.past(last, in_view), background(last)
+        seen, seen_before = frames[:, -1, : self.channels], frames[:, -2, : self.channels]
         stood = (columns[:, -1] == columns[:, -2])[:, None, None, None]
-        steps, halves = range(-REACH, REACH + 1), range(-(REACH // 2), REACH // 2 + 1)
-        whole, half = [_shifted(now, step) for step in steps], [_shifted(before, step) for step in halves]
-        seen = [now, now - before, now - before2, before - before3]
-        seen += [_difference(cell, _shifted(before, 2 * step)) for cell, step in zip(whole, steps, strict=True)]
-        seen += [_difference(cell, now) for cell in whole]
-        seen += [_difference(cell, _shifted(before3, 2 * step)) for cell, step in zip(half, halves, strict=True)]
-        seen += [_difference(now, _shifted(before2, step)) for step in halves]
-        seen += [seen_layer, torch.where(stood, seen_layer - seen_before, 0)]
-        again, again_misfit, back, back_misfit = self.past(last, in_view)
-        seen += [again - now, again_misfit, back - now, back_misfit]
-        stands = background(last)
-        thing, thing_before, thing_before2 = now - stands, before - stands, before2 - stands
-        seen += [thing, *(_difference(thing, _shifted(thing_before, step)) for step in steps)]
-        seen += [_difference(thing, _shifted(thing_before2, step)) for step in halves]
-        x = F.silu(self.first(torch.cat(seen, dim=1)) + self.action(actions)[:, :, None, None])
+        seen_change = torch.where(stood, seen - seen_before, 0)
+        x = torch.cat(_features(known, recalled, static, (seen, seen_change)), dim=1)
+        x = F.silu(self.first(x) + self.action(actions)[:, :, None, None])
         for i, layer in enumerate(self.layers):
             x = x + F.silu(layer(x))
             if i == 0:
@@ -132,24 +135,21 @@ class MotionPrior(nn.Module):
             if i < len(WIDE):
                 x = x + F.silu(self.wide[i](x))
         made = self.out(x).split(self.parts, dim=1)
-        moved = [_shifted(thing, step) for step in steps if step]
-        moved += [_shifted(thing_before, step) for step in halves if step]
-        over = [stands, *(stands + part for part in (*moved, *_shifted_vertically(thing)))]
-        sources = [*whole, *half, *_shifted_vertically(now), again, back, *over]
-        mixed = [_mixed(made[0], made[1], sources)]
+        mixed = [mix(made[0], made[1], candidates(known, recalled, static))]
         if self.layer_count == 2:
-            sources = [*(_shifted(seen_layer, step) for step in steps), *_shifted_vertically(seen_layer), mixed[0][0]]
-            mixed.insert(0, _mixed(made[2], made[3], sources))
+            mixed.insert(0, mix(made[2], made[3], seen_candidates(seen, mixed[0][0])))
         following, spread = (torch.cat(x, dim=1) for x in zip(*mixed, strict=True))
         if self.latent_clip:
             following = following.clamp(-self.latent_clip, self.latent_clip)
         return following, spread
 
-    def past(self, last: Tensor, in_view: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def past(self, last: Tensor, in_view: Tensor) -> Recalled:
         """What followed the last two frames when they were there before, and what came before them in reversed order.
 
-        Of the last layer `[B, P + 1, C, h, w]`, of which cells that were not `in_view` (see `aligned`) match badly:
-        twice cells `[B, C, h, w]`, and how badly the best match differs `[B, 1, h, w]`, about -1 to 1."""
+        Args:
+            last: the last layer, aligned, `[B, P + 1, C, h, w]`.
+            in_view: see `aligned`; cells that were not match badly.
+        """
         newest = torch.stack([torch.where(in_view[:, -2], last[:, -2], last[:, -1]), last[:, -1]], dim=1)
         apart = (newest[:, :, None] - last[:, None]).detach().square().mean(3)  # [B, 2, P + 1, h, w]
         apart = torch.where(in_view[:, None, :, 0], apart, UNLIKE)
@@ -161,7 +161,68 @@ class MotionPrior(nn.Module):
             shares = (-misfit * self.sharp.exp()).softmax(1)
             cells = torch.einsum("bsyx, bscyx -> bcyx", shares, after.to(shares.dtype))
             recalled += [cells, (misfit.amin(1, keepdim=True) + 1e-3).log() / 3 + 1]
-        return recalled[0], recalled[1], recalled[2], recalled[3]
+        return Recalled(*recalled)
+
+
+def candidates(known: Sequence[Tensor], recalled: Recalled, static: Tensor) -> dict[str, Tensor]:
+    """What a cell of the last layer may be next, by name, each `[B, C, h, w]`; a number is of cells to the right.
+
+    Args:
+        known: see `recent`.
+        recalled: of them.
+        static: see `background`.
+    """
+    now, before = known[:2]
+    thing, thing_before = now - static, before - static
+    down, up = _shifted_vertically(now)
+    thing_down, thing_up = _shifted_vertically(thing)
+    return {
+        **{f"now {step:+d}": _shifted(now, step) for step in STEPS},
+        **{f"before {step:+d}": _shifted(before, step) for step in HALF_STEPS},
+        "now down": down,
+        "now up": up,
+        "again": recalled.again,
+        "back": recalled.back,
+        "static": static,
+        **{f"thing {step:+d}": static + _shifted(thing, step) for step in STEPS if step},
+        **{f"thing before {step:+d}": static + _shifted(thing_before, step) for step in HALF_STEPS if step},
+        "thing down": static + thing_down,
+        "thing up": static + thing_up,
+    }
+
+
+def seen_candidates(seen: Tensor, uncovered: Tensor) -> dict[str, Tensor]:
+    """What a cell of the first layer, `seen` now, may be next; `uncovered` is the last layer of the next frame."""
+    down, up = _shifted_vertically(seen)
+    beside = {f"now {step:+d}": _shifted(seen, step) for step in STEPS}
+    return {**beside, "now down": down, "now up": up, "uncovered": uncovered}
+
+
+def mix(change: Tensor, gates: Tensor, sources: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """A softmax of candidates, and a change where they are not copied from what is there now.
+
+    Args:
+        change: `[B, C, h, w]`, added in full where the mixture differs from "now +0", or nothing is copied.
+        gates: `[B, candidates + 1, h, w]`, logits; the last is of copying nothing.
+        sources: candidates, in the order of the gates.
+
+    Returns:
+        cells `[B, C, h, w]`, and the variance of what they are mixed of `[B, 1, h, w]`.
+    """
+    shares, cells = gates.softmax(1), torch.stack(list(sources.values()), dim=1)
+    copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
+    apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
+    moved = (copied - sources["now +0"]).square().mean(1, keepdim=True) / MOVED
+    return copied + (moved + shares[:, -1:]).clamp(max=1) * change, (shares * apart.detach()).sum(1, keepdim=True)
+
+
+def recent(last: Tensor, in_view: Tensor) -> list[Tensor]:
+    """The newest `PAST` of aligned frames `[B, P + 1, C, h, w]`, the newest first. What was not in view is as in the
+    frame after it: nothing moved."""
+    known = [last[:, -1]]
+    for age in range(2, PAST + 1):
+        known.append(torch.where(in_view[:, -age], last[:, -age], known[-1]))
+    return known
 
 
 def aligned(frames: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,14 +255,30 @@ def _shifted_vertically(frame: Tensor) -> tuple[Tensor, Tensor]:
     return _shifted(frame.mT, ROWS).mT, _shifted(frame.mT, -ROWS).mT
 
 
-def _mixed(change: Tensor, gates: Tensor, candidates: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """A softmax of candidates `[B, C, h, w]` by gates `[B, candidates + 1, h, w]`, and a change where they are not
-    copied as they are; and the variance of what they are mixed of `[B, 1, h, w]`."""
-    shares, cells = gates.softmax(1), torch.stack(candidates, dim=1)  # the last share is of nothing
-    copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
-    apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
-    moved = (copied - candidates[REACH]).square().mean(1, keepdim=True) / MOVED
-    return copied + (moved + shares[:, -1:]).clamp(max=1) * change, (shares * apart.detach()).sum(1, keepdim=True)
+def _features(
+    known: Sequence[Tensor], recalled: Recalled, static: Tensor, seen_layer: tuple[Tensor, Tensor]
+) -> list[Tensor]:
+    """What the convolutions see, concatenated: frames, changes, and how well cells match for each motion."""
+    now, before, before2, before3 = known
+    thing, thing_before, thing_before2 = now - static, before - static, before2 - static
+    return [
+        now,
+        now - before,
+        now - before2,
+        before - before3,
+        *(_difference(_shifted(now, step), _shifted(before, 2 * step)) for step in STEPS),
+        *(_difference(_shifted(now, step), now) for step in STEPS),
+        *(_difference(_shifted(before, step), _shifted(before3, 2 * step)) for step in HALF_STEPS),
+        *(_difference(now, _shifted(before2, step)) for step in HALF_STEPS),
+        *seen_layer,
+        recalled.again - now,
+        recalled.again_misfit,
+        recalled.back - now,
+        recalled.back_misfit,
+        thing,
+        *(_difference(thing, _shifted(thing_before, step)) for step in STEPS),
+        *(_difference(thing, _shifted(thing_before2, step)) for step in HALF_STEPS),
+    ]
 
 
 def _window(size: int, reach: int) -> Tensor:

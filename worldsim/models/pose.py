@@ -76,8 +76,8 @@ class PoseTracker(nn.Module):
     def learn_moves(self, mismatch: Tensor, actions: Tensor, buttons: Sequence[tuple[str, ...]]) -> None:
         """Count how often each action moved the view, by the best fits: mismatches `[N, 2 R + 1]`, actions `[N]`.
 
-        Of two `buttons` that are held at once, each does what it does alone: a picture that turns and walks at once
-        fits no move well.
+        Two `buttons` pressed at once each do what they do alone: a view that turns and walks at once fits no single
+        move well.
         """
         left, best = mismatch.min(-1)
         none, size = self.max_shift, mismatch.shape[-1]

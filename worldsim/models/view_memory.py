@@ -171,14 +171,14 @@ class ViewMemory(nn.Module):
         return found.gather(-1, index[:, :, None, None].expand(*found.shape[:4], view))
 
 
-def _take(x: Tensor, columns: Tensor, first: Tensor, around: int = 0) -> tuple[Tensor, Tensor]:
-    """The room's columns `[B, K]` of pictures `[B, S, y, w, X]` whose first column is at `first` `[B, S]`: `[B, y, K,
-    S, X]`, beside the picture its edge, and which of them are in it, bool `[B, K, S]`. With `around` a column is that
+def _take(x: Tensor, columns: Tensor, first: Tensor, ring_columns: int = 0) -> tuple[Tensor, Tensor]:
+    """The room's columns `[B, K]` of frames `[B, S, y, w, X]` whose first column is at `first` `[B, S]`: `[B, y, K,
+    S, X]`, beyond a frame its edge, and which of them are in it, bool `[B, K, S]`. With `ring_columns` a column is that
     many columns further on again."""
     b, s, y, w = x.shape[:4]
     index = columns[:, :, None] - first[:, None]
-    if around:
-        index = index.remainder(around)
+    if ring_columns:
+        index = index.remainder(ring_columns)
     inside = (index >= 0) & (index < w)
     row = torch.arange(b * s * y, device=x.device).view(b, s, y, 1).permute(0, 2, 3, 1) * w  # [B, y, 1, S]
     return F.embedding(row + index.clamp(0, w - 1)[:, None], x.flatten(0, 3)), inside

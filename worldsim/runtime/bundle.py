@@ -1,5 +1,8 @@
 """Bundles: a world as a folder that can be played. Written whole or not at all, checked when read. Knows no network.
 
+A bundle may come from anywhere: what is read of it is bounded, and is what its digest stands for, also after the folder
+was replaced.
+
 world.json          format, spec, configs, sizes, origin and licence of the data, size and sha256 of every file
 model.safetensors   all weights once, float16
 step.onnx prefill.onnx encoder.onnx decoder.onnx    graphs without weights; with memory, remember.onnx too
@@ -13,23 +16,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from worldsim.artifact import ArtifactKind
 from worldsim.errors import WorldsimError
 from worldsim.models.retention import Retention, capacity, check_retention
 from worldsim.runtime.legacy import present_name
+from worldsim.runtime.onnx_check import check_graph
+from worldsim.safe_read import FOREIGN, parse_png, parse_safetensors, read_bytes, reading
 from worldsim.spec import WorldSpec
 
 GRAPHS = ("step", "prefill", "encoder", "decoder")
+WEIGHTS, STARTS, PREVIEW = "model.safetensors", "starts/starts.safetensors", "preview.png"
 MOST_NUMBERS = 1 << 28  # of one player's history: half a gigabyte
+MOST_PASSES = 64  # of the sampler
+MOST_TEMPERATURE = 100.0
+MOST_SETTING = 1_000_000  # any whole number of a config
+START_PIXELS = 1 << 29  # of the frames of all starts together
+CARD_BYTES = 1 << 22
 SHIPPED = Path(__file__).parents[1] / "worlds"
 BUNDLE = ArtifactKind(
     noun="a world",
@@ -130,7 +140,8 @@ class Bundle:
         origin: source and licence of the frames it learned from.
 
     Raises:
-        WorldsimError: if a file is missing, cut or changed, or the bundle is of another format.
+        WorldsimError: if a file is missing, cut or changed, a number is out of bounds, or the bundle is of another
+            format. So do the methods, if the folder was replaced after the bundle was opened.
     """
 
     def __init__(self, path: str | Path):
@@ -139,46 +150,113 @@ class Bundle:
         try:
             self.spec = WorldSpec.from_json(manifest["spec"])
             self.digest: str = manifest["digest"]
-            self.configs: dict[str, Any] = manifest["configs"]
+            self.configs: dict[str, Any] = dict(manifest["configs"])
+            _check_settings(self.configs)
+            check_sampling(self.configs["schedule"], self.configs["temperature"])
             self.sizes = Sizes.from_json(manifest["sizes"])
             graphs = (*GRAPHS, *(["remember"] if self.sizes.memory else []))
             self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in graphs}
-            self.origin: dict[str, Any] = manifest["origin"]
-            files = dict(manifest["files"])
-        except (KeyError, TypeError, ValueError) as error:
+            self.origin: dict[str, Any] = dict(manifest["origin"])
+            self._files: dict[str, Any] = dict(manifest["files"])
+            for name in (WEIGHTS, STARTS, PREVIEW, *(f"{graph}.onnx" for graph in graphs)):
+                if name not in self._files:
+                    raise ValueError(f"it lists no {name}")
+        except FOREIGN as error:
+            reason = " ".join(str(error).split())[:300]
             raise WorldsimError(
-                f"{self.path / 'world.json'} is not that of a world ({error}). {BUNDLE.way_out}"
+                f"{self.path / 'world.json'} is not that of a world ({reason}). {BUNDLE.way_out}"
             ) from error
-        BUNDLE.check_files(self.path, files)
-        self._starts = sorted(name for name in files if name.startswith("starts/") and name.endswith(".png"))
+        BUNDLE.check_files(self.path, self._files)
 
     @property
     def card(self) -> str:
         """What was measured, as Markdown; empty before it was."""
         path = self.path / "card.md"
-        return path.read_text("utf-8") if path.exists() else ""
+        return read_bytes(path, CARD_BYTES, "Write it again: worldsim card.").decode() if path.exists() else ""
+
+    @property
+    def preview(self) -> np.ndarray:
+        """A picture of the world, uint8 `[H, W, 3]`."""
+        return parse_png(*self._read(PREVIEW))
 
     @functools.cached_property
     def starts(self) -> Starts:
-        """Where play can begin.
+        """Where play can begin; at least one.
 
         Raises:
             WorldsimError: if frames, actions and latents do not fit each other or the world.
         """
-        tensors = safetensors.numpy.load_file(self.path / "starts/starts.safetensors")
-        actions, latents = tensors["actions"], tensors["latents"]
-        sheets = [np.asarray(cv2.imread(str(self.path / name)))[..., ::-1] for name in self._starts]
-        shape = (actions.shape[0], actions.shape[1] + 1)
+        data, path, way_out = self._read(STARTS)
+        tensors = parse_safetensors(data, path, way_out)
         size = (self.spec.height, self.spec.width, 3)
-        fits = all(s.shape == (shape[1] * size[0], *size[1:]) for s in sheets) and len(sheets) == shape[0]
-        if not fits or latents.shape != (*shape, *self.sizes.latents):
-            raise WorldsimError(f"{self.path / 'starts'}: frames, actions and latents do not fit. {BUNDLE.way_out}")
-        return Starts(np.stack(sheets).reshape(*shape, *size), actions, latents)
+        with reading(path, way_out):
+            actions, latents = tensors["actions"], tensors["latents"]
+            count, length = actions.shape[0], actions.shape[1] + 1
+            pixels = length * size[0] * size[1]
+            if not 0 < count * pixels <= START_PIXELS:
+                raise ValueError(f"{count:,} starts of {length:,} frames; at most {START_PIXELS:,} pixels are read")
+            if latents.shape != (count, length, *self.sizes.latents) or not np.isfinite(latents).all():
+                raise ValueError("its latents are not those of this world")
+            if actions.dtype.kind != "i" or not ((actions >= 0) & (actions < len(self.spec.actions))).all():
+                raise ValueError("its actions are not those of this world")
+            sheets = [parse_png(*self._read(f"starts/start-{i:02d}.png"), pixels) for i in range(count)]
+            frames = np.stack(sheets).reshape(count, length, *size)
+        return Starts(frames, actions.astype(np.int64), latents.astype(np.float16))
 
     def weights(self) -> dict[str, np.ndarray]:
         """All weights by name, floats as float32."""
-        stored = safetensors.numpy.load_file(self.path / "model.safetensors")
+        data, path, way_out = self._read(WEIGHTS)
+        stored = parse_safetensors(data, path, way_out)
+        for name, weight in stored.items():
+            if weight.dtype.kind not in "fi" or not np.isfinite(weight).all():
+                raise WorldsimError(f"{path}: weight {name!r} is {weight.dtype}, or not finite. {way_out}")
         return {present_name(name): w.astype(np.float32) if w.dtype == np.float16 else w for name, w in stored.items()}
+
+    def graph(self, name: str) -> bytes:
+        """One of the ONNX graphs, one that runs nothing but ONNX's own operators on what it is handed."""
+        data, path, way_out = self._read(f"{name}.onnx")
+        with reading(path, way_out):
+            check_graph(data, self.graph_weights[name])
+        return data
+
+    def _read(self, name: str) -> tuple[bytes, Path, str]:
+        """A file as it was when the bundle was opened, its path, and what to do if there is something wrong with it."""
+        return BUNDLE.read_file(self.path, name, self._files), self.path / name, BUNDLE.way_out
+
+
+def check_sampling(schedule: Sequence[float], temperature: float) -> None:
+    """Make sure that frames can be sampled so.
+
+    Raises:
+        WorldsimError: if the schedule does not rise from 0 to below 1, or the temperature is out of bounds.
+    """
+    levels = list(schedule)
+    if not (all(map(_is_number, levels)) and 0 < len(levels) <= MOST_PASSES and levels[0] == 0 and levels[-1] < 1) or (
+        levels != sorted(set(levels))
+    ):
+        raise WorldsimError(
+            f"schedule {tuple(levels[:MOST_PASSES])}: give up to {MOST_PASSES} signal levels that rise from 0 to below "
+            "1, as in (0, 0.15, 0.4, 0.7)"
+        )
+    if not (_is_number(temperature) and 0 <= temperature <= MOST_TEMPERATURE):
+        raise WorldsimError(
+            f"temperature {temperature}: give a number from 0 to {MOST_TEMPERATURE:g}; 1 is what the network learned"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_settings(settings: Any) -> None:
+    """No number of a config, however deep in it, asks for more than any world needs."""
+    if isinstance(settings, dict):
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for setting in settings:
+            _check_settings(setting)
+    elif isinstance(settings, (int, float)) and not abs(settings) <= MOST_SETTING:
+        raise ValueError(f"a setting of {settings}: at most {MOST_SETTING:,}")
 
 
 def shipped_worlds() -> list[str]:
@@ -223,19 +301,27 @@ def write_bundle(
         weights: as they are stored, float16 where that is enough.
         graphs: for each of `GRAPHS` its ONNX bytes and the names of the weights it is handed.
         starts: at least one.
+
+    Raises:
+        WorldsimError: for more starts than are read again.
     """
+    if math.prod(starts.frames.shape[:4]) > START_PIXELS:
+        raise WorldsimError(
+            f"{len(starts)} starts of {starts.frames.shape[1]} frames are more than the {START_PIXELS:,} pixels that "
+            "are read again. Give fewer --starts, or a smaller --shown."
+        )
     (folder / "starts").mkdir()
-    _write_arrays(folder / "model.safetensors", weights)
+    _write_arrays(folder / WEIGHTS, weights)
     for name, (graph, _) in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph)
     arrays: dict[str, np.ndarray] = {
         "actions": starts.actions.astype(np.int64),
         "latents": starts.latents.astype(np.float16),
     }
-    _write_arrays(folder / "starts/starts.safetensors", arrays)
+    _write_arrays(folder / STARTS, arrays)
     for i, frames in enumerate(starts.frames):
         _write_png(folder / f"starts/start-{i:02d}.png", frames.reshape(-1, *frames.shape[2:]))
-    _write_png(folder / "preview.png", starts.frames[0, -1])
+    _write_png(folder / PREVIEW, starts.frames[0, -1])
     content = {
         "spec": spec.to_json(),
         "configs": dict(configs),

@@ -14,7 +14,8 @@ from worldsim.cpu import usable_cores
 from worldsim.errors import WorldsimError
 from worldsim.models.history import History
 from worldsim.runtime.base import Device, StepOutput
-from worldsim.runtime.bundle import Bundle, Starts
+from worldsim.runtime.bundle import Bundle, Sizes, Starts
+from worldsim.spec import WorldSpec
 
 MOST_THREADS = 4  # a step is small: more threads wait for each other
 
@@ -22,7 +23,8 @@ MOST_THREADS = 4  # a step is small: more threads wait for each other
 class OnnxRuntime:
     """The exported graphs in ONNX Runtime; attributes and methods are those of `Runtime`.
 
-    Each graph is loaded when it is first needed, and is handed the weights of the one weights file.
+    All graphs are read at once, so that what plays is one world, also if its folder is replaced; each is loaded when it
+    is first needed, and handed the weights of the one weights file.
 
     Args:
         bundle: the world.
@@ -38,7 +40,9 @@ class OnnxRuntime:
         self.starts: Starts | None = bundle.starts
         self.sizes = bundle.sizes
         self.threads = threads or min(MOST_THREADS, usable_cores())
-        self._bundle, self._providers = bundle, _providers(device)
+        self._path, self._providers = bundle.path, _providers(device)
+        self._graphs = {name: (bundle.graph(name), used) for name, used in bundle.graph_weights.items()}
+        self._outputs = _outputs(self.spec, self.sizes)
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {"step": self._load("step")}
 
@@ -74,30 +78,63 @@ class OnnxRuntime:
         if graph not in self._sessions:
             self._sessions[graph] = self._load(graph)
         session = self._sessions[graph]
-        return session.run(None, dict(zip((i.name for i in session.get_inputs()), inputs, strict=True)))
+        try:
+            outputs: list[Any] = session.run(
+                None, dict(zip((i.name for i in session.get_inputs()), inputs, strict=True))
+            )
+        except Exception as error:  # ONNX Runtime's own errors share no base class but this
+            raise self._fails(graph, "run", error) from error
+        axes, kinds = self._outputs[graph]
+        expected = [(dtype, (*inputs[0].shape[:axes], *shape)) for dtype, shape in kinds]
+        if [(output.dtype.name, output.shape) for output in outputs] != expected:
+            raise self._fails(graph, "run", "its outputs are not those of this world")
+        return outputs
 
     def _load(self, graph: str) -> onnxruntime.InferenceSession:
-        path = self._bundle.path / f"{graph}.onnx"
+        data, names = self._graphs[graph]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3  # errors only
         # Threads that wait by spinning take the cores from whoever else plays: a step cost 40% more CPU with it, beside
         # other work also more time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        names = self._bundle.graph_weights[graph]
-        options.add_external_initializers(names, [self._weights[name] for name in names])
         try:
-            session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=self._providers)
-        except Exception as error:  # ONNX Runtime's own errors share no base class but this
-            raise WorldsimError(
-                f"ONNX Runtime {onnxruntime.__version__} does not load {path} ({error}). "
-                "Export the world again, or pip install -U onnxruntime."
-            ) from error
+            options.add_external_initializers(names, [self._weights[name] for name in names])
+            session = onnxruntime.InferenceSession(data, options, providers=self._providers)
+        except Exception as error:
+            raise self._fails(graph, "load", error) from error
         if self._providers[0].startswith("CUDA") and not session.get_providers()[0].startswith("CUDA"):
             raise WorldsimError(
                 "ONNX Runtime finds no CUDA libraries for the GPU. Install CUDA 12 and cuDNN 9, or give --device cpu."
             )
         return session
+
+    def _fails(self, graph: str, verb: str, error: object) -> WorldsimError:
+        reason = " ".join(str(error).split())[:300]
+        return WorldsimError(
+            f"ONNX Runtime {onnxruntime.__version__} does not {verb} {self._path / graph}.onnx ({reason}). "
+            "Export the world again, or pip install -U onnxruntime."
+        )
+
+
+def _outputs(spec: WorldSpec, sizes: Sizes) -> dict[str, tuple[int, list[tuple[str, tuple[int, ...]]]]]:
+    """For each graph how many axes all arrays begin with, B or B and T, and type and further shape of each output."""
+    frame, latents, entry = (
+        ("uint8", (spec.height, spec.width, 3)),
+        ("float32", sizes.latents),
+        ("float16", sizes.entry),
+    )
+    number: tuple[str, tuple[int, ...]] = ("float32", ())
+    left: list[tuple[str, tuple[int, ...]]] = []
+    if sizes.memory:
+        left = [("float16", sizes.memory), *([("float32", (sizes.pose,))] if sizes.pose else [])]
+    return {
+        "encoder": (1, [latents]),
+        "decoder": (1, [frame]),
+        "prefill": (2, [entry]),
+        "remember": (2, left),
+        "step": (1, [latents, frame, number, number, number, entry, *left]),
+    }
 
 
 def _providers(device: Device) -> Sequence[str]:

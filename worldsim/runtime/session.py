@@ -7,8 +7,8 @@
 Keeping an old state is rewind, stepping it with another action is a branch, `snapshot` of it is a save file. States
 share the cache entries of frames they have both seen. Knows nothing of windows, gymnasium or torch.
 
-B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, Q x U what a
-frame left in the log.
+B batch, T frames, P <= W entries, L x M x F one frame's cache entry, C x h x w latents, H x W pixels, Q x U a
+memory entry.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class State:
     Attributes:
         entries: the newest cache entries, oldest first, at most W, each float16 `[B, L, M, F]`.
         length: int64 `[B]`, how many of the newest entries are real for each row.
-        memory: what older frames left there, oldest first, each float16 `[B, Q, U]`; empty without memory.
+        memory: entries of older frames, oldest first, each float16 `[B, Q, U]`; empty without memory.
         poses: that go with them, each float32 `[B, P]`; empty without a view memory.
         remembered: int64 `[len(memory), B]`, the numbers of those frames, counted as `number`; below 0 for nothing.
         number: int64 `[B]`, frames seen before the one on screen.
         latents: float32 `[B, C, h, w]` of the frame on screen.
         frame: uint8 `[B, H, W, 3]`, on screen.
         index: int64 `[B]`, frames generated since the last real one.
-        seed: uint64 `[B]`, what the random numbers hang on.
-        uncertainty: float32 `[B]`, how undecided the world was about the frame on screen: by how much the sampler's
-            passes differ, in standard deviations of a latent; 0 for a real frame.
+        seed: uint64 `[B]`, of all random numbers.
+        uncertainty: float32 `[B]`, of the frame on screen: how much the sampler's passes differ, in standard deviations
+            of a latent; 0 for a real frame.
     """
 
     entries: tuple[np.ndarray, ...]
@@ -80,7 +80,7 @@ class State:
         return len(self.length)
 
 
-RAREST = 0.02  # chance of an end that is drawn; what is less is the error of a network, which adds up in long play
+RAREST = 0.02  # lowest probability of an end that is drawn: below it is network error, which adds up in long play
 ROWS = (
     "length",
     "number",
@@ -113,8 +113,8 @@ class Session:
 
     Args:
         runtime: of the world.
-        temperature: of all frames to come: of the noise that each starts from, as a multiple of the world's own: less
-            than 1 makes chance tamer, more makes it wilder. Not part of a state.
+        temperature: of the noise that each frame starts from, as a multiple of the world's own: below 1 rare events
+            become rarer, above 1 more frequent. Not part of a state.
 
     Raises:
         WorldsimError: if it is below 0, or not finite.
@@ -130,9 +130,8 @@ class Session:
         """Begin after any frames of the world's size.
 
         Args:
-            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.models.retention.context` says how many a world
-            needs, and
-                one with memory remembers more.
+            frames: uint8 `[B, T, H, W, 3]`, T at least 1; `worldsim.models.retention.context` says how many fill the
+                window, and a world with memory remembers more.
             actions: integers `[B, T-1]`, those taken between them.
             seeds: integers `[B]`, 0 or more.
 
@@ -209,7 +208,7 @@ class Session:
         return np.where(state.index > 0, apart, 0).astype(np.float32)
 
     def stack(self, states: Sequence[State]) -> State:
-        """Several states as the rows of one; they may have been played for different times."""
+        """Several states as the rows of one; their numbers of frames may differ."""
         most = max(len(s.memory) for s in states)
         remembered = [np.pad(s.remembered, ((most - len(s.memory), 0), (0, 0)), constant_values=-1) for s in states]
         fields: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in states]) for name in ROWS}
@@ -311,7 +310,7 @@ class Session:
         return actions.astype(np.int64)
 
     def history(self, state: State) -> History:
-        """What the runtime is handed of a state: slots that are empty yet are zeros."""
+        """A state as the runtime takes it; empty slots are zeros."""
         sizes, batch = self.runtime.sizes, len(state)
         blank = [np.zeros((batch, *sizes.entry), np.float16)] * (self.window - len(state.entries))
         cache = np.stack([*blank, *state.entries], axis=1)
@@ -335,7 +334,7 @@ class Session:
     def _remember(
         self, state: State, made: StepOutput
     ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], np.ndarray]:
-        """Memory and poses of the next state, and the numbers of their frames, without what no row keeps any more."""
+        """Memory and poses of the next state, and the numbers of their frames, without those that no row retains."""
         if made.memory is None:
             return state.memory, state.poses, state.remembered
         memory, poses = (*state.memory, made.memory), state.poses

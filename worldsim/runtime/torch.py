@@ -119,14 +119,25 @@ def world_step(bundle: Bundle) -> WorldStep:
         WorldsimError: if its weights do not fit its configs.
     """
     try:
-        autoencoder = Autoencoder(AutoencoderConfig(**as_tuples(bundle.configs["autoencoder"])))
-        world_model = WorldModel(WorldModelConfig.from_json(bundle.configs["world_model"]))
-        step = WorldStep(autoencoder, world_model, bundle.configs["schedule"], bundle.configs["temperature"])
-        step.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        weights = {name: torch.from_numpy(weight) for name, weight in bundle.weights().items()}
+        with torch.device("meta"):  # allocates nothing, whatever the configs say
+            shapes = {name: weight.shape for name, weight in _untrained_step(bundle).state_dict().items()}
+        if differing := sorted(n for n in {*shapes, *weights} if n not in weights or weights[n].shape != shapes.get(n)):
+            raise ValueError(f"{len(differing)} weights differ, {differing[0]} the first")
+        step = _untrained_step(bundle)
+        step.load_state_dict(weights)
+        if sizes_of(step.world_model.config) != bundle.sizes:
+            raise ValueError("the sizes of the arrays differ")
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WorldsimError(f"{bundle.path}: weights and configs do not fit ({reason}). {BUNDLE.way_out}") from error
     return step.eval()
+
+
+def _untrained_step(bundle: Bundle) -> WorldStep:
+    autoencoder = Autoencoder(AutoencoderConfig(**as_tuples(bundle.configs["autoencoder"])))
+    world_model = WorldModel(WorldModelConfig.from_json(bundle.configs["world_model"]))
+    return WorldStep(autoencoder, world_model, bundle.configs["schedule"], bundle.configs["temperature"])
 
 
 def sizes_of(config: WorldModelConfig) -> Sizes:

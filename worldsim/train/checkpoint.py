@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
 from worldsim.models.config import WorldModelConfig, as_tuples
 from worldsim.models.world_model import WorldModel
+from worldsim.safe_read import parse_json, read_safetensors
 from worldsim.spec import WorldSpec
 from worldsim.train.distributed import sharded_as
 
@@ -47,17 +47,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.exists():
         raise WorldsimError(f"no file {path}; train first: worldsim train --help")
-    try:
-        with safe_open(path, framework="pt") as file:
-            names, metadata = file.keys(), file.metadata()
-            tensors, header = {name: file.get_tensor(name) for name in names}, json.loads(metadata["worldsim"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise WorldsimError(
-            f"{path} is cut or not a worldsim checkpoint ({error}); remove it and train again"
-        ) from error
+    way_out = "Remove it and train again."
+    tensors, metadata = read_safetensors(path, way_out, "pt")
+    if "worldsim" not in metadata:
+        raise WorldsimError(f"{path} is not a worldsim checkpoint. {way_out}")
     if metadata.get("sha256") not in (None, digest(tensors)):  # none in files written before there were checksums
-        raise WorldsimError(f"{path} was changed after it was written; remove it and train again")
-    return tensors, header
+        raise WorldsimError(f"{path} was changed after it was written. {way_out}")
+    return tensors, parse_json(metadata["worldsim"], path, way_out)
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -98,7 +98,7 @@ class ClipBatches:
         if rolls_out:
             context = self_rollout(averaged, training.schedule, context, actions, first, draws, past)
         past = past and past.extended(model, context, actions, lead, self._most_lead)
-        # Contiguous, for the compiled graph hangs on strides.
+        # Contiguous: a compiled graph is compiled again for other strides.
         context, actions, clean, target, reward, cont, state = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, reward, cont, state)
         )

@@ -128,7 +128,7 @@ def mean(tensor: Tensor) -> Tensor:
 
 
 def agree(elapsed: float, stop: bool) -> tuple[float, bool]:
-    """What all processes go by: the main one's clock, and whether anyone was told to stop."""
+    """What all processes agree on: the main one's clock, and whether any was asked to stop."""
     if world_size() == 1:
         return elapsed, stop
     agreed = _reduced([elapsed if is_main() else 0.0, float(stop)], dist.ReduceOp.MAX)

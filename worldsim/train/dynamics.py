@@ -65,8 +65,7 @@ class DynamicsTraining:
             half.
         state: weight of naming the exact state, where the recording has one.
         motion: settings of the training of the motion prior, which comes first; None leaves it as it is.
-        learns: parts of the world model that learn, such as "refiner"; the others stay as they are. All if none is
-            named.
+        learns: parts of the world model that learn, such as "refiner"; the others stay as they are. () for all.
     """
 
     steps: int = 20_000

@@ -1,7 +1,7 @@
 """Train the motion prior: how what is there goes on, frame after frame of its own, with a gradient through the last of
 them.
 
-B clips, T frames, C x h x w latents of one picture.
+B clips, T frames, C x h x w latents of one layer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MotionTraining:
             nothing, for what is recorded is not what follows there (as
             `worldsim.train.self_rollout.diverged_tokens`).
         event_share: share of clips drawn by what moves in them and by rare actions, the others at random.
-        hidden_unknown: share of clips of whose known frames the last picture is not known, where there are two: it is
+        hidden_unknown: share of clips of whose known frames the hidden layer, where there is one, is not known: it is
             as the first.
         noise: standard deviation of the noise on what half of the clips begin with.
         motion_weight: extra weight of cells that change more than most of their frame, or did one frame before, up to

@@ -1,10 +1,10 @@
-"""Rollouts of the motion prior that go on from one training step to the next. Knows no loss.
+"""Rollouts of the motion prior that continue from one training step to the next. Knows no loss.
 
-A lead of some dozen frames does not tell where a run is after two hundred: what was made in the first of them, and is
-copied ever since, is there to be learned from only if the run goes on. The gradient is cut where a step begins
-(truncated backpropagation through time, Williams and Peng 1990).
+A lead of some dozen frames does not show where a rollout is after two hundred: an error made early and copied ever
+since can be learned from only if the rollout continues. The gradient is cut where a step begins (truncated
+backpropagation through time, Williams and Peng 1990).
 
-B runs, T frames, C x h x w latents of all pictures.
+B rollouts, T frames, C x h x w latents of all layers.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from worldsim.data.windows import draw_rng
 from worldsim.errors import WorldsimError
 from worldsim.train.draws import Draws
 
-ANEW = 0.04  # of the runs begin anew in each step, or none would be young
+ANEW = 0.04  # of the rollouts are restarted in each step, so that short ones are seen throughout
 
 
 class MotionRollouts:
-    """B runs, each from the first frames of an episode towards its end. A training that is resumed begins them anew.
+    """B rollouts, each from the first frames of an episode towards its end. A resumed training restarts them.
 
-    Every process knows where all runs are, and how its own rows of them went on.
+    Every process knows where all rollouts are, and the frames of its own rows.
 
     Args:
-        clips: of what is recorded. cells: C of one picture. episodes: (start, end) of those to begin in.
-        count: B. known: frames that a run begins with; of two pictures only the first is known, as to whoever begins to
-            play. back: frames kept besides the newest. length: frames that each step goes on.
-        noise: standard deviation of the noise on what half of the runs begin with.
+        clips: the latent dataset. cells: C of one layer. episodes: (start, end) of those to begin in.
+        count: B. known: recorded frames that a rollout begins with; of two layers only the first is known, as at the
+            start of play. back: frames kept besides the newest. length: frames that each step adds.
+        noise: standard deviation of the noise on the first frames of half of the rollouts.
 
     Raises:
-        WorldsimError: if no episode is as long as what a run begins with and one step.
+        WorldsimError: if no episode is as long as a rollout's first frames and one step.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class MotionRollouts:
         if not self._episodes:
             longest = max((end - begin for begin, end in episodes), default=0)
             raise WorldsimError(
-                f"no episode is as long as a run of {known + length} frames (the longest has {longest})"
+                f"no episode is as long as a rollout of {known + length} frames (the longest has {longest})"
             )
         self._next, self._end = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self._own = torch.zeros(count, back + 1, *clips.latents.shape[1:])
 
     def go_on(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What comes next in this process's runs.
+        """What comes next in this process's rollouts.
 
         Returns:
-            latents `[B, T, C, h, w]`, the newest `back + 1` of each run and `length` as recorded; all of them as
+            latents `[B, T, C, h, w]`, the newest `back + 1` of each rollout and `length` as recorded; all of them as
             recorded; actions `[B, T]`; and how many cells to the right the view was `[B, T]`.
         """
         rng = draw_rng(self._seed, draws.step)

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from worldsim import atomic
-from worldsim.errors import WorldsimError
 from worldsim.models.sampler import SCHEDULE
+from worldsim.safe_read import read_json, reading
 
 FILE = "run.json"
 FORMAT = 1
@@ -46,13 +46,10 @@ class RunRecord:
         path = folder / FILE
         if not path.exists():
             return cls()
-        try:
-            content = json.loads(path.read_text("utf-8"))
+        way_out = "Train again into this folder."
+        content = read_json(path, way_out)
+        with reading(path, way_out):
             if content.pop("format") != FORMAT:
-                raise ValueError("another format")
+                raise ValueError("it is of another format")
             record = cls(**content)
             return dataclasses.replace(record, schedule=tuple(float(level) for level in record.schedule))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WorldsimError(
-                f"{path} is cut, or of another version ({error}); train again into this folder"
-            ) from error

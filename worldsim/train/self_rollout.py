@@ -75,16 +75,16 @@ def _remember(model: WorldModel, memory: History, before: Tensor, after: Tensor,
 
 
 def diverged_tokens(own: Tensor, clean: Tensor, most: float, config: WorldModelConfig) -> Tensor:
-    """Where a generated past has come apart from the recorded one, so that the recorded future is not what follows.
+    """Where a generated past has diverged from the recorded one, so that the recorded future does not follow from it.
 
-    A thing that the model has put elsewhere would be taught to fade there and to appear where nothing leads to it.
+    Otherwise the model would learn that an object fades where it is, and appears elsewhere without a cause.
 
     Args:
         own, clean: tokens `[B, T, N, V]`, generated and recorded.
         most: mean squared error of a latent cell that is still the same past.
 
     Returns:
-        bool `[B, T, N]`: tokens in which a cell differs, and those beside them, where what is in them may move to.
+        bool `[B, T, N]`: tokens in which a cell differs, and their neighbours, into which its content may move.
     """
     cells = (own - clean).square().unflatten(-1, config.token_layout).mean(-2)  # [B, T, N, layers, cells of a token]
     apart = (cells.amax((-1, -2)) > most).float()

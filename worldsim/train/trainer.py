@@ -178,18 +178,18 @@ class Trainer:
 
         Raises:
             WorldsimError: if training diverges.
-            KeyboardInterrupt: after a checkpoint, if the process is told to stop.
+            KeyboardInterrupt: after a checkpoint, on SIGINT or SIGTERM.
         """
         before, saved, previewed = self.elapsed, self.elapsed, self.elapsed
         begun, note = time.monotonic(), ""
-        with self._progress() as progress, told_to_stop() as told:
+        with self._progress() as progress, stop_requested() as requested:
             while self.left > 0:
                 values = train_step(self.draws())
                 if self.average:
                     self.average.n_averaged.fill_(self.step + 1)  # the first weights are the first that it averages
                     self.average.update_parameters(self.model)
                 self.step += 1
-                self.elapsed, stop = distributed.agree(before + time.monotonic() - begun, told.is_set())
+                self.elapsed, stop = distributed.agree(before + time.monotonic() - begun, requested.is_set())
                 for scheduler in self._schedulers:
                     scheduler.step()
                 if self.step % PLOT_EVERY == 0:
@@ -369,7 +369,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _progress(self) -> Iterator[Callable[[str], None]]:
-        """A bar of steps, or of seconds, that is told what to show beside its title."""
+        """A bar of steps, or of seconds; the function takes what is shown beside its title."""
         if not distributed.is_main():
             yield lambda note: None
             return
@@ -385,7 +385,7 @@ class Trainer:
 
 
 @contextlib.contextmanager
-def told_to_stop() -> Iterator[threading.Event]:
+def stop_requested() -> Iterator[threading.Event]:
     """An event that is set by the first SIGINT or SIGTERM in the block; a second one ends the process at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

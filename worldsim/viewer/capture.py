@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldsim import atomic
 from worldsim.data.video import VideoWriter
-from worldsim.errors import WorldsimError
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer.script import format_actions
 
@@ -88,13 +87,7 @@ class Capture:
             self.summary = "no frame was played, and none recorded"
             return
         beside = self._video.path.with_name(f"{self._video.path.name}.json")
-        part = beside.with_name(f".{beside.name}.part")
-        try:
-            part.write_text(json.dumps(self._contents(), indent=1) + "\n", "utf-8")
-            os.replace(part, beside)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise WorldsimError(f"{self._video.path} is written, but not {beside}: {error.strerror}") from error
+        atomic.write_text(beside, json.dumps(self._contents(), indent=1) + "\n")
         self.summary = f"recorded {self._video.frames} frames in {self._video.path}; start, seed and keys in {beside}"
 
     def abandon(self) -> None:

@@ -44,7 +44,7 @@ class Gallery:
         assert worlds
         self.worlds = worlds
         self.chosen, self.notice = 0, ""
-        self._previews = [pygame.image.load(world.path / "preview.png").convert() for world in worlds]
+        self._previews = [pygame.surfarray.make_surface(world.preview.swapaxes(0, 1)).convert() for world in worlds]
         self._goals = [goal_of(world) for world in worlds]
         self._pictures: dict[tuple[int, tuple[int, int]], pygame.Surface] = {}
         self._cards: list[pygame.Rect] = []  # where they were drawn, for the mouse

@@ -185,7 +185,7 @@ class Player:
         self._ask(lambda play: play.begin_with(beginning), paused=True)
 
     def rewind(self, backwards: bool) -> None:
-        """Run backwards until told otherwise, then go on from there; from an end of the world, too."""
+        """Begin to run backwards, also from an end of the world, or stop doing so."""
         with self._wake:
             if backwards != self._rewinding:
                 ended = self.view is not None and self.view.ended

@@ -12,7 +12,7 @@ from worldsim.evals.section import Curves, Figure, Section, Strip, Table, mean_f
 SETTLED = 4  # frames without a key before a scene counts as idle
 CANDIDATES = 768
 CHANGED = 12  # levels of 255
-SELDOM = 0.005  # a still pixel changes in fewer of the real idle frames
+MAX_CHANGING = 0.005  # a still pixel changes in fewer of the real idle frames
 SETTLING = 5  # of the idle frames after a shipped start, one in so many may still show what was going on
 
 
@@ -36,7 +36,7 @@ def idle_starts(split: RecordingSplit, noop: int, seed: int) -> tuple[np.ndarray
     quiet = amount <= np.quantile(amount, 0.25)
     starts = np.zeros(len(idle), bool)
     starts[pairs.lasts[quiet]] = True
-    return starts, (change[quiet] > CHANGED).mean(0) < SELDOM
+    return starts, (change[quiet] > CHANGED).mean(0) < MAX_CHANGING
 
 
 def stillness(

@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.errors import WorldsimError
-from worldsim.evals.files import checking, json_bytes, read_arrays, read_json, typed, write_files
+from worldsim.evals.files import checking, json_bytes, typed, write_files
 from worldsim.evals.permanence.ask import Answer
 from worldsim.evals.permanence.scene import SCORED, VERSION, Scene
 from worldsim.evals.permanence.tiers import TIERS
+from worldsim.safe_read import read_json, read_npz
 
 SUITE = "worldsim-permanence"
 EXPORT_AGAIN = "Export again and answer anew: worldsim eval permanence export."
@@ -115,13 +116,13 @@ class Answers:
         return made
 
     def _answer(self, scene: Scene, name: str) -> Answer:
-        asked = read_arrays(self._folder / "asks" / name, EXPORT_AGAIN)
+        asked = read_npz(self._folder / "asks" / name, EXPORT_AGAIN)
         wanted = _ask_of(scene)
         if asked.keys() != wanted.keys() or any(not np.array_equal(asked[key], wanted[key]) for key in wanted):
             path = self._folder / "asks" / name
             raise WorldsimError(f"{path} is not what this version of the world asks. Export again and answer anew.")
         path = self._folder / "answers" / name
-        given, size = read_arrays(path, "Generate its frames and score again."), scene.context.shape[1:]
+        given, size = read_npz(path, "Generate its frames and score again."), scene.context.shape[1:]
 
         def frames(key: str, count: int) -> np.ndarray:
             if key not in given:

@@ -16,7 +16,7 @@ import numpy as np
 
 from worldsim.errors import require
 from worldsim.evals import statistics
-from worldsim.evals.files import checking, json_bytes, read_columns, read_json, typed, write_files
+from worldsim.evals.files import checking, json_bytes, read_columns, typed, write_files
 from worldsim.evals.permanence.calibration import Check, is_valid
 from worldsim.evals.permanence.detector import LEAST_AREA, MOST_AREA, REACH
 from worldsim.evals.permanence.judge import GATES
@@ -25,6 +25,7 @@ from worldsim.evals.permanence.scene import VERSION
 from worldsim.evals.permanence.summary import ARMS, Cell, Trials
 from worldsim.evals.permanence.tiers import TIERS, judged_seeds, seeds_digest
 from worldsim.evals.statistics import Estimate
+from worldsim.safe_read import read_json
 
 RESULTS, TRIALS = "results.json", "trials.parquet"
 WAY_OUT = "Run the suite again: worldsim eval permanence."
