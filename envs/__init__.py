@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from worldsim.runtime.bundle import shipped_worlds
 from worldsim_envs.registry import WORLDS
 
 GENERATED = "worldsim_envs.generated.env:GeneratedEnv"
 VECTOR = "worldsim_envs.generated.vector:GeneratedVectorEnv"
-SHIPPED = frozenset(shipped_worlds())
 IDS = tuple(
-    name
-    for entry in WORLDS.values()
-    for name in ((entry.generated_id,) if entry.name in SHIPPED else ()) + (entry.real_id,)
+    name for entry in WORLDS.values() for name in ((entry.generated_id,) if entry.ships else ()) + (entry.real_id,)
 )
 
 
 def register_envs() -> None:
     """Make the ids of `IDS` known to `gymnasium.make`; calling it again changes nothing."""
     for entry in WORLDS.values():
-        if entry.name in SHIPPED and entry.generated_id not in gym.registry:
+        if entry.ships and entry.generated_id not in gym.registry:
             options = {"world": entry.name}
             gym.register(entry.generated_id, entry_point=GENERATED, vector_entry_point=VECTOR, kwargs=options)
         if entry.real_id not in gym.registry:

@@ -88,7 +88,7 @@ class GymWorld(RealEnv):
 
     def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         _, reward, terminated, truncated, _ = self._env.step(action + self._first_action)
-        return self._frame_now(), _number(self.world.name, reward), bool(terminated), bool(truncated), {}
+        return self._frame_now(), _number(self.world.title, reward), bool(terminated), bool(truncated), {}
 
     def _picture(self, gym_id: str) -> np.ndarray:
         picture: Any = self._env.render()
@@ -103,7 +103,7 @@ class GymWorld(RealEnv):
 
     def _frame_now(self) -> np.ndarray:
         size = (self.world.width, self.world.height)
-        return cv2.resize(self._picture(self.world.name), size, interpolation=cv2.INTER_AREA)
+        return cv2.resize(self._picture(self.world.title), size, interpolation=cv2.INTER_AREA)
 
 
 def _make(gym_id: str) -> gym.Env[Any, Any]:

@@ -11,10 +11,12 @@ import dataclasses
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
+import worldsim
 from worldsim.errors import WorldsimError
 from worldsim.spec import slug
 from worldsim_envs.base import RealEnv
@@ -57,6 +59,11 @@ class WorldEntry:
     def generated_id(self) -> str:
         """Gymnasium id of the generated world; "" without a `gym_name`."""
         return f"worldsim/{self.gym_name}-v0" if self.gym_name else ""
+
+    @property
+    def ships(self) -> bool:
+        """Whether a generated world of that name comes with the package."""
+        return (Path(worldsim.__file__).parent / "worlds" / self.name / "world.json").is_file()
 
     @property
     def real_id(self) -> str:

@@ -108,7 +108,9 @@ def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, 
     assert "random numbers" in card and "licence: MIT" in card
     assert "Target missed" in card or "met" in card
     assert "worldsim eval" in card and "worldsim bench" in card and "encode-decode PSNR" in card
-    assert f"sees {Bundle(world).window} frames back, and remembers {Bundle(world).reach[-1][0]}" in card
+    assert (
+        f"sees {Bundle(world).sizes.window} frames back, and remembers {Bundle(world).sizes.retention[-1][0]}" in card
+    )
     picture = world / "strip.png"
     assert picture.stat().st_size < 300_000 and cv2.imread(str(picture)) is not None
     assert "strip.png" in card and "worldsim eval permanence" not in card
@@ -296,7 +298,7 @@ def test_a_name_in_a_bundle_imports_nothing(tiny_world: Path, tmp_path: Path, mo
 
     (tmp_path / "named_by_a_bundle.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    spec = dataclasses.replace(tiny.tiny_spec(), name="named_by_a_bundle:X-v0")
+    spec = dataclasses.replace(tiny.tiny_spec(), name="named_by_a_bundle")
     assert real_speed(spec) is None
     with own_real_play(spec) as real:
         assert real.env is None

@@ -59,31 +59,31 @@ def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.Complet
 @pytest.fixture
 def square(tmp_path: Path) -> Path:
     """A folder with a module that registers environments."""
-    (tmp_path / "square.py").write_text(SQUARE)
+    (tmp_path / "beside.py").write_text(SQUARE)
     return tmp_path
 
 
 def test_a_module_beside_the_user_is_found_but_nothing_else_there(square):
     (square / "numpy.py").write_text("raise SystemExit('numpy of the folder')")
-    ran = run("record", "square:Case/Square-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
+    ran = run("record", "beside:Case/Square-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
     assert ran.returncode == 0 and b"42 frames in 2 episodes" in ran.stdout, ran.stderr.decode()
 
 
 def test_a_reward_may_be_an_array_of_one(square):
-    ran = run("record", "square:Case/Array-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
+    ran = run("record", "beside:Case/Array-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
     assert ran.returncode == 0, ran.stderr.decode()
     assert np.unique(Recording(square / "rec").rewards).tolist() == [0, 1.5]
 
 
 @pytest.mark.parametrize(("kind", "value"), [("Nan", "nan"), ("Huge", "1e+39")])
 def test_a_reward_that_nothing_can_learn_from_is_named_with_its_seed(square, kind, value):
-    ran = run("record", f"square:Case/{kind}-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
+    ran = run("record", f"beside:Case/{kind}-v0", "--frames", "30", "--workers", "1", "--out", "rec", cwd=square)
     (line,) = ran.stderr.decode().splitlines()
     assert ran.returncode == 2 and "seed 0" in line and value in line
 
 
 def test_one_bad_seed_is_named_and_can_be_left_out(square):
-    command = ("record", "square:Case/Square-v0", "--frames", "100", "--workers", "1", "--out", "rec")
+    command = ("record", "beside:Case/Square-v0", "--frames", "100", "--workers", "1", "--out", "rec")
     ran = run(*command, cwd=square)
     (line,) = ran.stderr.decode().splitlines()
     assert ran.returncode == 2 and "fails with seed 3 (ValueError: level 3 has no exit)" in line and "--skip" in line
@@ -94,7 +94,7 @@ def test_one_bad_seed_is_named_and_can_be_left_out(square):
 
 
 def test_a_world_that_fails_with_every_seed_is_given_up(square):
-    command = ("record", "square:Case/Broken-v0", "--frames", "99", "--workers", "1", "--out", "rec", "--skip")
+    command = ("record", "beside:Case/Broken-v0", "--frames", "99", "--workers", "1", "--out", "rec", "--skip")
     ran = run(*command, cwd=square)
     last = ran.stderr.decode().splitlines()[-1]
     assert ran.returncode == 2 and "RuntimeError: out of order" in last and "20 in a row" in last

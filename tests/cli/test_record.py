@@ -99,7 +99,7 @@ def test_the_toy_box_records_its_hidden_layer():
         assert not np.array_equal(frame, hidden)  # a hand is always in the way
         env.step(max(action, 0))
     assert performer.hidden_layer and not Performer("rooms", {}, 60).hidden_layer
-    with pytest.raises(WorldsimError, match="rooms can't tell what is behind"):
+    with pytest.raises(WorldsimError, match="rooms can't draw what its frames hide"):
         make_real("rooms").hidden_layer()
     assert Performer("rooms", {}, 3).play(0).hidden_layer is None
 
@@ -145,7 +145,7 @@ def test_a_world_that_nobody_prepared(tmp_path, capsys):
         (["record", "CartPole-v1", "--out", "x", "--frames", "0"], "at least 1"),
         (["record", "CartPole-v1", "--out", "x", "--size", "33x17"], "multiples of 8 up to 1024, as in 32x16"),
         (["record", "CartPole-v1", "--out", "x", "--size", "100000x64"], "as in 1024x64"),
-        (["record", "doom-maz", "--out", "x"], "there are atari-freeway, doom-maze"),
+        (["record", "doom-maz", "--out", "x"], "there are atari-freeway, crafter, doom-maze"),
         (["record", "doom-maze", "--out", "x", "--size", "64x64"], "4:3"),
         (["record", "CartPole-v1", "--out", "x", "--seed", "-1"], "can't be negative"),
         (["inspect", "nothing"], "no recording at nothing"),

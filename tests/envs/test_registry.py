@@ -15,6 +15,7 @@ from worldsim.cli.bench import real_speed
 from worldsim.cli.worlds import permanence_targets, probes_of, recipe_of
 from worldsim.errors import WorldsimError
 from worldsim.evals.probes import Probes
+from worldsim.runtime.bundle import shipped_worlds
 from worldsim.train.recipes.base import Recipe
 from worldsim_envs import GENERATED, IDS, VECTOR, register_envs
 from worldsim_envs.base import RealEnv
@@ -53,9 +54,12 @@ def test_every_world_has_two_ids_and_registering_again_changes_nothing():
     register_envs()
     assert gym.registry == before and set(IDS) <= set(gym.registry)
     for entry in WORLDS.values():
-        spec = gym.registry[entry.generated_id]
-        assert (spec.entry_point, spec.vector_entry_point) == (GENERATED, VECTOR)
-        assert spec.kwargs == {"world": entry.name} and gym.registry[entry.real_id].entry_point == entry.env
+        assert gym.registry[entry.real_id].entry_point == entry.env
+        assert (entry.generated_id in IDS) == (entry.name in shipped_worlds())  # the others have nothing to open
+        if entry.generated_id in IDS:
+            spec = gym.registry[entry.generated_id]
+            assert (spec.entry_point, spec.vector_entry_point) == (GENERATED, VECTOR)
+            assert spec.kwargs == {"world": entry.name}
     assert IDS[:2] == ("worldsim/Freeway-v0", "worldsim/FreewayReal-v0")
 
 
@@ -89,13 +93,15 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_name_out_of_a_file_imports_nothing(module):
     with pytest.raises(WorldsimError, match="imports a module is taken from the command line alone"):
         make_real(f"{module}:BesideTheUser-v0")
-    named = dataclasses.replace(toy.SPEC, name=f"{module}:BesideTheUser-v0")
-    assert real_speed(named) is None  # of a bundle of that name
+    with pytest.raises(WorldsimError, match="can't be a world's name"):  # nor does a bundle have that name
+        dataclasses.replace(toy.SPEC, name=f"{module}:BesideTheUser-v0")
+    assert real_speed(dataclasses.replace(toy.SPEC, name=module)) is None
     assert module not in sys.modules and not Path("imported").exists()
 
 
 def test_a_name_that_was_typed_imports_its_module_from_the_current_folder(module):
     env = import_real(f"{module}:BesideTheUser-v0")
-    assert env.world.name == "BesideTheUser-v0"
+    assert (env.world.name, env.world.title) == ("besidetheuser-v0", "BesideTheUser-v0")
     env.close()
-    make_real("BesideTheUser-v0").close()  # from now on it is registered
+    for name in ("BesideTheUser-v0", "besidetheuser-v0"):  # from now on it is registered
+        make_real(name).close()

@@ -111,7 +111,7 @@ def test_rollouts_continue_from_step_to_step(recording: Recording, tmp_path: Pat
     runs = MotionRollouts(clips, 1, recording.episodes("train"), 3, known, back, length, noise=0.0, seed=0)
     kept, ages = torch.zeros(3, back + 1, 2, 1, 1), []
     for step in range(100):
-        shown, true, actions, _ = runs.go_on(Draws(0, step, 3, 0.0, policy_of(torch.device("cpu"))))
+        shown, true, actions, _ = runs.go_on(draws := Draws(0, step, 3, 0.0, policy_of(torch.device("cpu"))))
         number = true[:, :, 0, 0, 0].long()
         assert (number // FRAMES == number[:, :1] // FRAMES).all()
         torch.testing.assert_close(actions, torch.from_numpy(clips.actions)[number])
@@ -121,7 +121,7 @@ def test_rollouts_continue_from_step_to_step(recording: Recording, tmp_path: Pat
         torch.testing.assert_close(shown[~begun, : back + 1], kept[~begun])
         assert (age[~begun] == ages[-1][~begun] + length).all() if ages else begun.all()
         torch.testing.assert_close(shown[begun, : back + 1], true[begun, : back + 1, :1].expand(-1, -1, 2, -1, -1))
-        runs.keep(shown + 0.5)
+        runs.keep(shown + 0.5, draws)
         kept = (shown + 0.5)[:, -back - 1 :]
         ages.append(age)
     assert torch.stack(ages).max() > FRAMES - 2 * length  # to the ends of episodes

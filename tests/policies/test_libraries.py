@@ -59,8 +59,8 @@ def test_ppo_in_one_file_learns(generated, tmp_path, capsys, monkeypatch):
         "envs": 8,
         "episode": 8,
         "steps": 32,
-        "rate": 1e-3,
-        "discount": 0.9,
+        "lr": 1e-3,
+        "gamma": 0.9,
         "out": tmp_path / "agent",
     }
     returns = ppo.train(ppo.PPOConfig(frames=4096, **settings))

@@ -69,9 +69,8 @@ def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_p
         "motion": 8,
     }
     networks = tiny_networks(**kind)
-    export_bundle(
-        tmp_path / "world", *networks, tiny_spec(), *tiny_clips(2, WINDOW + 1), ORIGIN
-    )  # raises if it differs
+    clips = tiny_clips(2, WINDOW + 1)
+    export_bundle(tmp_path / "world", *networks, tiny_spec(), *clips, ORIGIN, (0.0,))  # raises if it differs
     world = Bundle(tmp_path / "world")
     config = WorldModelConfig.from_json(world.configs["world_model"])
     assert dataclasses.replace(config, latent_shape=(0, 0, 0), actions=0) == tiny_config(**kind)

@@ -12,10 +12,10 @@ import numpy as np
 import pygame
 import pytest
 
+from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.runtime.session import Frame, Session, State
-from worldsim.viewer.keys import scancode
 from worldsim.viewer.player import Player
 from worldsim.viewer.playing import Playing
 from worldsim.viewer.viewer import Viewer
@@ -49,11 +49,11 @@ class Keyboard:
 
     def press(self, code: str, key: int = 0) -> None:
         """A key goes down; `key` is what the layout calls it."""
-        pygame.event.post(pygame.Event(pygame.KEYDOWN, scancode=scancode(code), key=key, mod=self.modifiers))
+        pygame.event.post(pygame.Event(pygame.KEYDOWN, scancode=SCANCODES[code], key=key, mod=self.modifiers))
 
     def release(self, code: str) -> None:
         """A key comes up."""
-        pygame.event.post(pygame.Event(pygame.KEYUP, scancode=scancode(code), key=0, mod=self.modifiers))
+        pygame.event.post(pygame.Event(pygame.KEYUP, scancode=SCANCODES[code], key=0, mod=self.modifiers))
 
     def tap(self, code: str) -> None:
         """A key goes down and comes up at once."""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pygame
-import pytest
 
-from worldsim.runtime.bundle import open_world, shipped_worlds
-from worldsim.runtime.onnx import OnnxRuntime
-from worldsim.runtime.session import Session
-from worldsim.viewer.history import MOST_BRANCHES, History, most_moments
+from worldsim.viewer.history import MOST_BRANCHES, History
 
 
 def line(history: History[str]) -> str:
@@ -34,11 +30,11 @@ def played(moments: str, limit: int = 100) -> History[str]:
 def test_going_on_from_the_past_keeps_the_future_as_a_branch():
     history = played("abcd")
     history.seek(1)
-    assert history.now == "b" and len(history) == 4 and history.branches == 0
+    assert history.now == "b" and len(history) == 4 and len(history.branches) == 0
     history.append("x")
-    assert line(history) == "abx" and history.now == "x" and history.branches == 1
+    assert line(history) == "abx" and history.now == "x" and len(history.branches) == 1
     history.switch()
-    assert line(history) == "abcd" and history.now == "d" and history.branches == 1
+    assert line(history) == "abcd" and history.now == "d" and len(history.branches) == 1
     history.switch()
     assert line(history) == "abx" and history.now == "x"
 
@@ -58,7 +54,7 @@ def test_switching_comes_round_to_every_branch():
 def test_beginning_anew_keeps_what_was_played():
     history = played("abc")
     history.begin("x")
-    assert line(history) == "x" and history.branches == 1
+    assert line(history) == "x" and len(history.branches) == 1
     history.switch()
     assert line(history) == "abc"
 
@@ -84,7 +80,7 @@ def test_of_all_lines_only_the_newest_moments_are_kept():
     history.switch()
     history.append("y")
     history.append("z")
-    assert line(history) == "xyz" and history.branches == 0
+    assert line(history) == "xyz" and len(history.branches) == 0
 
 
 def test_no_more_than_a_few_branches_are_kept():
@@ -92,15 +88,7 @@ def test_no_more_than_a_few_branches_are_kept():
     for _ in range(3 * MOST_BRANCHES):
         history.seek(0)
         history.append("x")
-    assert history.branches == MOST_BRANCHES
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", shipped_worlds())
-def test_ten_minutes_of_every_shipped_world_are_kept(name):
-    world = open_world(name)
-    state = Session(OnnxRuntime(world, "cpu", threads=1)).start([0], [0])
-    assert most_moments(state, world.spec.fps) == round(600 * world.spec.fps)
+    assert len(history.branches) == MOST_BRANCHES
 
 
 def test_holding_the_key_rewinds_and_letting_go_plays_on(staged, keyboard, left):

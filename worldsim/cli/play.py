@@ -1,5 +1,7 @@
 """`worldsim play` and `python play.py`: play a generated world in a window, or headless into a video file.
 
+Here the window gets its company: an agent, the real game to play beside, and the user's own keys.
+
 The window itself is worldsim.viewer, imported only when one is wanted. Trains and records nothing real.
 """
 
@@ -14,17 +16,26 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import tyro
 
 from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
 from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
+from worldsim.runtime.savefile import SavedPlay, load_play
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture
+from worldsim.viewer.history import SECONDS
 from worldsim.viewer.script import at_random, parse_actions, scripted
+from worldsim_envs.registry import make_real, world_entry
+
+if TYPE_CHECKING:
+    from worldsim.viewer.playing import Extras
+    from worldsim.viewer.twin import Twin
+    from worldsim_policies.base import Policy
 
 FRAMES = 300  # of a headless run, if nothing says otherwise
 
@@ -34,6 +45,7 @@ class PlayConfig:
     """Play a generated world: python play.py --world doom-maze
 
     Attributes:
+        file: a save file (.world) to go on from, where it was saved.
         world: a shipped world by its name or title, of which the beginning is enough, or the folder of a bundle;
             without it, a gallery to choose from.
         start: which of the world's starts to begin at.
@@ -43,11 +55,20 @@ class PlayConfig:
             ends, its next start follows.
         frames: how many frames a headless run generates; as many as --actions has, or 300, if not given.
         actions: what a headless run does, as in "up*30,noop*10"; then it stands idle.
+        policy: let an agent play, and take over whenever you like: the name or folder of a trained policy, sticky or
+            random; with --beside-real also scripted.
+        beside_real: play the real game in a split screen, under the same keys, and see how far the two are apart.
+        keys: a JSON file with keys of your own; your keys.json, if there is one, if not given.
+        folder: where save files and films of the last seconds go.
+        clip: what the key for a film of the last seconds makes.
+        clip_seconds: how much of the last seconds such a film shows.
+        clip_keys: show the world's buttons in such a film, lit while they are held.
         runtime: what runs the model; torch is the reference.
         device: where it runs.
         smooth: scale smoothly rather than with crisp pixels.
     """
 
+    file: tyro.conf.Positional[Path | None] = None
     world: str = ""
     start: int = 0
     seed: int = 0
@@ -55,6 +76,13 @@ class PlayConfig:
     headless: bool = False
     frames: int | None = None
     actions: str = ""
+    policy: str = ""
+    beside_real: bool = False
+    keys: Path | None = None
+    folder: Path = Path()
+    clip: Literal["mp4", "gif"] = "mp4"
+    clip_seconds: float = 20.0
+    clip_keys: bool = False
     runtime: Literal["onnx", "torch"] = "onnx"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     smooth: bool = False
@@ -71,6 +99,10 @@ def play(config: PlayConfig) -> None:
         raise WorldsimError("--frames and --actions are for --headless")
     if not 0 <= config.seed < SEEDS:
         raise WorldsimError(f"--seed {config.seed}: give 0 to 2**64 - 1")
+    if config.headless and (config.file or config.policy or config.beside_real):
+        raise WorldsimError("a save file, --policy and --beside-real are for the window, not for --headless")
+    if not 0 < config.clip_seconds <= SECONDS:
+        raise WorldsimError(f"--clip-seconds {config.clip_seconds:g}: give more than 0 and at most {SECONDS:g}")
     names = shipped_worlds()
     if not (config.world or names):
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
@@ -115,20 +147,112 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str]) -> N
 
     first = open_world(asked) if asked else None
     worlds = [*([first] if first else []), *(open_world(name) for name in names if name != asked)]
+    extras = make_extras(config, first)
     captures: list[Capture | None] = []
 
-    def playing(world: Bundle) -> Playing:
-        """The screen of a world; the first one played begins at --start and is recorded."""
+    def playing(wanted: Bundle | Path) -> Playing:
+        """The screen of a world, or of a save file; the first one begins at --start and is recorded."""
+        saved = load_play(wanted) if isinstance(wanted, Path) else None
+        world = world_of(saved, worlds, wanted) if saved else wanted
         start, record = (0, None) if captures else (check_start(world, config.start), config.record)
         captures.append(Capture(record, world) if record else None)
-        return Playing(world, functools.partial(open_session, config), start, config.seed, config.smooth, captures[-1])
+        session = functools.partial(open_session, config)
+        return Playing(world, session, start, config.seed, config.smooth, captures[-1], saved, extras)
 
     if first:
         check_start(first, config.start)
-    with Viewer(worlds, playing, first) as viewer:
+    if config.file:  # refuse it before a window opens
+        world_of(load_play(config.file), worlds, config.file)
+    with Viewer(worlds, playing, config.file or first) as viewer:
         viewer.run()
     if captures and captures[0]:
         print(captures[0].summary)
+
+
+def make_extras(config: PlayConfig, world: Bundle | None) -> Extras:
+    """What goes with play in the window.
+
+    Args:
+        config: as it was asked for.
+        world: the one asked for, to refuse at once what doesn't fit it.
+
+    Raises:
+        WorldsimError: for a policy or a game that is not there or does not fit, or a file of keys that can't be read.
+    """
+    from worldsim.viewer.bindings import load_bindings
+    from worldsim.viewer.playing import Extras
+
+    source = None
+    if config.policy:
+        from worldsim_policies.base import find_policy
+
+        source = find_policy(config.policy)
+        if source == "scripted" and not config.beside_real:
+            raise WorldsimError("the scripted policy reads the exact state of a game: give --beside-real, too")
+
+    def open_policy(bundle: Bundle) -> Policy:
+        from worldsim_policies.base import make_policy
+
+        assert source is not None
+        return make_policy(source, bundle.spec, rows=1)
+
+    extras = Extras(
+        load_bindings(config.keys),
+        config.folder,
+        config.clip,
+        config.clip_seconds,
+        config.clip_keys,
+        open_policy if source else None,
+        open_twin if config.beside_real else None,
+    )
+    if world:
+        extras.bindings.applied(world.spec)
+        if source:
+            open_policy(world)
+        if config.beside_real:
+            open_twin(world).close()
+    return extras
+
+
+def open_twin(world: Bundle) -> Twin:
+    """The real game of a world, with the policy that recorded it to lead in.
+
+    Raises:
+        WorldsimError: if there is none, a package is missing, or it has other frames or actions.
+    """
+    from worldsim.models.retention import context
+    from worldsim.viewer.twin import Twin
+    from worldsim_policies.base import find_policy, make_policy
+
+    game = make_real(world.spec.name, height=world.spec.height, width=world.spec.width)
+    lead = "scripted" if world_entry(world.spec.name).explorer else "sticky"
+    return Twin(
+        game,
+        make_policy(find_policy(lead), game.world, rows=1),
+        context(world.sizes.window, world.sizes.retention),
+        world.spec,
+    )
+
+
+def world_of(saved: SavedPlay, worlds: list[Bundle], path: Path) -> Bundle:
+    """The world that a save file was played in.
+
+    Raises:
+        WorldsimError: if it is none of these.
+    """
+    for world in worlds:
+        if world.digest == saved.digest:
+            saved.check_fits(world)
+            return world
+    same = [world for world in worlds if world.spec.name == saved.world]
+    if same:
+        raise WorldsimError(
+            f"{path} was saved in world {saved.world!r} with other weights or starts ({saved.digest[:12]}; here it is "
+            f"{same[0].digest[:12]}). Give the folder of that world with --world, too."
+        )
+    raise WorldsimError(
+        f"{path} was saved in world {saved.world!r}, which is not here. Give its folder with --world, too."
+    )
 
 
 def play_headless(config: PlayConfig, world: Bundle) -> None:

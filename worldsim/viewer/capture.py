@@ -3,15 +3,17 @@
     with Capture("walk.mp4", world) as capture: capture.begin(start=3, seed=7); capture.write(frame, action)
 
 walk.mp4.json: {"world", "digest", "title", "fps", "frames", "segments"}; a segment is unbroken play:
-{"first_frame", "start", "seed", "after_frame", "actions"}, with actions as `--actions` takes them. It goes on from a
-frame of the video, or if `after_frame` is null, from a start. The same start, seed and actions in the world of that
-digest give the same frames.
+{"first_frame", "start", "seed", "after_frame", "lead_in", "actions"}, with actions as `--actions` takes them. It goes
+on from a frame of the video, or if `after_frame` is null, from a start and the actions of `lead_in`. The same start,
+seed and actions in the world of that digest give the same frames. Play that began after frames from elsewhere has no
+start: a save file keeps those.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,17 @@ class Segment:
 
     Attributes:
         first_frame: its first frame's number in the video.
-        start, seed: what play was begun with.
-        after_frame: number of the frame in the video that it goes on from; None if that is the start.
+        start, seed: what play was begun with; no start for frames from elsewhere.
+        after_frame: number of the frame in the video that it goes on from; None if that is not in the video.
+        lead_in: actions from the start to there, if it is not.
         actions: the index of one action a frame.
     """
 
     first_frame: int
-    start: int
+    start: int | None
     seed: int
     after_frame: int | None
+    lead_in: list[int] = dataclasses.field(default_factory=list)
     actions: list[int] = dataclasses.field(default_factory=list)
 
 
@@ -60,9 +64,9 @@ class Capture:
         self._world, self._video = world, VideoWriter(path, world.spec.fps)
         self._segments: list[Segment] = []
 
-    def begin(self, start: int, seed: int, after_frame: int | None = None) -> None:
-        """What is written from now on begins at a start, or goes on from an earlier frame of the video."""
-        self._segments.append(Segment(self._video.frames, start, seed, after_frame))
+    def begin(self, start: int | None, seed: int, after_frame: int | None = None, lead_in: Sequence[int] = ()) -> None:
+        """What is written from now on goes on from a start, or from actions after it, or from a frame of the video."""
+        self._segments.append(Segment(self._video.frames, start, seed, after_frame, list(lead_in)))
 
     def write(self, frame: np.ndarray, action: int) -> int:
         """Append one generated frame, uint8 `[H, W, 3]`, and the index of the action that led to it.
@@ -99,7 +103,8 @@ class Capture:
             "fps": spec.fps,
             "frames": self._video.frames,
             "segments": [
-                dataclasses.asdict(segment) | {"actions": format_actions(segment.actions, spec)}
+                dataclasses.asdict(segment)
+                | {name: format_actions(getattr(segment, name), spec) for name in ("lead_in", "actions")}
                 for segment in self._segments
             ],
         }

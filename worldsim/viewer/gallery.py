@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pygame
 
@@ -12,6 +13,7 @@ from worldsim.runtime.bundle import Bundle
 from worldsim.viewer import draw, theme
 from worldsim.viewer.goal import goal_of
 from worldsim.viewer.keys import is_shortcut
+from worldsim.viewer.picture import SUFFIXES
 from worldsim.viewer.screen import Wish
 
 NARROWEST, WIDEST, CAPTION, INSET, GAP, HEADER, FOOTER = 170, 440, 84, 10, 20, 100, 32  # pixels
@@ -49,7 +51,12 @@ class Gallery:
         self._columns = 1
 
     def handle(self, event: pygame.Event) -> Wish:
-        """Choose, play or quit."""
+        """Choose, play, open a file or quit."""
+        if event.type == pygame.DROPFILE:
+            path = Path(event.file)
+            if path.suffix.lower() not in SUFFIXES:
+                return path
+            self.say("Choose a world first; then drop the picture to begin with it.")
         if event.type == pygame.KEYDOWN and not is_shortcut(event.mod):
             if event.scancode in [SCANCODES[code] for code in PLAY]:
                 return self.worlds[self.chosen]
@@ -80,6 +87,10 @@ class Gallery:
         line = draw.shortened(self.notice or "Every frame is generated from your keys.", area.right - left - GAP)
         draw.write(surface, line, colour=theme.ACCENT if self.notice else theme.DIM, topleft=(left, 61))
         self._draw_footer(surface)
+
+    def say(self, notice: str) -> None:
+        """Show a line under the headline."""
+        self.notice = notice
 
     def close(self, failed: bool = False) -> str:
         """Nothing is to be finished."""

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
+from typing import NamedTuple
+
+
+class Taken(NamedTuple):
+    """Keys for one frame.
+
+    Attributes:
+        codes: held, or tapped since the last frame.
+        pressed_at: when the first of them that is new went down, by `time.perf_counter`; None if none is.
+    """
+
+    codes: frozenset[str]
+    pressed_at: float | None = None
 
 
 class KeyLatch:
@@ -12,10 +26,13 @@ class KeyLatch:
         self._lock = threading.Lock()
         self._held: set[str] = set()
         self._tapped: set[str] = set()
+        self._pressed_at: float | None = None
 
     def press(self, code: str) -> None:
         """A key went down."""
         with self._lock:
+            if code not in self._held and self._pressed_at is None:
+                self._pressed_at = time.perf_counter()
             self._held.add(code)
             self._tapped.add(code)
 
@@ -29,18 +46,21 @@ class KeyLatch:
         with self._lock:
             self._held.clear()
             self._tapped.clear()
+            self._pressed_at = None
 
     def forget_taps(self) -> None:
         """Drop pending taps; keys held stay held."""
         with self._lock:
             self._tapped.clear()
+            self._pressed_at = None
 
-    def take(self) -> frozenset[str]:
-        """Codes for one frame: held now, or tapped since the last `take`."""
+    def take(self) -> Taken:
+        """Keys for one frame: held now, or tapped since the last `take`."""
         with self._lock:
-            codes = frozenset(self._held | self._tapped)
+            taken = Taken(frozenset(self._held | self._tapped), self._pressed_at)
             self._tapped.clear()
-            return codes
+            self._pressed_at = None
+            return taken
 
     def held(self) -> frozenset[str]:
         """Codes held now."""

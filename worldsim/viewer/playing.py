@@ -6,23 +6,63 @@ Generates nothing itself: frames come from a `Player` on a thread of its own.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pygame
 
+from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.savefile import SUFFIX, Beginning, SavedPlay, save_play
 from worldsim.runtime.session import Session
-from worldsim.viewer import draw, key_help, status, theme, timeline
+from worldsim.viewer import captions, draw, key_help, status, theme, timeline
+from worldsim.viewer.bindings import Bindings
 from worldsim.viewer.capture import Capture
+from worldsim.viewer.clip import write_clip
 from worldsim.viewer.commands import Command, assign_keys
+from worldsim.viewer.gamepad import Gamepad
 from worldsim.viewer.goal import goal_in_card
-from worldsim.viewer.keys import is_shortcut, label
+from worldsim.viewer.hud import Hud
+from worldsim.viewer.keys import is_shortcut
+from worldsim.viewer.picture import SUFFIXES, fitted, read_picture
 from worldsim.viewer.player import Player, View
+from worldsim.viewer.playthrough import Playthrough
 from worldsim.viewer.screen import Wish
+from worldsim.viewer.twin import Twin
+
+if TYPE_CHECKING:
+    from worldsim_policies.base import Policy
 
 MARGIN = 12  # pixels around the picture
+CAPTION = 22  # pixels: height of the lines over the two pictures of a split screen
+MOUSE = (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEBUTTONUP)
 CHANGED = pygame.event.custom_type()  # the player has something new to show
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What goes with play besides the world; none of it has to be there.
+
+    Attributes:
+        bindings: keys of the user's own choice.
+        folder: where save files and films of the last seconds go.
+        clip: kind of such a film. clip_seconds: of it. clip_keys: whether it shows the keys held.
+        open_policy: makes the agent. open_twin: makes the real game to play beside. Both on the player's thread.
+    """
+
+    bindings: Bindings = dataclasses.field(default_factory=Bindings)
+    folder: Path = Path()
+    clip: Literal["mp4", "gif"] = "mp4"
+    clip_seconds: float = 20.0
+    clip_keys: bool = False
+    open_policy: Callable[[Bundle], Policy] | None = None
+    open_twin: Callable[[Bundle], Twin] | None = None
 
 
 class Playing:
@@ -35,6 +75,11 @@ class Playing:
         seed: of all random numbers.
         smooth: scale smoothly rather than crisply.
         capture: films what is played; finished when the screen is left.
+        saved: play this again first, and stay where it was; it fits the world.
+        extras: what else there is.
+
+    Raises:
+        WorldsimError: if the user's keys do not fit the world.
     """
 
     def __init__(
@@ -45,32 +90,42 @@ class Playing:
         seed: int = 0,
         smooth: bool = False,
         capture: Capture | None = None,
+        saved: SavedPlay | None = None,
+        extras: Extras | None = None,
     ):
-        self.world, self.spec, self.smooth = world, world.spec, smooth
+        self.world, self.smooth, self.extras = world, smooth, extras or Extras()
+        self.spec = self.extras.bindings.applied(world.spec)
         self.name = self.spec.title or self.spec.name
         self.title = f"{self.name} - worldsim"
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
-        self.keys = assign_keys(self.spec.keys.values())
+        self.hud, self.figures = Hud(), False
+        without: tuple[Command, ...] = () if self.extras.open_policy else ("agent",)
+        self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
         self._own_at = {SCANCODES[code]: code for code in self._own}
         self._command_at = {SCANCODES[code]: name for name, code in self.keys.items()}
         self._help = key_help.KeyHelp(self.name, goal_in_card(world.card), self.spec.keys, self.keys)
+        self._pad = Gamepad(self.spec.keys)
         self._capture = capture
         self._scrubbing = False
-        self.player = Player(
-            self.spec,
-            open_session=lambda: open_session(world),
-            start=start,
-            seed=seed,
-            changed=_post_changed,
-            capture=capture,
-        )
+        self._seed = seed
+        self._writers: list[threading.Thread] = []
+        self.player = Player(self.spec, lambda: self._open(open_session), start, saved, changed=_post_changed)
+
+    def _open(self, open_session: Callable[[Bundle], Session]) -> Playthrough:
+        policy = self.extras.open_policy(self.world) if self.extras.open_policy else None
+        twin = self.extras.open_twin(self.world) if self.extras.open_twin else None
+        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin)
 
     @property
     def error(self) -> Exception | None:
         """What ended the player, if something did."""
         return self.player.error
+
+    def say(self, notice: str) -> None:
+        """Show a line in the status bar for a while."""
+        self.player.say(notice)
 
     def close(self, failed: bool = False) -> str:
         """End play; a film is finished or, after a failure, removed. Returns what was filmed, for people.
@@ -79,6 +134,8 @@ class Playing:
             WorldsimError: if the last frames couldn't be generated or written.
         """
         self.player.close()
+        for writer in self._writers:
+            writer.join()
         if self._capture is None:
             return ""
         self.player.join()
@@ -91,10 +148,10 @@ class Playing:
         return self._capture.summary
 
     def handle(self, event: pygame.Event) -> Wish:
-        """Press and release the world's keys, obey commands, and follow the mouse on the timeline."""
+        """Press and release the world's keys, obey commands, take files, and follow the mouse on the timeline."""
         keys = self.player.keys
         if event.type == pygame.KEYDOWN and event.scancode in self._own_at:
-            keys.press(self._own_at[event.scancode])
+            self._press(self._own_at[event.scancode])
         elif event.type == pygame.KEYUP and event.scancode in self._own_at:
             keys.release(self._own_at[event.scancode])
         elif event.type == pygame.KEYDOWN and not is_shortcut(event.mod, self._own):
@@ -104,8 +161,40 @@ class Playing:
         elif event.type == pygame.WINDOWFOCUSLOST:
             keys.release_all()
             self.player.rewind(False)
-        elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEBUTTONUP):
+        elif event.type in MOUSE:
             self._scrub(event)
+        elif event.type == pygame.DROPFILE:
+            return self._take_file(Path(event.file))
+        else:
+            for change in self._pad.changes(event):
+                self._press(change.code) if change.down else keys.release(change.code)
+            return self._command(self._pad.command(event))
+        return None
+
+    def _press(self, code: str) -> None:
+        """A key of the world goes down: whoever presses it takes over from an agent."""
+        if self.player.agent:
+            self.player.let_agent_play(False)
+        self.player.keys.press(code)
+
+    def _take_file(self, path: Path) -> Wish:
+        """Open a save file; begin with a picture."""
+        if path.suffix.lower() not in SUFFIXES:
+            return path
+        try:
+            picture = read_picture(path)
+        except WorldsimError as error:
+            self.say(str(error))
+            return None
+        frame = fitted(picture, self.spec)
+        self.player.begin_with(Beginning(None, self._seed, frame[None], np.zeros(0, np.int64)))
+        size = f"{picture.shape[1]}x{picture.shape[0]} to {self.spec.width}x{self.spec.height}"
+
+        def judged(play: Playthrough) -> str:
+            drift = play.history.now.drift or 0.0
+            return f"{self._cap('pause')} plays. {drift:.1f} times as strange as real frames; fitted from {size}"
+
+        self.player.ask(judged)
         return None
 
     def _scrub(self, event: pygame.Event) -> None:
@@ -121,25 +210,75 @@ class Playing:
             self._scrubbing = False
 
     def _command(self, command: Command | None) -> Wish:
+        player = self.player
         match command:
             case "gallery":
                 return "gallery"
             case "pause":
-                self.player.pause(not self.player.paused)
+                player.pause(not player.paused)
             case "step":
-                self.player.step_once()
+                player.step_once()
             case "rewind":
-                self.player.rewind(True)
+                player.rewind(True)
+            case "back" | "forward":
+                player.move(1 if command == "forward" else -1)
             case "switch":
-                self.player.switch()
+                player.switch()
+            case "mark":
+                player.mark()
+            case "jump":
+                player.jump()
             case "restart" | "previous" | "next":
                 way = {"restart": 0, "previous": -1, "next": 1}[command]
-                self.player.go_to((self.player.start + way) % self._starts)
+                player.go_to((player.start + way) % self._starts)
+            case "nearest":
+                player.go_to_nearest()
+            case "slower" | "faster":
+                player.change_speed(1 if command == "faster" else -1)
+            case "agent":
+                player.let_agent_play(not player.agent)
+            case "save":
+                player.ask(self._save)
+            case "clip":
+                player.ask(self._film)
+            case "hud":
+                self.figures = not self.figures
             case "scaling":
                 self.smooth = not self.smooth
             case "help":
                 self._toggle_help()
         return None
+
+    def _save(self, play: Playthrough) -> str:
+        path = self._new_file(SUFFIX)
+        save_play(play.saved(), path)
+        return f"Saved in {path}"
+
+    def _film(self, play: Playthrough) -> str:
+        """Write the last seconds, on a thread of its own: play goes on meanwhile."""
+        history, path = play.history, self._new_file(f".{self.extras.clip}")
+        number = round(self.extras.clip_seconds * self.spec.fps)
+        moments = history.recent(max(1, number))
+
+        def write() -> None:
+            pictures = [(moment.frame, moment.action) for moment in moments]
+            try:
+                write_clip(path, pictures, self.spec, self.extras.clip_keys)
+            except WorldsimError as error:
+                self.say(str(error))
+            else:
+                self.say(f"The last {len(pictures) / self.spec.fps:.0f} s are in {path}")
+
+        self._writers = [writer for writer in self._writers if writer.is_alive()]
+        self._writers.append(threading.Thread(target=write, name="clip"))
+        self._writers[-1].start()
+        return "Writing a film of the last seconds …"
+
+    def _new_file(self, suffix: str) -> Path:
+        """A name that no file has."""
+        stem = f"{self.spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        names = (self.extras.folder / f"{stem}{extra}{suffix}" for extra in ("", *(f"-{n}" for n in range(2, 1000))))
+        return next(path for path in names if not path.exists())
 
     def _toggle_help(self) -> None:
         surface = pygame.display.get_surface()
@@ -151,25 +290,47 @@ class Playing:
     def draw(self, surface: pygame.Surface) -> None:
         """Draw everything."""
         surface.fill(theme.GROUND)
-        area, held = _above_status(surface), self.player.keys.held()
+        area, held, view = _above_status(surface), self.player.keys.held(), self.player.view
         beside = self._help.fits_beside(area)
         if beside and self.panel:
             area.width -= key_help.PANEL
             self._help.draw_panel(surface, pygame.Rect(area.right, 0, key_help.PANEL, area.height), held)
-        self._draw_picture(surface, area.inflate(-2 * MARGIN, -2 * MARGIN))
+        self._draw_pictures(surface, area.inflate(-2 * MARGIN, -2 * MARGIN), view)
+        if view is not None:
+            self.hud.watch(view, time.perf_counter())
+            if self.figures:
+                self.hud.draw(surface, area.inflate(-2 * MARGIN, -2 * MARGIN), self.player, view)
         if self.page and not beside:
             self._help.draw_page(surface, area, held)
-        view = self.player.view
-        facts = [] if view is None else self._facts(view)
+        facts = [] if view is None else captions.facts_of(self.player, view, self.smooth)
         if not (self.panel if beside else self.page):
-            facts.append(f"{label(self.keys['help'])} help")
+            facts.append(f"{self._cap('help')} help")
         bar = _status_area(surface)
-        status.draw_status(surface, bar, self._status(view), facts, self._capture is not None)
+        state = captions.status_of(self.player, view, self.name, self.keys)
+        status.draw_status(surface, bar, state, facts, self._capture is not None)
         if view is not None:
-            timeline.draw_timeline(surface, bar, view.position, view.length)
+            timeline.draw_timeline(surface, bar, view.position, view.length, view.marks)
 
-    def _draw_picture(self, surface: pygame.Surface, area: pygame.Rect) -> None:
-        view = self.player.view
+    def _draw_pictures(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> None:
+        if self.extras.open_twin is None:
+            return self._draw_picture(surface, area, view)
+        side_by_side = area.width >= area.height
+        left, right = area.copy(), area.copy()
+        if side_by_side:
+            left.width = right.width = (area.width - MARGIN) // 2
+            right.right = area.right
+        else:
+            left.height = right.height = (area.height - MARGIN) // 2
+            right.bottom = area.bottom
+        for part, text in ((left, "generated"), (right, _beside(view))):
+            text = draw.shortened(text, part.width, theme.SMALL)
+            draw.write(surface, text, theme.SMALL, theme.DIM, topleft=part.topleft)
+            part.height, part.top = max(1, part.height - CAPTION), part.top + CAPTION
+        self._draw_picture(surface, left, view)
+        if view is not None and view.twin is not None:
+            draw.picture(surface, view.twin.frame, right, self.smooth)
+
+    def _draw_picture(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> None:
         frame = self.world.starts.frames[self.player.start, -1] if view is None else view.frame
         place = draw.picture(surface, frame, area, self.smooth)
         if view is None:
@@ -177,34 +338,19 @@ class Playing:
         elif self.player.paused or self.player.rewinding:
             draw.outline(surface, place, theme.WARNING)
 
-    def _status(self, view: View | None) -> status.Status:
-        pause, step, restart, rewind = (
-            label(self.keys.get(command, "")) for command in ("pause", "step", "restart", "rewind")
-        )
-        if view is None:
-            return status.Status(f"Opening {self.name} …", theme.DIM)
-        back = (view.length - 1 - view.position) / self.spec.fps
-        if self.player.rewinding:
-            return status.Status(f"Rewinding, {back:.1f} s back", theme.WARNING)
-        if self.player.paused and view.ended:
-            return status.Status(f"The end. {restart} begins again, {rewind} goes back", theme.WARNING)
-        if self.player.paused and back:
-            return status.Status(f"Paused {back:.1f} s back. {pause} goes on from here", theme.WARNING)
-        if self.player.paused:
-            return status.Status(f"Paused. {pause} goes on, {step} makes one frame", theme.WARNING)
-        if view.fps is None:
-            return status.Status("Playing", theme.DIM)
-        if self.player.keeps_up:
-            return status.Status(f"{view.fps:.1f} fps", theme.ACCENT)
-        return status.Status(f"{view.fps:.1f} of {self.spec.fps:g} fps: this machine is too slow", theme.WARNING)
+    def _cap(self, command: Command) -> str:
+        return captions.cap(self.keys, command)
 
-    def _facts(self, view: View) -> list[str]:
-        facts = [] if view.action is None else [self.spec.actions[view.action].name]
-        if abs(view.reward) >= 0.05:
-            facts.append(f"reward {view.reward:.1f}")
-        if view.branches:
-            facts.append(f"branches {view.branches}")
-        return [*facts, "smooth" if self.smooth else "crisp", f"start {view.start}", f"frame {view.index}"]
+
+def _beside(view: View | None) -> str:
+    """What is said over the real game's picture."""
+    if view is None:
+        return "real"
+    if view.twin is None:
+        return "real: can't go back with you; begin again to compare"
+    if view.twin.over:
+        return "real: its episode has ended"
+    return f"real: {view.twin.psnr:.1f} dB PSNR"
 
 
 def _above_status(surface: pygame.Surface) -> pygame.Rect:

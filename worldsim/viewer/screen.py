@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Protocol
 
 import pygame
 
 from worldsim.runtime.bundle import Bundle
 
-Wish = Bundle | Literal["gallery", "quit"] | None  # what a screen asks for: a world, the gallery, the end; None to stay
+# What a screen asks for: a world, a save file to be opened, the gallery, the end; None to stay.
+Wish = Bundle | Path | Literal["gallery", "quit"] | None
 
 
 class Screen(Protocol):
@@ -29,6 +31,9 @@ class Screen(Protocol):
 
     def draw(self, surface: pygame.Surface) -> None:
         """Draw everything."""
+
+    def say(self, notice: str) -> None:
+        """Show a line that the user should see."""
 
     def close(self, failed: bool = False) -> str:
         """Leave the screen; returns a line that the user should see, or "".

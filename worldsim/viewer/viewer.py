@@ -8,9 +8,12 @@ The loop only waits for events, of which a new frame is one, and draws: the wind
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pygame
 
+from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer.commands import KEYS
@@ -28,8 +31,8 @@ class Viewer:
 
     Args:
         worlds: for the gallery.
-        play: makes the screen of a world; called whenever one is chosen.
-        world: play this one at once.
+        play: makes the screen of a world, or of a save file; called whenever one is chosen or dropped onto the window.
+        world: play this one, or open this file, at once.
 
     Attributes:
         screen: the one shown.
@@ -38,10 +41,11 @@ class Viewer:
         WorldsimError: if there is no display.
     """
 
-    def __init__(self, worlds: Sequence[Bundle], play: Callable[[Bundle], Screen], world: Bundle | None = None):
+    def __init__(self, worlds: Sequence[Bundle], play: Callable[[Any], Screen], world: Bundle | Path | None = None):
         self._play, self._window = play, Window(Gallery.title)
         self._gallery = Gallery(worlds)
         self.screen: Screen = self._gallery
+        self._pads: dict[int, pygame.joystick.JoystickType] = {}  # kept open, so that they send events
         if world:
             self._show(play(world))
 
@@ -60,11 +64,14 @@ class Viewer:
             if event.type == pygame.KEYDOWN and event.scancode == FULL_SCREEN and not is_shortcut(event.mod):
                 self._window.toggle_full_screen()
                 continue
+            self._connect(event)
             wish = "quit" if event.type == pygame.QUIT else self.screen.handle(event)
             if wish == "quit":
                 return False
             if wish == "gallery":
                 self._show(self._gallery)
+            elif isinstance(wish, Path):
+                self._open(wish)
             elif wish is not None:
                 self._show(self._play(wish))
         if self.screen.error:
@@ -72,6 +79,21 @@ class Viewer:
         self.screen.draw(self._window.surface)
         pygame.display.flip()
         return True
+
+    def _open(self, path: Path) -> None:
+        """Show what was dropped onto the window; if it can't be, say why and stay."""
+        try:
+            self._show(self._play(path))
+        except WorldsimError as error:
+            self.screen.say(str(error))
+
+    def _connect(self, event: pygame.Event) -> None:
+        """Take note of gamepads that come and go."""
+        if event.type == pygame.JOYDEVICEADDED:
+            pad = pygame.joystick.Joystick(event.device_index)
+            self._pads[pad.get_instance_id()] = pad
+        elif event.type == pygame.JOYDEVICEREMOVED:
+            self._pads.pop(event.instance_id, None)
 
     def _show(self, screen: Screen) -> None:
         self._leave()

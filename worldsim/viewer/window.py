@@ -10,7 +10,7 @@ import pygame
 from worldsim.errors import WorldsimError
 from worldsim.viewer import draw
 
-SIZE = (1120, 696)  # pixels, at first
+SIZE = (1120, 720)  # pixels, at first
 
 
 class Window:
@@ -26,6 +26,7 @@ class Window:
         asked = os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER")
         try:
             pygame.display.init()
+            pygame.joystick.init()
             if pygame.display.get_driver() == "offscreen" and not asked:  # where SDL draws if it finds no display
                 pygame.display.quit()
                 raise pygame.error("none found")
@@ -64,6 +65,7 @@ class Window:
 
     def close(self) -> None:
         """Close the window."""
+        pygame.joystick.quit()
         pygame.display.quit()
 
     def _open(self, size: tuple[int, int], flags: int = pygame.RESIZABLE) -> None:
