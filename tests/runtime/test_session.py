@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from tiny import WINDOW, tiny_clips, tiny_networks, tiny_spec
 
 from worldsim.errors import WorldsimError
@@ -284,3 +285,24 @@ def test_a_step_or_start_that_does_not_fit_is_one_error(session):
         session.start([5], [0])
     with pytest.raises(WorldsimError, match="came without starts"):
         Session(TorchRuntime(WorldStep(*tiny_networks()), tiny_spec())).start([0], [0])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("frame", lambda x: x[:, 1:]),
+        ("frame", lambda x: x.astype(np.float32)),
+        ("latents", lambda x: x * np.nan),
+        ("entries", lambda x: np.concatenate([x] * 9)),
+        ("entries", lambda x: x[..., 1:]),
+        ("length", lambda x: x + 99),
+        ("seed", lambda x: x[:0]),
+        ("remembered", lambda x: x[..., None]),
+    ],
+)
+def test_a_snapshot_that_was_made_up_is_refused(session, name, change):
+    state, _ = play(session, session.start([0, 1], [0, 1]), (1, 2))
+    tensors = safetensors.numpy.load(session.snapshot(state))
+    tensors[name] = np.ascontiguousarray(change(tensors[name]))
+    with pytest.raises(WorldsimError, match="not a whole snapshot"):
+        session.restore(safetensors.numpy.save(tensors))

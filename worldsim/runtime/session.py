@@ -255,6 +255,8 @@ class Session:
             tuples: dict[str, Any] = {name: tuple(tensors.pop(name)) for name in self._tuples()}
             rows: dict[str, Any] = dict(tensors)
             state = State(**tuples, **rows)
+            if world == self.runtime.digest:
+                self._check(state)
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise WorldsimError(f"not a whole snapshot of a world ({error}). Restore another one.") from error
         if world != self.runtime.digest:
@@ -298,6 +300,27 @@ class Session:
             seed=np.array([int(seed) for seed in seeds], np.uint64),
             uncertainty=np.zeros(batch, np.float32),
         )
+
+    def _check(self, state: State) -> None:
+        """Raises ValueError for arrays that no state of this world has."""
+        batch, kept = len(state), len(state.memory)
+        counts = {"entries": range(self.window + 1), "poses": (kept if self.runtime.sizes.pose else 0,)}
+        arrays: list[tuple[np.ndarray, tuple[int, ...], Any]] = [(state.remembered, (kept, batch), np.int64)]
+        for name, (shape, dtype) in self._tuples().items():
+            parts = getattr(state, name)
+            if len(parts) not in counts.get(name, (len(parts),)):
+                raise ValueError(f"{len(parts)} of its {name}")
+            arrays += [(part, (batch, *shape), dtype) for part in parts]
+        rows = {"latents": self.runtime.sizes.latents, "frame": (self.spec.height, self.spec.width, 3)}
+        kinds = {"latents": np.float32, "frame": np.uint8, "seed": np.uint64, "uncertainty": np.float32}
+        arrays += [(getattr(state, name), (batch, *rows.get(name, ())), kinds.get(name, np.int64)) for name in ROWS]
+        for array, shape, dtype in arrays:
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(f"an array {array.dtype} {list(array.shape)} for {np.dtype(dtype)} {list(shape)}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError("a number that is not finite")
+        if not ((state.length >= 0) & (state.length <= len(state.entries))).all():
+            raise ValueError("more entries than it holds")
 
     def _actions(self, actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         actions = np.asarray(actions)
