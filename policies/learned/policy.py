@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from worldsim.artifact import ArtifactKind
 from worldsim.errors import WorldsimError, require
+from worldsim.safe_read import read_safetensors
 from worldsim.spec import WorldSpec
 from worldsim_policies.base import BUILTIN
 from worldsim_policies.learned.network import ActorCritic, PolicyConfig
@@ -146,10 +146,10 @@ def load_policy(name: str | Path) -> TrainedPolicy:
             f"{folder / POLICY.manifest} does not describe a policy ({error}). {POLICY.way_out}"
         ) from error
     POLICY.check_files(folder, {WEIGHTS: {"bytes": 0, "sha256": ""}, **files})
+    weights, _ = read_safetensors(folder / WEIGHTS, POLICY.way_out, "pt")
     try:
-        weights = storage.load_file(folder / WEIGHTS)
         network.load_state_dict({_weight_name(stored): weight for stored, weight in weights.items()})
-    except (SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise WorldsimError(f"{folder / WEIGHTS} does not fit its network ({reason}). {POLICY.way_out}") from error
     return TrainedPolicy(config, network.eval().requires_grad_(False), training, str(name))

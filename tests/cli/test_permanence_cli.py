@@ -163,7 +163,7 @@ def test_offline_gives_the_same_trials(judged: Path, tmp_path: Path, capsys):
         assert ("Export again" in error or "no probes can be staged" in error) and error.count("\n") == 1
 
 
-def test_private_seeds_are_the_secret_s_and_are_not_told(tmp_path: Path, capsys):
+def test_private_seeds_come_from_the_secret_and_are_not_written(tmp_path: Path, capsys):
     secret, asks = tmp_path / "secret", tmp_path / "asks"
     secret.write_text("a sentence nobody knows")
     assert run("eval", "permanence", "export", "--world", "hideaway", "--out", asks, "--secret", secret) == 0

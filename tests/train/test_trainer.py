@@ -56,7 +56,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_stop_it_saves_first(tmp_path: Path, kind: signal.Signals) -> None:
+def test_a_stopped_training_saves_first(tmp_path: Path, kind: signal.Signals) -> None:
     stopped = toy_trainer(tmp_path, STEPS)
     stop_at(stopped, 0, lambda: os.kill(os.getpid(), kind))
     before = signal.getsignal(kind)

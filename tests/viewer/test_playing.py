@@ -119,7 +119,7 @@ def test_a_restart_repeats_the_same_frames(staged, keyboard):
     assert any(np.array_equal(again[i : i + 3], first) for i in (0, 1)), "0 or 1 frame was under way"
 
 
-def test_the_end_of_the_world_stops_time_until_told(staged, keyboard):
+def test_time_stops_at_the_end_of_the_world(staged, keyboard):
     stage = staged(ends=True)
     stage.until(lambda: stage.player.paused)
     assert stage.player.view.ended and len(stage.session.frames) == 1
