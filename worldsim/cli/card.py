@@ -16,8 +16,9 @@ from worldsim.evals.card import UNKNOWN_TRAINING, card_json, card_markdown
 from worldsim.evals.files import json_bytes, write_files
 from worldsim.evals.report import Report, read_report, strip_file
 from worldsim.evals.terminal import wide_console
+from worldsim.png import encode_png
 from worldsim.runtime.bundle import Bundle, open_world
-from worldsim.safe_read import read_json
+from worldsim.safe_read import read_json, read_png
 from worldsim.viewer.goal import goal_in_card
 
 COMMANDS = {
@@ -89,7 +90,7 @@ def _stated_training(bundle: Bundle) -> str:
 
 def _picture(files: list[Path]) -> bytes:
     """The strips one below the other as a PNG of at most `STRIP_BYTES`; nothing if there is none."""
-    strips = [strip for strip in (cv2.imread(str(path)) for path in files if path.exists()) if strip is not None]
+    strips = [read_png(path, "Run worldsim eval again.") for path in files if path.exists()]
     if not strips:
         return b""
     width = max(strip.shape[1] for strip in strips)
@@ -98,8 +99,7 @@ def _picture(files: list[Path]) -> bytes:
     scale = min(1.0, WIDEST / width)
     while True:
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-        ok, data = cv2.imencode(".png", small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        assert ok
+        data = encode_png(small)
         if len(data) <= STRIP_BYTES:
-            return data.tobytes()
+            return data
         scale *= 0.85

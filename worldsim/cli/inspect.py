@@ -15,6 +15,7 @@ from worldsim import atomic
 from worldsim.cli.record import state_shares
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
+from worldsim.png import encode_png
 from worldsim.progress import ProgressBar
 from worldsim.terminal import bar, console, printable
 
@@ -61,7 +62,7 @@ def inspect(config: InspectConfig) -> None:
     out.print(_actions(recording))
     place = config.recording.absolute()
     sheet = config.sheet or place.with_name(f"{place.name}.png")
-    atomic.write_bytes(sheet, cv2.imencode(".png", contact_sheet(recording)[..., ::-1])[1].tobytes(), "Give --sheet.")
+    atomic.write_bytes(sheet, encode_png(contact_sheet(recording)), "Give --sheet.")
     out.print(printable(f"contact sheet: {sheet}"), soft_wrap=True)
 
 

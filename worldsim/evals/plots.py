@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import cv2
 import numpy as np
 
 from worldsim.evals.section import Curves, Stack, Strip
+from worldsim.png import encode_png
 
 MOST_INSIDE = 5  # lines that fit into a legend inside a plot
 PART_COLOURS = (
@@ -33,9 +33,7 @@ def film(strip: Strip, gap: int = 2) -> bytes:
     for frames in strip.rows.values():
         padded = np.pad(frames, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255)
         rows.append(np.concatenate(list(padded), axis=1))
-    ok, data = cv2.imencode(".png", np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    assert ok
-    return data.tobytes()
+    return encode_png(np.concatenate(rows))
 
 
 def plot(curves: Curves) -> bytes:

@@ -20,13 +20,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import safetensors.numpy
 
 from worldsim.artifact import ArtifactKind
 from worldsim.errors import WorldsimError
 from worldsim.models.retention import Retention, capacity, check_retention
+from worldsim.png import encode_png
 from worldsim.runtime.legacy import present_name
 from worldsim.runtime.onnx_check import check_graph
 from worldsim.safe_read import FOREIGN, parse_png, parse_safetensors, read_bytes, reading
@@ -320,8 +320,8 @@ def write_bundle(
     }
     _write_arrays(folder / STARTS, arrays)
     for i, frames in enumerate(starts.frames):
-        _write_png(folder / f"starts/start-{i:02d}.png", frames.reshape(-1, *frames.shape[2:]))
-    _write_png(folder / PREVIEW, starts.frames[0, -1])
+        (folder / f"starts/start-{i:02d}.png").write_bytes(encode_png(frames.reshape(-1, *frames.shape[2:])))
+    (folder / PREVIEW).write_bytes(encode_png(starts.frames[0, -1]))
     content = {
         "spec": spec.to_json(),
         "configs": dict(configs),
@@ -335,9 +335,3 @@ def write_bundle(
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     # safetensors writes an array's memory as it lies, whatever its strides say
     path.write_bytes(safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()}))
-
-
-def _write_png(path: Path, frame: np.ndarray) -> None:
-    ok, data = cv2.imencode(".png", frame[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    assert ok
-    path.write_bytes(data.tobytes())

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldsim import atomic
 from worldsim.data.recording import Recording
 from worldsim.data.windows import FrameTable
 from worldsim.device import mixed_precision
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, to_frames, to_pixels
+from worldsim.png import encode_png
 from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
 from worldsim.train.draws import Draws
@@ -144,9 +146,7 @@ def train_autoencoder(
         rebuilt = reconstruct(learned, frames)
         save_model(out / "autoencoder.safetensors", learned, spec)
         rows = np.concatenate([np.concatenate(list(side[:8]), axis=1) for side in (frames, rebuilt)])
-        cv2.imwrite(
-            str(out / "autoencoder.png"), cv2.resize(rows[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-        )
+        atomic.write_bytes(out / "autoencoder.png", encode_png(rows.repeat(2, axis=0).repeat(2, axis=1)))
         squared = (frames.astype(np.float32) - rebuilt) ** 2
         weight = moving_weight(frames, before, held_out.median, 1.0)[:, 0]
         moving = squared[weight > weight.min()]

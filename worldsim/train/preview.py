@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import torch
 
+from worldsim import atomic
 from worldsim.data.latents import LatentDataset
 from worldsim.data.recording import Recording
 from worldsim.data.windows import Windows
 from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import WorldModel
+from worldsim.png import encode_png
 from worldsim.runtime.session import Session
 from worldsim.runtime.torch import TorchRuntime
 
@@ -57,7 +59,7 @@ class Preview:
         rows = [
             np.concatenate([side[row, n - 1] for n in SHOWN], axis=1) for row in range(ROWS) for side in (real, frames)
         ]
-        cv2.imwrite(str(self.out / f"strip-{step:06d}.png"), np.concatenate(rows)[..., ::-1])
+        atomic.write_bytes(self.out / f"strip-{step:06d}.png", encode_png(np.concatenate(rows)))
         error = ((frames.astype(np.float32) - real) ** 2).mean((0, 2, 3, 4))
         true, wrong, copy = self.next_frame(model)
         collapsed = (high_frequency(frames) < 0.5 * np.median(high_frequency(real))).mean(0)
