@@ -7,61 +7,8 @@ import time
 
 import numpy as np
 import pygame
-from test_history import line, played
 
 from worldsim.viewer import theme
-from worldsim.viewer.history import MOST_BRANCHES
-
-
-def test_bookmarks_stay_with_the_moment_in_every_line_that_has_it():
-    history = played("abcd")
-    history.seek(1)
-    assert history.mark() and history.marked() == [1]
-    history.append("x")
-    assert history.marked() == [1], "both lines have b"
-    assert history.mark() and history.marked() == [1, 2]
-    history.switch()
-    assert line(history) == "abcd" and history.marked() == [1], "x is in the other line"
-    history.seek(1)
-    assert not history.mark() and history.marked() == []
-
-
-def test_jumping_goes_round_all_bookmarks_and_their_lines():
-    history = played("abcd")
-    history.mark()
-    history.seek(1)
-    history.append("x")
-    history.mark()
-    history.seek(0)
-    seen = []
-    for _ in range(4):
-        assert history.jump()
-        seen.append((line(history), history.now))
-    assert seen == [("abcd", "d"), ("abx", "x")] * 2 and len(history.branches) == 1
-    assert not played("ab").jump()
-
-
-def test_bookmarks_go_with_what_is_no_longer_kept():
-    history = played("ab")
-    history.mark()
-    for _ in range(MOST_BRANCHES + 1):
-        history.seek(0)
-        history.append("x")
-    assert history.marks == [] and not history.jump()
-    history = played("abc", limit=3)
-    history.seek(0)
-    history.mark()
-    history.seek(2)
-    history.append("d")
-    assert history.marked() == [] and not history.jump()
-
-
-def test_memory_is_bounded_by_bytes_too():
-    history = played("a")
-    history._budget, history._weigh = 6, len
-    for moment in ("bb", "cc", "dd", "eee"):
-        history.append(moment)
-    assert line(history) == "ddeee"
 
 
 def test_the_key_marks_and_the_key_jumps(staged, keyboard):

@@ -150,10 +150,16 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str]) -> N
     extras = make_extras(config, first)
     captures: list[Capture | None] = []
 
+    def opened(wanted: Bundle | Path) -> tuple[Bundle, SavedPlay | None]:
+        """The world, and what is to be played again in it."""
+        if isinstance(wanted, Bundle):
+            return wanted, None
+        saved = load_play(wanted)
+        return world_of(saved, worlds, wanted), saved
+
     def playing(wanted: Bundle | Path) -> Playing:
         """The screen of a world, or of a save file; the first one begins at --start and is recorded."""
-        saved = load_play(wanted) if isinstance(wanted, Path) else None
-        world = world_of(saved, worlds, wanted) if saved else wanted
+        world, saved = opened(wanted)
         start, record = (0, None) if captures else (check_start(world, config.start), config.record)
         captures.append(Capture(record, world) if record else None)
         session = functools.partial(open_session, config)
@@ -162,7 +168,7 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str]) -> N
     if first:
         check_start(first, config.start)
     if config.file:  # refuse it before a window opens
-        world_of(load_play(config.file), worlds, config.file)
+        opened(config.file)
     with Viewer(worlds, playing, config.file or first) as viewer:
         viewer.run()
     if captures and captures[0]:

@@ -7,6 +7,7 @@ With `keys`, the world's buttons are drawn under the picture, those lit that wer
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -19,7 +20,6 @@ import numpy as np
 
 from worldsim import atomic
 from worldsim.data.video import FAILURES, VideoWriter
-from worldsim.errors import WorldsimError
 from worldsim.spec import WorldSpec
 from worldsim.viewer import theme
 
@@ -82,39 +82,41 @@ def _bars(width: int, buttons: list[str], held: Sequence[str]) -> list[np.ndarra
 
 
 def _write_gif(path: Path, pictures: Iterable[np.ndarray], fps: float) -> None:
-    """With one palette made for all pictures."""
-    rate = Fraction(fps).limit_denominator(1001)
     with atomic.replacing(path, "Give a file, as in out.gif") as part:
         try:
-            with av.open(str(part), "w", format="gif") as container:
-                graph, stream = None, None
-                for picture in pictures:
-                    height, width = picture.shape[:2]
-                    if graph is None:
-                        graph = _palette_graph(width, height, rate)
-                        stream = container.add_stream("gif", rate=rate)
-                        stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
-                    graph.push(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
-                assert graph is not None and stream is not None
-                graph.push(None)
-                while True:
-                    try:
-                        shown = graph.pull()
-                    except (av.EOFError, BlockingIOError):
-                        break
-                    container.mux(stream.encode(shown))
-                container.mux(stream.encode(None))
+            _encode_gif(part, pictures, Fraction(fps).limit_denominator(1001))
         except FAILURES as error:
-            raise (
-                error
-                if atomic.is_full(error)
-                else WorldsimError(f"can't write {path}: {error.strerror}. Give a name that ends in .mp4.")
-            ) from error
+            raise atomic.refused(path, error) from error
+
+
+def _encode_gif(path: Path, pictures: Iterable[np.ndarray], rate: Fraction) -> None:
+    """With one palette made for all pictures."""
+    with av.open(str(path), "w", format="gif") as container:
+        graph, stream = None, None
+        for number, picture in enumerate(pictures):
+            height, width = picture.shape[:2]
+            if graph is None:
+                graph = _palette_graph(width, height, rate)
+                stream = container.add_stream("gif", rate=rate)
+                stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = number, 1 / rate
+            graph.push(frame)
+        assert graph is not None and stream is not None
+        graph.push(None)
+        with contextlib.suppress(av.EOFError):  # the end of what the graph has
+            while True:
+                shown = graph.pull()
+                assert isinstance(shown, av.VideoFrame)
+                container.mux(stream.encode(shown))
+        container.mux(stream.encode(None))
 
 
 def _palette_graph(width: int, height: int, rate: Fraction) -> av.filter.Graph:
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=1 / rate)
+    source = graph.add_buffer(
+        width=width, height=height, format=av.VideoFormat("rgb24", width, height), time_base=1 / rate
+    )
     split, palette = graph.add("split"), graph.add("palettegen", "stats_mode=full")
     use, sink = graph.add("paletteuse", "dither=none"), graph.add("buffersink")
     source.link_to(split)

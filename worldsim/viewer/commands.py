@@ -43,7 +43,7 @@ EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
     (("rewind", "switch"), "rewind, branches"),
     (("back", "forward"), "frame by frame"),
     (("mark", "jump"), "bookmark, go there"),
-    (("restart", "nearest"), "again, nearest start"),
+    (("restart", "nearest"), "again, nearest"),
     (("previous", "next"), "other starts"),
     (("slower", "faster"), "slower, faster"),
     (("save", "clip"), "save, film"),

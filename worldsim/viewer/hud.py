@@ -49,20 +49,19 @@ class Hud:
             ("undecided", "", (view.uncertainty / max(self._largest, 1e-6), False)),
         ]
         if view.drift is not None:
-            text = f"{view.drift:.1f}, limit {DRIFTING:g}"
-            rows.append(("unlike real frames", text, (view.drift / DRIFTING, view.drift >= DRIFTING)))
+            rows.append(("unlike real frames", f"{view.drift:.1f}", (view.drift / DRIFTING, view.drift >= DRIFTING)))
         box = pygame.Rect(area.left, area.top, WIDTH, ROW * len(rows) + PADDING)
         if not area.contains(box):
             return
-        draw.veil(surface, box, 215)
+        draw.veil(surface, box, 235)
         y = box.top + PADDING // 2 + ROW // 2
         for label, text, bar in rows:
             draw.write(surface, label, theme.SMALL, theme.DIM, midleft=(box.left + PADDING, y))
             x = box.left + LABEL + PADDING
             if bar is not None:
-                width = box.right - PADDING - x - (80 if text else 0)
+                width = box.right - PADDING - x - (36 if text else 0)
                 _bar(surface, pygame.Rect(x, y - 3, width, 6), *bar)
-                x = box.right - PADDING - 74
+                x = box.right - PADDING - 26
             draw.write(surface, text, theme.SMALL, midleft=(x, y))
             y += ROW
 

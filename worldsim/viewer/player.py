@@ -302,6 +302,7 @@ class Player:
 
     def _turn(self, play: Playthrough) -> bool:
         """Wait for something to do, and do it; False to end."""
+        request: Callable[[Playthrough], object] | None = None
         with self._wake:
             while not self._closing:
                 now = time.perf_counter()
@@ -316,7 +317,6 @@ class Player:
                     if not rewinds:
                         self._single_steps = max(0, self._single_steps - 1)
                     taken = Taken(frozenset()) if rewinds else self.keys.take()
-                    request = None
                     break
                 self._wake.wait(self._due - now if runs else None)
             else:

@@ -299,7 +299,9 @@ class Playing:
         if view is not None:
             self.hud.watch(view, time.perf_counter())
             if self.figures:
-                self.hud.draw(surface, area.inflate(-2 * MARGIN, -2 * MARGIN), self.player, view)
+                corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
+                corner.top += CAPTION if self.extras.open_twin else 0
+                self.hud.draw(surface, corner, self.player, view)
         if self.page and not beside:
             self._help.draw_page(surface, area, held)
         facts = [] if view is None else captions.facts_of(self.player, view, self.smooth)
@@ -314,10 +316,12 @@ class Playing:
     def _draw_pictures(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> None:
         if self.extras.open_twin is None:
             return self._draw_picture(surface, area, view)
-        side_by_side = area.width >= area.height
+        beside, above = area.copy(), area.copy()
+        beside.width, above.height = (area.width - MARGIN) // 2, (area.height - MARGIN) // 2 - CAPTION
+        sizes = [draw.fit(self.spec.width, self.spec.height, each).width for each in (beside, above)]
         left, right = area.copy(), area.copy()
-        if side_by_side:
-            left.width = right.width = (area.width - MARGIN) // 2
+        if sizes[0] >= sizes[1]:
+            left.width = right.width = beside.width
             right.right = area.right
         else:
             left.height = right.height = (area.height - MARGIN) // 2

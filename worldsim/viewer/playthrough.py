@@ -29,7 +29,7 @@ class Playthrough:
 
     Args:
         session: of the world.
-        seed: of all random numbers.
+        seed: of all random numbers; after `open`, the one that was saved.
         capture: films what is generated.
         policy: chooses the actions that nobody else does, for one row.
         twin: the real game, played beside.
@@ -156,6 +156,7 @@ class Playthrough:
         branches = [lines[i] for i in dict.fromkeys(saved.branches) if lines[i].kept and lines[i] is not shown]
         history.arrange(shown, branches[-MOST_BRANCHES:], saved.number)
         history.marks = [(lines[i], n) for i, n in saved.marks]
+        self.seed = shown.beginning.seed
         return _digest(kept[owner, saved.number].frame) == saved.frame
 
     def _step(self, before: Moment, action: int) -> Moment:
@@ -164,7 +165,7 @@ class Playthrough:
         if self._capture:
             if before is not self._newest:  # the film's last frame is not the one before this
                 lead_in = self.history.path() if before.filmed is None else ()
-                self._capture.begin(before.start, self.seed, before.filmed, lead_in)
+                self._capture.begin(before.start, self.history.line.beginning.seed, before.filmed, lead_in)
             filmed = self._capture.write(made.frame[0], action)
         drift = self._gauge.of_state(state) if int(state.index[0]) % self._every == 0 else before.drift
         twin = None
