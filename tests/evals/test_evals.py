@@ -32,6 +32,7 @@ from worldsim.evals.probes import CounterProbe, EventProbe, StateGroup, Target, 
 from worldsim.evals.report_files import write_report
 from worldsim.evals.scenes import RecordingSplit, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
+from worldsim.psnr import IDENTICAL
 
 HORIZONS = (1, 4, 16)
 GROUPS = (StateGroup("square", ("row", "column"), unit="px", radius=2.0), StateGroup("bar", ("bar",), period=40.0))
