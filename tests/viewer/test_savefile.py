@@ -146,6 +146,25 @@ def test_what_is_dropped_and_no_save_file_is_explained_and_play_goes_on(staged, 
     stage.frames(2)
 
 
+BEGINNINGS = {
+    "a start that is not there": {"start": 99, "seed": 0, "actions": []},
+    "an action that is not there": {"start": 0, "seed": 0, "actions": [[3, 1]]},
+    "frames of another size": {
+        "seed": 0,
+        "actions": [],
+        "context": {"shape": [1, 2, 2, 3], "frames": "eJxjYEAAAAAMAAE=", "actions": []},
+    },
+}
+
+
+@pytest.mark.parametrize("line", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_what_the_world_cannot_have_is_refused(content, world, line, tmp_path):
+    changed = {"lines": [line], "branches": [], "shown": 0, "number": 0, "marks": []}
+    (tmp_path / "b.world").write_text(json.dumps(content | changed))
+    with pytest.raises(WorldsimError, match="can't be of world 'tiny'"):
+        load_play(tmp_path / "b.world").check_fits(world)
+
+
 @pytest.fixture
 def content(watched, tmp_path):
     """What a save file of three frames and a branch holds."""
