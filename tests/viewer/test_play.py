@@ -97,7 +97,7 @@ def test_torch_is_the_reference(play):
         (("--seed", str(2**64)), "give 0 to 2**64 - 1"),
         (("--headless", "--record", "x.gif"), "no video has that suffix"),
         (("--headless", "--record", ""), "it is a folder"),
-        (("--headless", "--record", "play.py/out.mp4"), "Not a directory"),
+        (("--headless", "--record", "play.py/out.mp4"), "can't write play.py/out.mp4"),
     ],
 )
 def test_what_cannot_be_is_one_clear_line(play, arguments, message, monkeypatch):
