@@ -15,6 +15,7 @@ import pytest
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.onnx import OnnxRuntime
+from worldsim.runtime.savefile import load_play
 from worldsim.runtime.session import Frame, Session, State
 from worldsim.viewer.player import Player
 from worldsim.viewer.playing import Playing
@@ -126,7 +127,12 @@ def staged(world: Bundle) -> Iterator[Callable[..., Stage]]:
 
     def stage(slowness: float = 0.0, ends: bool = False, **options: Any) -> Stage:
         session = Watched(world, slowness, ends)
-        viewers.append(Viewer([world], lambda chosen: Playing(chosen, lambda _: session, **options), world))
+
+        def play(chosen: Bundle | Path) -> Playing:
+            saved = load_play(chosen) if isinstance(chosen, Path) else None
+            return Playing(world, lambda _: session, saved=saved, **options)
+
+        viewers.append(Viewer([world], play, world))
         made = Stage(viewers[-1], session)
         made.until(lambda: made.player.view is not None)
         return made

@@ -30,11 +30,8 @@ def lefty(left) -> Lefty:
     return Lefty(left[1])
 
 
-def test_the_key_hands_over_and_any_key_of_the_world_takes_over(staged, keyboard, world, lefty):
+def test_any_key_of_the_world_takes_over_and_the_key_hands_back(staged, keyboard, world, lefty):
     stage = staged(extras=Extras(open_policy=lambda _: lefty))
-    stage.frames(3)
-    assert set(stage.session.actions) == {world.spec.noop} and not lefty.seen
-    keyboard.tap("KeyT")
     stage.frames(5)
     assert stage.player.agent and stage.session.actions[-1] == lefty.left and lefty.begun == 1
     assert np.array_equal(lefty.seen[-1], stage.session.frames[-2])
@@ -52,7 +49,6 @@ def test_the_key_hands_over_and_any_key_of_the_world_takes_over(staged, keyboard
 
 def test_an_agent_begins_anew_after_a_rewind(staged, keyboard, lefty):
     stage = staged(extras=Extras(open_policy=lambda _: lefty))
-    keyboard.tap("KeyT")
     stage.frames(8)
     keyboard.press("KeyR")
     stage.until(lambda: stage.player.rewinding and stage.player.view.position <= 3)

@@ -190,6 +190,27 @@ def test_a_branch_that_was_left_can_be_returned_to(staged, keyboard):
     stage.until(lambda: stage.player.view.start == 1)
 
 
+def test_a_click_on_the_picture_of_a_branch_returns_to_it(staged, keyboard):
+    stage = staged()
+    stage.frames(6)
+    keyboard.tap("Backspace")
+    stage.until(lambda: stage.player.view.branches == 1)
+    stage.frames(2)
+    keyboard.tap("KeyP")
+    stage.until(lambda: stage.player.paused)
+    stage.until(lambda: len(stage.player.view.tips) == 1)
+    stage.run(0.1)
+    frame, last = stage.player.view.tips[0]
+    (place,) = stage.playing._shown_branches
+    pygame.event.post(pygame.Event(pygame.MOUSEBUTTONDOWN, pos=place.center, button=1))
+    stage.until(lambda: stage.player.view.index == last)
+    assert stage.player.paused and np.array_equal(stage.player.view.frame, frame)
+    keyboard.tap("KeyP")
+    stage.frames(2)
+    stage.run(0.1)
+    assert not stage.playing._shown_branches, "nothing lies over the picture while time runs"
+
+
 def test_rewinding_from_the_end_of_the_world_plays_on(staged, keyboard):
     stage = staged(ends=True)
     stage.until(lambda: stage.player.paused)

@@ -80,7 +80,7 @@ def test_a_single_step_takes_the_keys_tapped_in_the_pause(staged, keyboard, left
 
 def test_the_function_keys_do_only_what_is_documented(staged, keyboard):
     stage = staged()
-    for n in range(2, 10):
+    for n in (2, 3, 4, 6, 7, 8, 9):  # F5 saves
         keyboard.tap(f"F{n}")
     keyboard.tap("Space")
     stage.frames(2)

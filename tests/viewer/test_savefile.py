@@ -12,6 +12,7 @@ import pytest
 from worldsim.cli.main import main
 from worldsim.errors import WorldsimError
 from worldsim.runtime.savefile import Beginning, load_play, save_play
+from worldsim.viewer.capture import Capture
 from worldsim.viewer.history import MOST_BRANCHES
 from worldsim.viewer.playing import Extras, Playing
 from worldsim.viewer.playthrough import Playthrough
@@ -73,6 +74,21 @@ def test_play_goes_on_from_a_file_as_if_it_was_never_left(watched, tmp_path):
     again = Playthrough(watched(), seed=5)
     again.open(load_play(tmp_path / "a.world"))
     assert np.array_equal(play.step(2).frame, again.step(2).frame)
+
+
+def test_a_film_of_opened_play_says_what_came_before(watched, world, tmp_path):
+    play = Playthrough(watched(), seed=5)
+    play.begin(1)
+    play.step(1)
+    play.step(2)
+    save_play(play.saved(), tmp_path / "a.world")
+    with Capture(tmp_path / "out.mp4", world) as capture:
+        again = Playthrough(watched(), seed=9, capture=capture)
+        again.open(load_play(tmp_path / "a.world"))
+        again.step(0)
+    (segment,) = json.loads((tmp_path / "out.mp4.json").read_text())["segments"]
+    assert (segment["start"], segment["seed"], segment["after_frame"]) == (1, 5, None)
+    assert (segment["lead_in"], segment["actions"]) == ("left,right", "stay")
 
 
 def test_play_that_began_with_other_frames_carries_them(watched, world, tmp_path):
@@ -141,9 +157,27 @@ def test_what_is_dropped_and_no_save_file_is_explained_and_play_goes_on(staged, 
     stage = staged()
     (tmp_path / "no.world").write_text("{")
     pygame.event.post(pygame.Event(pygame.DROPFILE, file=str(tmp_path / "no.world")))
-    stage.viewer._play = lambda path: load_play(path)
     stage.until(lambda: "no.world" in stage.player.notice[0])
     stage.frames(2)
+
+
+BEGINNINGS = {
+    "a start that is not there": {"start": 99, "seed": 0, "actions": []},
+    "an action that is not there": {"start": 0, "seed": 0, "actions": [[3, 1]]},
+    "frames of another size": {
+        "seed": 0,
+        "actions": [],
+        "context": {"shape": [1, 2, 2, 3], "frames": "eJxjYEAAAAAMAAE=", "actions": []},
+    },
+}
+
+
+@pytest.mark.parametrize("line", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_what_the_world_cannot_have_is_refused(content, world, line, tmp_path):
+    changed = {"lines": [line], "branches": [], "shown": 0, "number": 0, "marks": []}
+    (tmp_path / "b.world").write_text(json.dumps(content | changed))
+    with pytest.raises(WorldsimError, match="can't be of world 'tiny'"):
+        load_play(tmp_path / "b.world").check_fits(world)
 
 
 @pytest.fixture

@@ -115,7 +115,8 @@ class SavedPlay:
         """Make sure that a world gives these frames.
 
         Raises:
-            WorldsimError: if it is another world, or has other weights, starts or actions.
+            WorldsimError: if it is another world or has other weights, or if the file names starts, actions or frames
+                that it can't have.
         """
         if self.digest != bundle.digest:
             raise WorldsimError(
@@ -123,8 +124,15 @@ class SavedPlay:
                 f"{bundle.spec.name!r} as it is here ({bundle.digest[:12]}). Open it with the world it was saved in."
             )
         for line in self.lines:
-            if max(line.actions, default=0) >= len(bundle.spec.actions):
-                raise WorldsimError(f"this play has an action that world {bundle.spec.name!r} hasn't. {WAY_OUT}")
+            begin = line.beginning or Beginning(0, 0)
+            taken = np.zeros(0, np.int64) if begin.actions is None else begin.actions
+            fits = max([0, *line.actions, *taken]) < len(bundle.spec.actions)
+            if begin.frames is None:
+                fits &= (begin.start or 0) < len(bundle.starts)
+            else:
+                fits &= begin.frames.shape == (len(taken) + 1, bundle.spec.height, bundle.spec.width, 3)
+            if not fits:
+                raise WorldsimError(f"this play can't be of world {bundle.spec.name!r}. {WAY_OUT}")
 
 
 def save_play(saved: SavedPlay, path: str | Path) -> None:

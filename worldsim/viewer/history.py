@@ -145,6 +145,11 @@ class History(Generic[Moment]):
             self._branches.appendleft(left)
             self._number = self.line.last
 
+    def show(self, branch: Line[Moment]) -> None:
+        """Show the end of a branch; the line shown now becomes one."""
+        others = [line for line in (*self._branches, self.line) if line is not branch]
+        self.arrange(branch, others, branch.last)
+
     def mark(self) -> bool:
         """Set a bookmark at the moment shown, or take it away; returns whether there is one now."""
         mark = self.line.owner(self._number), self._number

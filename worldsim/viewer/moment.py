@@ -43,10 +43,10 @@ class Moment:
     twin: TwinMoment | None = None
 
     @classmethod
-    def packed(cls, state: State, start: int | None, **facts: object) -> Moment:
-        """The moment of a state of one row, with the other attributes as `facts`."""
+    def packed(cls, state: State, start: int | None) -> Moment:
+        """The moment of a state of one row; the other attributes are `dataclasses.replace`d."""
         bare = dataclasses.replace(state, frame=np.zeros((1, 0, 0, 3), np.uint8))
-        return cls(bare, zlib.compress(state.frame.tobytes(), LEVEL), state.frame.shape, start, **facts)  # type: ignore[arg-type]
+        return cls(bare, zlib.compress(state.frame.tobytes(), LEVEL), state.frame.shape, start)
 
     @property
     def state(self) -> State:

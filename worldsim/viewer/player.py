@@ -9,6 +9,7 @@ keys held, or tapped since the last frame. Knows no window and no files.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -50,6 +51,7 @@ class View:
         position, length: of the moment in what can be gone back to, and how many moments that has.
         marks: positions of bookmarks.
         branches: how many other lines of play can be returned to.
+        tips: while time stands still, the last frame of each of those lines and its number, the latest left one last.
     """
 
     frame: np.ndarray
@@ -67,6 +69,7 @@ class View:
     length: int = 1
     marks: tuple[int, ...] = ()
     branches: int = 0
+    tips: tuple[tuple[np.ndarray, int], ...] = ()
 
 
 class Closed(Exception):
@@ -81,6 +84,7 @@ class Player:
         open_play: opens it, on the thread.
         start: index of the start to begin at.
         saved: play this again first, and pause where it was.
+        agent: whether the policy plays first.
         changed: called, on the thread, whenever `view` or `error` has changed.
 
     Attributes:
@@ -99,12 +103,13 @@ class Player:
         open_play: Callable[[], Playthrough],
         start: int = 0,
         saved: SavedPlay | None = None,
+        agent: bool = False,
         changed: Callable[[], None] = lambda: None,
     ):
         self.spec, self.start, self.keys = spec, start, KeyLatch()
         self.view: View | None = None
         self.replaying: tuple[int, int] | None = None
-        self.agent = False
+        self.agent = agent
         self.notice = ("", -math.inf)
         self.error: Exception | None = None
         self._open_play, self._saved, self._changed = open_play, saved, changed
@@ -143,8 +148,7 @@ class Player:
 
     def pause(self, paused: bool) -> None:
         """Stop or go on; pending taps are dropped."""
-        with self._wake:
-            self._interrupt(paused)
+        self._ask(lambda _: None, paused)
 
     def step_once(self) -> None:
         """Pause, and make one frame with the keys held or tapped since the last one."""
@@ -209,6 +213,16 @@ class Player:
 
         self._ask(switch, paused=True)
 
+    def show_branch(self, branch: int) -> None:
+        """Pause at the end of a line of play, by its index in the `tips` of the view."""
+
+        def show(play: Playthrough) -> None:
+            if branch < len(play.history.branches):
+                play.history.show(play.history.branches[branch])
+                self._follow(play)
+
+        self._ask(show, paused=True)
+
     def mark(self) -> None:
         """Set a bookmark at the moment shown, or take it away."""
         self._ask(lambda play: play.history.mark())
@@ -262,13 +276,12 @@ class Player:
 
     def _run(self) -> None:
         try:
-            play = self._open_play()
-            self._open(play)
-            while self._turn(play):
-                self._changed()
-            play.close()
+            with contextlib.closing(self._open_play()) as play:
+                self._open(play)
+                while self._turn(play):
+                    self._changed()
         except Closed:
-            play.close()
+            pass
         except Exception as error:
             self.error = error
             self._changed()
@@ -370,6 +383,7 @@ class Player:
                 length=len(history),
                 marks=tuple(history.marked()),
                 branches=len(history.branches),
+                tips=tuple((line.kept[-1][1].frame, line.last) for line in history.branches if self._paused),
             )
 
     def _fps(self) -> float | None:

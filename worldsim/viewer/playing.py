@@ -21,7 +21,7 @@ from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.savefile import SUFFIX, Beginning, SavedPlay, save_play
 from worldsim.runtime.session import Session
-from worldsim.viewer import captions, draw, key_help, status, theme, timeline
+from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
 from worldsim.viewer.bindings import Bindings
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.clip import write_clip
@@ -53,7 +53,8 @@ class Extras:
         bindings: keys of the user's own choice.
         folder: where save files and films of the last seconds go.
         clip: kind of such a film. clip_seconds: of it. clip_keys: whether it shows the keys held.
-        open_policy: makes the agent. open_twin: makes the real game to play beside. Both on the player's thread.
+        open_policy: makes the agent, which plays until somebody takes over.
+        open_twin: makes the real game to play beside. Both are called on the player's thread.
     """
 
     bindings: Bindings = dataclasses.field(default_factory=Bindings)
@@ -109,9 +110,11 @@ class Playing:
         self._pad = Gamepad(self.spec.keys)
         self._capture = capture
         self._scrubbing = False
+        self._shown_branches: list[pygame.Rect] = []  # where their pictures were drawn
         self._seed = seed
         self._writers: list[threading.Thread] = []
-        self.player = Player(self.spec, lambda: self._open(open_session), start, saved, changed=_post_changed)
+        agent = self.extras.open_policy is not None
+        self.player = Player(self.spec, lambda: self._open(open_session), start, saved, agent, _post_changed)
 
     def _open(self, open_session: Callable[[Bundle], Session]) -> Playthrough:
         policy = self.extras.open_policy(self.world) if self.extras.open_policy else None
@@ -198,12 +201,16 @@ class Playing:
         return None
 
     def _scrub(self, event: pygame.Event) -> None:
+        """Follow the mouse on the timeline, and on the pictures of branches."""
         surface, view = pygame.display.get_surface(), self.player.view
         if surface is None or view is None:
             return
         area = _status_area(surface)
         if event.type == pygame.MOUSEBUTTONDOWN:
             self._scrubbing = event.button == 1 and timeline.is_on_timeline(area, event.pos)
+            under = pygame.Rect(event.pos, (1, 1)).collidelist(self._shown_branches)
+            if event.button == 1 and under >= 0:
+                self.player.show_branch(under)
         if self._scrubbing:
             self.player.seek(timeline.position_at(area, event.pos, view.length))
         if event.type == pygame.MOUSEBUTTONUP:
@@ -302,6 +309,8 @@ class Playing:
                 corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
                 corner.top += CAPTION if self.extras.open_twin else 0
                 self.hud.draw(surface, corner, self.player, view)
+            self._shown_branches = branches.place(area, view)
+            branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:
             self._help.draw_page(surface, area, held)
         facts = [] if view is None else captions.facts_of(self.player, view, self.smooth)

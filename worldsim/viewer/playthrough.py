@@ -6,6 +6,7 @@ save_play(play.saved(), "door.world")
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -68,8 +69,8 @@ class Playthrough:
             WorldsimError: for frames that do not fit the world.
         """
         state = beginning.state(self.session)
-        drift = self._gauge.of_state(state)
-        self.history.begin(Moment.packed(state, beginning.start, drift=drift, twin=twin), beginning)
+        moment = Moment.packed(state, beginning.start)
+        self.history.begin(dataclasses.replace(moment, drift=self._gauge.of_state(state), twin=twin), beginning)
 
     def begin_nearest(self) -> int:
         """Begin at the start that looks most like the moment shown; returns it."""
@@ -150,7 +151,7 @@ class Playthrough:
                     progress(done, saved.frames)
                 if (i, history.number) in forks or (i, history.number) == (owner, saved.number):
                     kept[i, history.number] = moment
-        self._capture = capture
+        self._capture, self._newest = capture, None
         history.forgets = True
         shown = lines[saved.shown] if lines[saved.shown].kept else lines[-1]
         branches = [lines[i] for i in dict.fromkeys(saved.branches) if lines[i].kept and lines[i] is not shown]
@@ -171,9 +172,8 @@ class Playthrough:
         twin = None
         if self._twin and before.twin:
             twin = self._twin.step(before.twin, action, made.frame[0])
-        moment = Moment.packed(
-            state,
-            before.start,
+        moment = dataclasses.replace(
+            Moment.packed(state, before.start),
             action=action,
             reward=before.reward + float(made.reward[0]),
             ended=before.ended or bool(made.ended[0]),
