@@ -21,6 +21,7 @@ import numpy as np
 
 from worldsim import atomic
 from worldsim.data.video import VideoWriter
+from worldsim.errors import WorldsimError
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer.script import format_actions
 
