@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from worldsim.runtime.base import load_runtime
     from worldsim.runtime.bundle import open_world
+    from worldsim.runtime.load import load_runtime
     from worldsim.runtime.session import Session
 
     __version__: str
@@ -23,7 +23,7 @@ else:
 
     _HOMES = {
         "Session": "worldsim.runtime.session",
-        "load_runtime": "worldsim.runtime.base",
+        "load_runtime": "worldsim.runtime.load",
         "open_world": "worldsim.runtime.bundle",
     }
 

@@ -25,8 +25,9 @@ import numpy as np
 from worldsim.data.recording import Recording
 from worldsim.data.windows import start_windows
 from worldsim.errors import WorldsimError
-from worldsim.runtime.base import Device, load_runtime
+from worldsim.runtime.base import Device
 from worldsim.runtime.bundle import open_world, shipped_worlds
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session, State
 from worldsim.spec import WorldSpec
 
@@ -97,7 +98,7 @@ class Dream:
 
     Args:
         world: a shipped world's name, or the folder of a bundle.
-        runtime: "onnx", "torch" or "batch", see `worldsim.runtime.base.load_runtime`.
+        runtime: "onnx", "torch" or "batch", see `worldsim.runtime.load.load_runtime`.
         device: "auto", "cpu" or "cuda".
         recording: begin anywhere in these episodes, instead of at the world's own starts.
         split: of the recording: "held-out", "train" or "all".

@@ -33,7 +33,7 @@ class GeneratedEnv(WorldEnv):
     Args:
         world: a shipped world's name, or the folder of a bundle.
         render_mode: "rgb_array", "human" (a window) or None.
-        runtime: "onnx", "torch" or "batch", see `worldsim.runtime.base.load_runtime`.
+        runtime: "onnx", "torch" or "batch", see `worldsim.runtime.load.load_runtime`.
         device: "auto", "cpu" or "cuda".
         recording: begin anywhere in these episodes, instead of at the world's own starts.
         split: of the recording: "held-out", "train" or "all".

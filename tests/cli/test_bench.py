@@ -11,8 +11,8 @@ from worldsim.cli.bench import real_speed
 from worldsim.cli.main import main
 from worldsim.errors import WorldsimError
 from worldsim.evals.instruments import speed
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.runtime.load import load_runtime
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from worldsim.evals.generated import SessionSimulator
 from worldsim.evals.probes import CounterProbe, EventProbe, Probes, StateGroup, TurnProbe
 from worldsim.evals.real_play import RealPlay, play_random
 from worldsim.evals.section import Section
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.runtime.load import load_runtime
 from worldsim.spec import WorldSpec
 
 SMALL = evaluation.Size(

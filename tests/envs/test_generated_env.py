@@ -11,8 +11,8 @@ import pytest
 from tiny import STARTS
 
 from worldsim.errors import WorldsimError
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.runtime.load import load_runtime
 from worldsim_envs import GENERATED
 from worldsim_envs.generated.env import GeneratedEnv
 from worldsim_envs.testing import WorldContract

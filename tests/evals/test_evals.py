@@ -32,6 +32,7 @@ from worldsim.evals.probes import CounterProbe, EventProbe, StateGroup, Target, 
 from worldsim.evals.report_files import write_report
 from worldsim.evals.scenes import RecordingSplit, Scenes, check_recording
 from worldsim.evals.section import Curves, Figure, Section, Strip, Table, number
+from worldsim.psnr import IDENTICAL
 
 HORIZONS = (1, 4, 16)
 GROUPS = (StateGroup("square", ("row", "column"), unit="px", radius=2.0), StateGroup("bar", ("bar",), period=40.0))
@@ -122,12 +123,12 @@ def test_recording_of_another_world_is_refused(split: RecordingSplit, small_spec
 def test_psnr_of_a_known_error():
     truth = np.zeros((2, 6, 8, 3), np.uint8)
     assert metrics.psnr(truth + 10, truth) == pytest.approx([20 * math.log10(25.5)] * 2)
-    assert metrics.psnr(truth, truth).tolist() == [metrics.IDENTICAL] * 2
+    assert metrics.psnr(truth, truth).tolist() == [IDENTICAL] * 2
     where = np.zeros((6, 8), bool)
     where[0] = True
     half = truth.copy()
     half[:, 1:] = 200
-    assert metrics.psnr(half, truth, where).tolist() == [metrics.IDENTICAL] * 2
+    assert metrics.psnr(half, truth, where).tolist() == [IDENTICAL] * 2
 
 
 def test_detail_orders_blank_smooth_and_noise():
@@ -149,7 +150,7 @@ def test_intervals_hold_their_mean_and_wilson_is_known():
 
 def test_perfect_world_is_beyond_the_ceiling_and_gains_on_copy(scenes: Scenes):
     found = judge_fidelity(toy.Perfect(), scenes)
-    assert found["fidelity.free_psnr_16"] == metrics.IDENTICAL
+    assert found["fidelity.free_psnr_16"] == IDENTICAL
     assert 35 < found["fidelity.codec_psnr"] < 50
     assert found["fidelity.gain_16"] > 20
 
@@ -345,7 +346,7 @@ def test_the_worst_shipped_start_counts_once_it_has_settled(split: RecordingSpli
     starts = idle.copy()
     starts[:, :5] = 255 - starts[:, :5]  # what was going on when the start was recorded
     found = figures(stillness.stillness(scenes, idle, starts, still, toy.codec))["stillness.starts_psnr_30"]
-    assert found.value == metrics.IDENTICAL and found.n == 4
+    assert found.value == IDENTICAL and found.n == 4
     starts[2, 17] = 255 - starts[2, 17]
     found = figures(stillness.stillness(scenes, idle, starts, still, toy.codec))["stillness.starts_psnr_30"]
     assert found.value < 10 and "start 3 of 4" in found.reference

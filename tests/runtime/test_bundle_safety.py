@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 from worldsim import atomic
 from worldsim.artifact import digest
 from worldsim.errors import WorldsimError
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import BUNDLE, Bundle
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.onnx_check import GRAPH_BYTES
 from worldsim.runtime.session import Session
 from worldsim.runtime.torch import world_step

@@ -18,8 +18,9 @@ from worldsim.errors import WorldsimError
 from worldsim.models.history import History
 from worldsim.models.step import WorldStep, example_inputs
 from worldsim.rng import frame_noise
-from worldsim.runtime.base import Runtime, StepOutput, load_runtime
+from worldsim.runtime.base import Runtime, StepOutput
 from worldsim.runtime.bundle import open_world
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.onnx import OnnxRuntime, gpu_count
 from worldsim.runtime.session import Session
 from worldsim.runtime.torch import TorchRuntime, world_step
@@ -154,7 +155,7 @@ def test_playing_imports_no_torch(tiny_world):
 import sys
 import numpy as np
 from worldsim.runtime.bundle import open_world
-from worldsim.runtime.base import load_runtime
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 session = Session(load_runtime(open_world({str(tiny_world)!r})))
 state = session.start([0], [0])

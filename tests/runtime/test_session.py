@@ -16,8 +16,8 @@ from worldsim.errors import WorldsimError
 from worldsim.models.retention import capacity
 from worldsim.models.step import WorldStep
 from worldsim.rng import frame_chance, frame_noise
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import ROWS, Session, State
 from worldsim.runtime.torch import TorchRuntime
 

@@ -18,8 +18,8 @@ from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.instruments import speed
 from worldsim.evals.section import Section
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.runtime.load import load_runtime
 from worldsim.spec import WorldSpec
 
 CALLS = {1: 200, 4: 60, 16: 24}  # at each batch size

@@ -23,8 +23,8 @@ from worldsim.evals.core import Policy
 from worldsim.evals.instruments.state import ReadState
 from worldsim.evals.real_play import RealPlay
 from worldsim.evals.scenes import check_recording
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
+from worldsim.runtime.load import load_runtime
 from worldsim.spec import WorldSpec
 
 

@@ -33,8 +33,8 @@ from worldsim.evals.permanence.scene import CONTEXT, TWINS, VERSION, Scene
 from worldsim.evals.permanence.targets import asked_targets
 from worldsim.evals.section import Section
 from worldsim.evals.terminal import plain, show, wide_console
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import open_world
+from worldsim.runtime.load import load_runtime
 
 TierName = Literal["smoke", "standard", "full"]
 

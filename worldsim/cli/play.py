@@ -23,8 +23,8 @@ import tyro
 
 from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.savefile import SavedPlay, load_play
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 
 from worldsim.errors import require
-
-IDENTICAL = 60.0  # dB given to equal frames, whose PSNR would be infinite
+from worldsim.psnr import psnr_of_error
 
 
 def psnr(frames: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-    """Peak signal-to-noise ratio of each frame in dB, `[...]`; at most `IDENTICAL`.
+    """Peak signal-to-noise ratio of each frame in dB, `[...]`; at most `worldsim.psnr.IDENTICAL`.
 
     Args:
         frames, truth: uint8 `[..., H, W, 3]`.
@@ -22,7 +21,7 @@ def psnr(frames: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None)
     """
     error = (frames.astype(np.float32) - truth.astype(np.float32)) ** 2
     mean = error.mean((-3, -2, -1)) if where is None else error[..., where, :].mean((-2, -1))
-    return np.minimum(10 * np.log10(255.0**2 / np.maximum(mean, 1e-9)), IDENTICAL)
+    return psnr_of_error(mean)
 
 
 def ssim(frames: np.ndarray, truth: np.ndarray) -> np.ndarray:

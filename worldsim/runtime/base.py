@@ -1,6 +1,6 @@
 """Runtimes: what runs a world's networks. Numpy in, numpy out; here the protocol. Imports no torch.
 
-    runtime = load_runtime(open_world("doom-maze"))          # or kind="torch", the reference
+    runtime = load_runtime(open_world("doom-maze"))          # `worldsim.runtime.load`
     out = runtime.step(history, latents, actions, noise)
 
 Knows nothing of rollouts: what to keep from step to step is the session's business.
@@ -15,9 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from worldsim.errors import WorldsimError, require
 from worldsim.models.history import History
-from worldsim.runtime.bundle import Bundle, Sizes, Starts
+from worldsim.runtime.bundle import Sizes, Starts
 from worldsim.spec import WorldSpec
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -86,28 +85,3 @@ class Runtime(Protocol):
             actions: int64 `[B]`, taken on seeing it.
             noise: float32 `[B, C, h, w]`, standard normal.
         """
-
-
-def load_runtime(bundle: Bundle, kind: str = "onnx", device: Device = "auto") -> Runtime:
-    """Make a world ready to run.
-
-    Args:
-        bundle: the world.
-        kind: "onnx"; "torch" for the reference; or "batch", torch in bfloat16 and compiled, where there are a processor
-            and a compiler for that: for many rows at once, after a minute of preparation for each number of rows.
-        device: "auto" takes the GPU where there is one.
-
-    Raises:
-        WorldsimError: for another kind, a device that is not there, torch missing, or a graph that does not load.
-    """
-    if kind == "onnx":
-        from worldsim.runtime.onnx import OnnxRuntime
-
-        return OnnxRuntime(bundle, device)
-    if kind not in ("torch", "batch"):
-        raise WorldsimError(f"no runtime {kind!r}; there are onnx, torch and batch")
-    for module in ("torch", "einops"):
-        require(module, "train")
-    from worldsim.runtime.torch import TorchRuntime
-
-    return TorchRuntime.of_bundle(bundle, device, mixed=kind == "batch")

@@ -21,6 +21,7 @@ from worldsim.data.windows import FrameTable
 from worldsim.device import mixed_precision
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, to_frames, to_pixels
 from worldsim.png import encode_png
+from worldsim.psnr import psnr_of_error
 from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
 from worldsim.train.draws import Draws
@@ -150,7 +151,10 @@ def train_autoencoder(
         squared = (frames.astype(np.float32) - rebuilt) ** 2
         weight = moving_weight(frames, before, held_out.median, 1.0)[:, 0]
         moving = squared[weight > weight.min()]
-        return {"psnr": psnr(squared.mean()), "psnr_moving": psnr(moving.mean() if moving.size else squared.mean())}
+        return {
+            "psnr": float(psnr_of_error(squared.mean())),
+            "psnr_moving": float(psnr_of_error(moving.mean() if moving.size else squared.mean())),
+        }
 
     learned = trainer.run(train_step, preview)
     assert isinstance(learned, Autoencoder)
@@ -165,8 +169,3 @@ def reconstruct(autoencoder: Autoencoder, frames: np.ndarray) -> np.ndarray:
     with mixed_precision(device):
         pixels = to_pixels(torch.from_numpy(frames).to(device))
         return to_frames(autoencoder.decode(autoencoder.encode(pixels))).cpu().numpy()
-
-
-def psnr(mean_squared_error: float) -> float:
-    """Peak signal-to-noise ratio in dB of 8-bit frames."""
-    return float(10 * np.log10(255**2 / max(float(mean_squared_error), 1e-10)))

@@ -17,6 +17,7 @@ from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import WorldModel
 from worldsim.png import encode_png
+from worldsim.psnr import psnr_of_error
 from worldsim.runtime.session import Session
 from worldsim.runtime.torch import TorchRuntime
 
@@ -65,7 +66,7 @@ class Preview:
         collapsed = (high_frequency(frames) < 0.5 * np.median(high_frequency(real))).mean(0)
         really = (high_frequency(real) < 0.5 * np.median(high_frequency(real))).mean()
         return {
-            **{f"free_psnr_{n}": float(10 * np.log10(255**2 / error[n - 1])) for n in (1, 4, 16, 64)},
+            **{f"free_psnr_{n}": float(psnr_of_error(error[n - 1])) for n in (1, 4, 16, 64)},
             "held_out_next_frame": true,
             "held_out_next_frame_wrong_action": wrong,
             "held_out_copy_last": copy,

@@ -13,6 +13,7 @@ from worldsim.evals.core import Codec, ProgressCallback, Simulator, StepObserver
 from worldsim.evals.scenes import Scenes
 from worldsim.evals.section import Curves, Section, Strip, Table, mean_figure
 from worldsim.evals.statistics import mean_interval
+from worldsim.psnr import psnr_of_error
 
 HORIZONS = (1, 4, 16, 64, 256)
 MOVED = 24  # levels of 255 by which a pixel changes where something moves
@@ -118,4 +119,4 @@ def _moved_psnr(truth: np.ndarray, before: np.ndarray, decoded: np.ndarray) -> n
     error = ((decoded.astype(np.float32) - truth) ** 2 * moved).sum((1, 2, 3, 4)) / (
         3 * np.maximum(moved.sum((1, 2, 3, 4)), 1)
     )
-    return np.where(moved.any((1, 2, 3, 4)), 10 * np.log10(255.0**2 / np.maximum(error, 1e-9)), np.nan)
+    return np.where(moved.any((1, 2, 3, 4)), psnr_of_error(error), np.nan)

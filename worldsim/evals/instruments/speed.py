@@ -30,7 +30,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from worldsim.runtime.bundle import open_world
-from worldsim.runtime.base import load_runtime
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 session = Session(load_runtime(open_world(sys.argv[1])))
 session.step(session.start([0], [0]), np.array([session.spec.noop]))
