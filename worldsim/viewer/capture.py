@@ -21,6 +21,7 @@ import numpy as np
 
 from worldsim import atomic
 from worldsim.data.video import VideoWriter
+from worldsim.errors import WorldsimError
 from worldsim.runtime.bundle import Bundle
 from worldsim.viewer.script import format_actions
 
@@ -87,7 +88,10 @@ class Capture:
             self.summary = "no frame was played, and none recorded"
             return
         beside = self._video.path.with_name(f"{self._video.path.name}.json")
-        atomic.write_text(beside, json.dumps(self._contents(), indent=1) + "\n")
+        try:
+            atomic.write_text(beside, json.dumps(self._contents(), indent=1) + "\n")
+        except WorldsimError as error:
+            raise WorldsimError(f"{self._video.path} is written, but not what was played: {error}") from error
         self.summary = f"recorded {self._video.frames} frames in {self._video.path}; start, seed and keys in {beside}"
 
     def abandon(self) -> None:
