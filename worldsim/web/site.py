@@ -2,7 +2,7 @@
 
 site.json                        format, who plays ("browser"), worlds, size and sha256 of every file
 index.html app.css *.js          the page
-ort/                             ONNX Runtime for browsers; its largest files gzipped, unpacked by the page
+ort/                             ONNX Runtime for browsers; its large files gzipped, unpacked by the page
 worlds/NAME/step.onnx weights.bin
 worlds/NAME/start-00.safetensors start-00.png    the state at each start, as `Session.snapshot` has it; its picture
 worlds/NAME/preview.png          frames of the first start, top to bottom, for the gallery
@@ -57,7 +57,7 @@ def write_site(out: Path, bundles: Sequence[Bundle], ort: Path) -> int:
         for name in FILES:
             if name.endswith(".wasm"):
                 packed = gzip.compress((ort / name).read_bytes(), 9, mtime=0)
-                (folder / "ort" / f"{name}.gz").write_bytes(packed)
+                (folder / "ort" / f"{name}.packed").write_bytes(packed)
             else:
                 shutil.copyfile(ort / name, folder / "ort" / name)
         worlds = []
