@@ -31,6 +31,7 @@ class RemoteEngine {
   constructor(onEvent) {
     this.onEvent = onEvent
     this.token = null // of the session, with which a broken connection is taken up again
+    this.moment = null // what is played: where the server is a new one, it is opened again
     this.queue = []
     this.attempts = 0
     this.decoding = Promise.resolve()
@@ -61,20 +62,32 @@ class RemoteEngine {
   }
 
   send(command) {
+    if (command.do === "open") this.moment = { ...command, actions: [...command.actions] }
+    if (command.do === "close") this.moment = null
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(command))
     else if (command.do === "open") this.queue = [command]
+  }
+
+  session(token) {
+    const lost = this.token && this.token !== token && this.moment && !this.queue.length
+    this.token = token
+    if (lost) this.send(this.moment)
   }
 
   // Text is an event; bytes are a frame: the length of its event (uint32), the event, the picture.
   receive(data) {
     if (typeof data === "string") {
       const event = JSON.parse(data)
-      if (event.on === "session") this.token = event.token
+      if (event.on === "session") this.session(event.token)
       else this.decoding.then(() => this.onEvent(event))
       return
     }
     const length = new DataView(data).getUint32(0)
     const event = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)))
+    if (this.moment && !event.replaying) {
+      this.moment.actions.length = event.known
+      this.moment.actions.push(...event.actions)
+    }
     const picture = createImageBitmap(new Blob([data.slice(4 + length)]))
     this.decoding = Promise.all([picture, this.decoding]).then(([image]) => this.onEvent({ ...event, image }))
   }

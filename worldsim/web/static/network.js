@@ -19,6 +19,7 @@ export async function loadNetwork(site, world, backend, progress) {
     executionProviders: [backend],
     externalData: [{ path: "weights.bin", data: weights }],
     graphOptimizationLevel: "all",
+    extra: { session: { intra_op: { allow_spinning: "0" } } }, // waiting threads leave the cores to the page
   })
   return async (inputs) => {
     const feeds = {}
