@@ -46,6 +46,10 @@ COMMANDS = {
         "worldsim.cli.train_agent", "train_agent", "TrainAgentConfig", "let an agent learn in a world, imagined or real"
     ),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
+    "export web": Command(
+        "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
+    ),
+    "serve": Command("worldsim.cli.serve", "serve", "ServeConfig", "let many play in their browsers, from this machine"),
     "eval": Command("worldsim.cli.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
     "eval agent": Command(
         "worldsim.cli.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"
