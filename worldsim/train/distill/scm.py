@@ -7,6 +7,7 @@ along the flow comes from `torch.func.jvp`. B batch; any shape `[B, ...]`. Know 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.models.layers import FourierFeatures
@@ -14,6 +15,7 @@ from worldsim.models.ode_samplers import Denoise, level
 from worldsim.models.trigflow import angle, signal_level, to_trig, trig_network
 
 NORMALISER = 0.1  # added to the tangent's norm (section 4.2)
+BOUNDARY = 0.1  # t below which the flow has ended: the clean latent is known, and anchors all others
 SMOOTH = (-1.0, 3.0)  # octaves of an embedding of the signal level that derivatives can go through
 
 
@@ -32,6 +34,9 @@ def scm_target(student: Denoise, velocity: Tensor, noisy: Tensor, tau: Tensor, w
     """What the student should predict, `[B, ...]`: its own prediction, moved along the normalised tangent g of
     algorithm 1, no gradient.
 
+    A network that predicts the clean latent isn't bound to return a clean one as it is, and any constant added to it
+    everywhere would be as consistent. So below `BOUNDARY` the target is what `velocity` says is clean.
+
     Args:
         student: (noisy `[B, ...]`, tau `[B]`) -> clean `[B, ...]`, differentiable in both.
         velocity: dx/dt at `noisy`, by the teacher (`trig_network` of it) or of the data (`data_velocity`).
@@ -44,12 +49,13 @@ def scm_target(student: Denoise, velocity: Tensor, noisy: Tensor, tau: Tensor, w
         tangents = (cos * sin * velocity, t.cos() * t.sin())
         predicted, derivative = torch.func.jvp(trig_network(student), (x, t), tangents)
         g = -(cos**2) * (predicted - velocity) - warm_up * (cos * sin * x + derivative)
-        norm = g.flatten(1).norm(dim=1)
-        return cos * x - sin * (predicted + g / (level(norm, g) + NORMALISER))
+        moved = predicted + g / (level(g.flatten(1).norm(dim=1), g) + NORMALISER)
+        return cos * x - sin * torch.where(level(t, x) < BOUNDARY, velocity, moved)
 
 
 class AdaptiveWeight(nn.Module):
-    """w(t), by which errors at all levels count about as much (section 4.2, after EDM2): `[B]` -> `[B]`."""
+    """w(t), by which errors at all levels count about as much (section 4.2, after EDM2): `[B]` -> `[B]`. Not below 0:
+    a tangent is at most 1 long, and where errors are larger, at the boundary, they have to count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,11 +65,11 @@ class AdaptiveWeight(nn.Module):
 
     def forward(self, tau: Tensor) -> Tensor:
         """Of signal levels."""
-        weight: Tensor = self.out(self.features(tau))[:, 0]
+        weight: Tensor = F.softplus(self.out(self.features(tau))[:, 0])
         return weight
 
 
 def scm_loss(clean: Tensor, target: Tensor, tau: Tensor, weight: Tensor) -> Tensor:
     """e^w |F - F_target|² / D - w (algorithm 1, with no prior weight), `[B]`; `weight` is w `[B]`."""
-    square = (clean - target).square().flatten(1).mean(1) / angle(tau).sin().square()
+    square = (clean - target).square().flatten(1).mean(1) / angle(tau).sin().clamp(min=BOUNDARY).square()
     return weight.exp() * square - weight

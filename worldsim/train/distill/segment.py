@@ -26,8 +26,7 @@ def segment_ends(tau: Tensor, schedule: Sequence[float]) -> Tensor:
 
 def jump(noisy: Tensor, clean: Tensor, tau: Tensor, end: Tensor) -> Tensor:
     """The straight step from `tau` to `end` `[B]` towards a predicted clean latent; the latent itself at 1."""
-    share = (end - tau) / (1 - tau).clamp(min=LEAST)
-    return noisy + level(share, noisy) * (clean - noisy)
+    return noisy + level(jump_share(tau, end), noisy) * (clean - noisy)
 
 
 def jump_target(noisy: Tensor, reached: Tensor, tau: Tensor, end: Tensor) -> Tensor:
@@ -67,3 +66,9 @@ def bootstrapped_target(
     following = torch.minimum(tau + step, end)
     ahead = heun_step(teacher, noisy, tau, following)
     return jump_target(noisy, jump(ahead, average(ahead, following), following, end), tau, end)
+
+
+def jump_share(tau: Tensor, end: Tensor) -> Tensor:
+    """How far a jump from `tau` to `end` `[B]` goes of the way to clean: errors of the clean latent count where the
+    jump ends by so much."""
+    return (end - tau) / (1 - tau).clamp(min=LEAST)
