@@ -75,7 +75,7 @@ def test_the_exact_consistency_model_is_what_scm_wants():
     target = scm.scm_target(flow_end, velocity, noisy, tau, warm_up=1.0)
     within = angle(tau) >= scm.BOUNDARY
     torch.testing.assert_close(target[within], clean[within])
-    assert scm.scm_loss(clean, target, tau, torch.zeros_like(tau)).max() < 1e-4
+    assert scm.scm_loss(clean, target, tau, torch.zeros_like(tau))[within].max() < 1e-9
     other = scm.scm_target(posterior_mean, velocity, noisy, tau, warm_up=1.0)
     nearer = (other - clean).norm(dim=1) < (posterior_mean(noisy, tau) - clean).norm(dim=1)
     assert nearer[within & (tau > 0)].float().mean() > 0.6  # and another one is moved towards it
@@ -89,8 +89,9 @@ def test_the_derivative_along_the_flow_is_that_of_finite_differences():
     with torch.no_grad():
         network = trig_network(net)
         _, derivative = torch.func.jvp(network, (x, t), (along, speed))
-        difference = (network(x + 1e-6 * along, t + 1e-6 * speed) - network(x - 1e-6 * along, t - 1e-6 * speed)) / 2e-6
-    torch.testing.assert_close(derivative, difference, atol=1e-4, rtol=1e-4)  # rates are kept in float32
+        step = 1e-3  # angles are float32 inside
+        after, before = (network(x + h * along, t + h * speed) for h in (step, -step))
+    torch.testing.assert_close(derivative, (after - before) / (2 * step), atol=2e-3, rtol=2e-3)
 
 
 def test_the_exact_mean_velocity_is_what_meanflow_wants():
@@ -113,19 +114,20 @@ def test_the_exact_mean_velocity_is_what_meanflow_wants():
 def test_segments_end_where_the_flow_does(schedule: tuple[float, ...]):
     noisy, tau = batch()
     end = segment.segment_ends(tau, schedule)
-    levels = [*schedule, 1.0]
-    assert all(levels[i] <= a < b == levels[i + 1] for a, b in zip(tau, end, strict=True) for i in [sum(a >= v for v in schedule) - 1])
+    assert end.tolist() == [min(b for b in (*schedule[1:], 1.0) if b > a) for a in tau.tolist()]
     exact = flow(noisy, tau, end)
-    target = segment.trajectory_target(posterior_mean, noisy, tau, end, passes=64)
-    torch.testing.assert_close(segment.jump(noisy, target, tau, end), exact, atol=2e-3, rtol=2e-3)
+
+    def missed(passes: int) -> float:
+        target = segment.trajectory_target(posterior_mean, noisy, tau, end, passes)
+        return float((segment.jump(noisy, target, tau, end) - exact).norm(dim=1).mean())
+
+    assert missed(64) < 5e-3 and missed(64) < missed(8) / 4
 
     def exact_jump(z: Tensor, level: Tensor) -> Tensor:
         return segment.jump_target(z, flow(z, level, torch.maximum(end, level)), level, end)
 
     again = segment.bootstrapped_target(posterior_mean, exact_jump, noisy, tau, end, 1 / 64)
     torch.testing.assert_close(segment.jump(noisy, again, tau, end), exact, atol=2e-3, rtol=2e-3)
-
-
 
 
 def plain_model(steps: int = 500) -> mixture.Mlp:
@@ -141,9 +143,11 @@ def plain_model(steps: int = 500) -> mixture.Mlp:
     return fit(net, loss, steps)
 
 
-def fit(net: torch.nn.Module, loss: Callable[..., Tensor], steps: int, rows: int = 256, more: tuple = ()) -> mixture.Mlp:
+def fit(
+    net: torch.nn.Module, loss: Callable[..., Tensor], steps: int, rows: int = 256, more: tuple = ()
+) -> mixture.Mlp:
     """Train a copy of `net`; returns the moving average."""
-    net = copy.deepcopy(net)
+    net, rows = copy.deepcopy(net), 256
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.98))
     optimizer = torch.optim.AdamW([*net.parameters(), *more], 1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: min(1, (i + 1) / 30, (steps - i) / (0.4 * steps)))
@@ -218,7 +222,10 @@ def test_meanflow_in_one_pass_and_in_two(distill: bool):
     def loss(net: torch.nn.Module, average: torch.nn.Module, clean: Tensor, noise: Tensor, share: float) -> Tensor:
         generator = torch.Generator().manual_seed(int(1e6 * share))
         tau = draw_tau((len(clean),), 0.2, generator)
-        noisy, span = add_noise(clean, noise, tau), meanflow.draw_spans(tau, torch.rand(len(clean), generator=generator))
+        noisy, span = (
+            add_noise(clean, noise, tau),
+            meanflow.draw_spans(tau, torch.rand(len(clean), generator=generator)),
+        )
         velocity = meanflow.velocity_towards(mixture.denoise(noisy, tau) if distill else clean, noisy, tau)
         target = meanflow.meanflow_target(net, velocity, noisy, tau, span)
         return meanflow.meanflow_loss(net(noisy, tau, span), target, tau).mean()

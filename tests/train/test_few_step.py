@@ -105,7 +105,9 @@ def test_a_folded_span_is_the_students_own_pass(autoencoder: Autoencoder) -> Non
     features, _ = model.encode_context(tokens, torch.ones(3, 2, dtype=torch.int64))
     last: Features = features.map(lambda part: part[:, -1])
     tau, span = torch.full((3,), 0.2), torch.full((3,), 0.5)
-    noisy = add_noise(tokens[:, 1], torch.randn(tokens[:, 1].shape, generator=generator), tau[:, None].expand(3, tokens.shape[2]))
+    noisy = add_noise(
+        tokens[:, 1], torch.randn(tokens[:, 1].shape, generator=generator), tau[:, None].expand(3, tokens.shape[2])
+    )
     nothing = (noisy,) * 3
     batch = HeadBatch(last, tokens[:, 1], *nothing, tau, span, noisy, tau, tau, noisy)
     own, plain = student.denoise(batch, noisy, tau, span), student.plain().denoise(last, tokens[:, 1], noisy, tau)

@@ -95,8 +95,10 @@ def few_step(config: FewStepConfig) -> None:
             options = RunOptions(device, config.minutes, compile=config.compile)
             train_few_step(recording, teacher.step, config.out, training, options)
         if distributed.is_main():
-            print(f"done; next: worldsim eval few-step {config.world} --recording {config.recording} "
-                  f"--distilled {config.out}")
+            print(
+                f"done; next: worldsim eval few-step {config.world} --recording {config.recording} "
+                f"--distilled {config.out}"
+            )
             print(f"then: worldsim export {config.out} --recording {config.recording} --out worlds/{name}")
 
 
@@ -137,6 +139,4 @@ def training_of(config: FewStepConfig, recipe: Recipe) -> FewStepTraining:
         learns=(),
     )
     schedule = config.schedule or ((0.0,) if config.method == "scm" else (0.0, 0.5))
-    return FewStepTraining(
-        clips, config.method, schedule, config.distill, config.steps, config.lr, config.passes
-    )
+    return FewStepTraining(clips, config.method, schedule, config.distill, config.steps, config.lr, config.passes)
