@@ -76,8 +76,8 @@ def one_frame_section(
         f"{n} held-out contexts, the same noise for all. Latent distance: root mean square, to {reference} (samplers "
         "that add noise end elsewhere). Fréchet distance to real next latents, alone and beside the frame before, over "
         f"{single.dimensions} and {double.dimensions} principal components, {n // 2} against {n - n // 2} samples "
-        f"from other contexts, at temperature 1 ({floors}); bootstrap intervals lie a little high. High frequencies: against real "
-        "frames encoded and decoded. Milliseconds: batch 1 in torch, context encoder and decoder included.",
+        f"from other contexts, at temperature 1 ({floors}); bootstrap intervals lie a little high. High frequencies: "
+        "against real frames encoded and decoded. Milliseconds: batch 1 in torch, context encoder and decoder included.",
     )
     rows: list[tuple[Any, ...]] = []
     lines: dict[str, list[tuple[float, float, float]]] = {}
@@ -91,12 +91,13 @@ def one_frame_section(
         texts = _text(interval), _text(interval_both)
         rows.append((name, *cost, float(apart.mean()), alone, texts[0], both, texts[1], sharp))
         slug = _slug(name)
-        section.figures += [
+        figures = [
             mean_figure(f"few_step.distance.{slug}", f"{name}: latent distance to {reference}", apart),
             Figure(f"few_step.frechet.{slug}", f"{name}: Fréchet distance", alone, "", interval, floors, n),
             Figure(f"few_step.frechet_pair.{slug}", f"{name}: of two frames", both, "", interval_both, floors, n),
             Figure(f"few_step.detail.{slug}", f"{name}: high frequencies against real", sharp, reference="1 is real"),
         ]
+        section.figures.extend(figures)
         lines.setdefault(group, []).append((frame.milliseconds, both, frame.evaluations))
     section.tables.append(Table("One frame from real ones", COLUMNS, rows))
     for x, title, column in (("ms a frame", "time", 0), ("evaluations", "evaluations", 2)):
