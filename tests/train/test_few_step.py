@@ -10,6 +10,8 @@ import pytest
 import torch
 from square import EAGER, EVERYTHING, SIZE, SPEC, TRAINING, record_square, weights
 
+from worldsim.cli.main import main
+from worldsim.cli.trained import open_trained
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
@@ -18,10 +20,11 @@ from worldsim.models.flow import add_noise
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import Features, WorldModel
 from worldsim.train import trainer as trainer_module
-from worldsim.train.checkpoint import load_world_model
+from worldsim.train.checkpoint import load_world_model, save_model
 from worldsim.train.distill.slow_time import with_slow_time
 from worldsim.train.distill.student import HeadBatch, MeanFlow, Student
 from worldsim.train.few_step import FewStepTraining, MethodName, train_few_step
+from worldsim.train.run import RunRecord
 from worldsim.train.trainer import Trainer
 
 FEW = FewStepTraining(dataclasses.replace(TRAINING, self_rollout_start=0.0), steps=6, lr=1e-3, passes=2)
@@ -145,3 +148,34 @@ def test_settings_that_do_not_go_together(
 ) -> None:
     with pytest.raises(WorldsimError, match=message):
         train_few_step(recording, teacher_of(autoencoder), tmp_path, dataclasses.replace(FEW, **change), EAGER)
+
+
+def test_the_command_distils_a_run_and_leaves_one_to_export(
+    recording: Recording, autoencoder: Autoencoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = teacher_of(autoencoder)
+    teacher, out = tmp_path / "teacher", tmp_path / "fast"
+    save_model(teacher / "autoencoder.safetensors", autoencoder, SPEC)
+    save_model(teacher / "dynamics.safetensors", world.world_model, SPEC)
+    RunRecord("doom-maze", (0.0, 0.3, 0.6), 1.1, ends=0.45).write(teacher)
+    command = ["train", "few-step", str(teacher), "--recording", str(recording.path), "--out", str(out)]
+    flags = ["--steps", "1", "--batch", "1", "--passes", "2", "--device", "cpu", "--no-compile"]
+    assert main([*command, *flags]) == 0
+    assert "worldsim export" in capsys.readouterr().out
+    record = RunRecord.read(out)
+    assert (record.schedule, record.temperature, record.ends) == ((0.0, 0.5), 1.1, 0.45)
+    step = open_trained(str(out)).step
+    assert step.schedule == (0.0, 0.5)
+    assert torch.equal(step.world_model.encoder.registers, world.world_model.encoder.registers)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [(["--schedule", "0.5", "0"], "rises from 0"), (["--passes", "3"], "an even number"), (["--lr", "0"], "above 0")],
+)
+def test_wrong_flags_are_one_error(
+    flags: list[str], message: str, recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "few-step", "doom-maze", "--recording", str(recording.path), "--out", str(tmp_path)]
+    assert main([*command, *flags]) == 2
+    assert message in capsys.readouterr().err

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import tyro
 
+from worldsim.cli.evaluate import real_play
 from worldsim.cli.reporting import progress, publish, report_facts, report_folder
+from worldsim.cli.worlds import probes_of
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
-from worldsim.evals.core import rollout
+from worldsim.evals.core import Codec, rollout
 from worldsim.evals.generated import SessionSimulator, runtime_codec
+from worldsim.evals.real_play import play_random
 from worldsim.evals.scenes import RecordingSplit, check_recording
+from worldsim.evals.section import Section
+from worldsim.runtime.base import Runtime
 from worldsim.runtime.bundle import open_world
+
+EPISODE_FRAMES = 100  # generated of each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +36,8 @@ class FewStepEvalConfig:
         steps: numbers of passes of the undistilled world, separated by commas.
         contexts: that one frame is generated after; ten for each dimension of a Fréchet distance.
         scenes: of free runs. horizons: frames of them, separated by commas; as far as episodes go.
+        episodes: for the rates of events, where the world has such a probe and can be played; 0 for none.
+        reader_steps: of the training of the net that reads the state off frames, kept beside the recording.
         out: where the report goes; `reports/NAME` if not given.
         seed: of the contexts and the noise.
     """
@@ -39,6 +49,8 @@ class FewStepEvalConfig:
     contexts: int = 1280
     scenes: int = 24
     horizons: str = "16,64,256"
+    episodes: int = 64
+    reader_steps: int = 1500
     out: Path | None = None
     seed: int = 0
 
@@ -58,8 +70,10 @@ def eval_few_step(config: FewStepEvalConfig) -> None:
     from worldsim.runtime.torch import TorchRuntime, world_step
 
     steps, horizons = numbers("steps", config.steps), numbers("horizons", config.horizons)
-    if config.contexts < 40 or config.scenes < 1:
-        raise WorldsimError("--contexts must be 40 or more, and --scenes 1 or more")
+    if config.contexts < 40 or config.scenes < 1 or config.episodes < 0 or config.reader_steps < 1:
+        raise WorldsimError(
+            "--contexts must be 40 or more, --scenes and --reader-steps 1 or more, and --episodes 0 or more"
+        )
     bundle, recording = open_world(config.world), Recording(config.recording)
     check_recording(recording, bundle.spec)
     step, distilled = world_step(bundle), {}
@@ -81,22 +95,47 @@ def eval_few_step(config: FewStepEvalConfig) -> None:
     codec = runtime_codec(runtime)
     latents = contexts.latents.numpy(), contexts.following.numpy()
     sections = [one_frame_section(made, candidates[0].name, *latents, codec(drawn.frames[:, -1]))]
+    worlds = {f"multistep, {n}": few_step.with_schedule(step, few_step.uniform_schedule(n)) for n in steps}
+    worlds |= {"as shipped": step, **distilled}
+    runtimes = {name: TorchRuntime(world, bundle.spec) for name, world in worlds.items()}
     within = [h for h in horizons if h <= split.longest(simulator.context)]
     if within:
         scenes = split.draw(config.scenes, simulator.context, max(within), config.seed)
-        worlds = {f"multistep, {n}": few_step.with_schedule(step, few_step.uniform_schedule(n)) for n in steps}
-        worlds |= {"as shipped": step, **distilled}
         runs = []
         with progress("free-running, frames", len(worlds) * len(scenes) * max(within)) as on_progress:
             for name, world in worlds.items():
-                free = SessionSimulator(TorchRuntime(world, bundle.spec), rows=24)
+                free = SessionSimulator(runtimes[name], rows=24)
                 frames = rollout(free, *scenes.past, scenes.future_actions, config.seed, on_progress)
                 runs.append(FreeRun(name, len(world.schedule), frames))
         sections.append(free_run_section(runs, scenes, codec(scenes.truth[:, [h - 1 for h in within]]), within))
+    if config.episodes and probes_of(bundle.spec).events:
+        sections += event_sections(config, recording, runtimes, codec, simulator.context)
     facts = report_facts(bundle, "eval few-step", config.world)
     facts["recording"] = f"{len(recording)} frames, seed {recording.seed}"
     title = f"Few passes: {bundle.spec.title or bundle.spec.name}"
     publish(report.Report("few-step", title, facts, sections), report_folder(config.out, bundle.spec.name))
+
+
+def event_sections(
+    config: FewStepEvalConfig, recording: Recording, runtimes: Mapping[str, Runtime], codec: Codec, context: int
+) -> list[Section]:
+    """Rates of events beside those of the real world; nothing where that can't be played."""
+    from worldsim.evals.few_step_events import few_step_events
+    from worldsim.evals.reader import train_state_reader
+
+    spec = recording.spec
+    with real_play(spec) as real:
+        if real.env is None:
+            return []
+        folder = recording.path.with_name(f"{recording.path.name}.readers")
+        with progress("training the state reader, steps", config.reader_steps) as on_progress:
+            read = train_state_reader(recording, folder, config.reader_steps, on_progress)
+        n = context - 1 + EPISODE_FRAMES
+        with progress("real episodes, frames", config.episodes * n) as on_progress:
+            played = play_random(real, config.episodes, n, config.seed, on_progress)
+    with progress("generated episodes, frames", len(runtimes) * config.episodes * EPISODE_FRAMES) as on_progress:
+        probes = probes_of(spec).events
+        return [few_step_events(runtimes, probes, read, played, codec, config.seed, on_progress)]
 
 
 def numbers(flag: str, text: str) -> list[int]:

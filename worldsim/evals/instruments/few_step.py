@@ -77,7 +77,7 @@ def one_frame_section(
         "that add noise end elsewhere). Fréchet distance to real next latents, alone and beside the frame before, over "
         f"{single.dimensions} and {double.dimensions} principal components, {n // 2} against {n - n // 2} samples "
         f"from other contexts, at temperature 1 ({floors}); bootstrap intervals lie a little high. High frequencies: "
-        "against real frames encoded and decoded. Milliseconds: batch 1 in torch, context encoder and decoder included.",
+        "against real frames encoded and decoded. Milliseconds: a whole frame at batch 1 in torch.",
     )
     rows: list[tuple[Any, ...]] = []
     lines: dict[str, list[tuple[float, float, float]]] = {}
@@ -90,12 +90,12 @@ def one_frame_section(
         cost = frame.evaluations, frame.milliseconds
         texts = _text(interval), _text(interval_both)
         rows.append((name, *cost, float(apart.mean()), alone, texts[0], both, texts[1], sharp))
-        slug = _slug(name)
+        short = slug(name)
         figures = [
-            mean_figure(f"few_step.distance.{slug}", f"{name}: latent distance to {reference}", apart),
-            Figure(f"few_step.frechet.{slug}", f"{name}: Fréchet distance", alone, "", interval, floors, n),
-            Figure(f"few_step.frechet_pair.{slug}", f"{name}: of two frames", both, "", interval_both, floors, n),
-            Figure(f"few_step.detail.{slug}", f"{name}: high frequencies against real", sharp, reference="1 is real"),
+            mean_figure(f"few_step.distance.{short}", f"{name}: latent distance to {reference}", apart),
+            Figure(f"few_step.frechet.{short}", f"{name}: Fréchet distance", alone, "", interval, floors, n),
+            Figure(f"few_step.frechet_pair.{short}", f"{name}: of two frames", both, "", interval_both, floors, n),
+            Figure(f"few_step.detail.{short}", f"{name}: high frequencies against real", sharp, reference="1 is real"),
         ]
         section.figures.extend(figures)
         lines.setdefault(group, []).append((frame.milliseconds, both, frame.evaluations))
@@ -126,18 +126,19 @@ def free_run_section(runs: Sequence[FreeRun], scenes: Scenes, decoded: np.ndarra
         sharp = metrics.detail(run.frames[:, at]) / real
         rows.append((run.name, run.evaluations, *psnr.mean(0).tolist(), *sharp.mean(0).tolist()))
         for i, h in enumerate(horizons):
-            slug = f"{_slug(run.name)}_{h}"
+            short = f"{slug(run.name)}_{h}"
             label = f"{run.name}: free-running PSNR at {h}"
-            section.figures.append(mean_figure(f"few_step_free.psnr.{slug}", label, psnr[:, i], "dB"))
+            section.figures.append(mean_figure(f"few_step_free.psnr.{short}", label, psnr[:, i], "dB"))
             label = f"{run.name}: high frequencies at {h}"
-            figure = mean_figure(f"few_step_free.detail.{slug}", label, sharp[:, i], reference="1 is real")
+            figure = mean_figure(f"few_step_free.detail.{short}", label, sharp[:, i], reference="1 is real")
             section.figures.append(figure)
     columns = ("", "evaluations", *(f"PSNR at {h}" for h in horizons), *(f"detail at {h}" for h in horizons))
     section.tables.append(Table("Free-running", columns, rows))
     return section
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A name as part of a figure's key."""
     return "_".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
