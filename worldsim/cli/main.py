@@ -45,6 +45,9 @@ COMMANDS = {
     "train agent": Command(
         "worldsim.cli.train_agent", "train_agent", "TrainAgentConfig", "let an agent learn in a world, imagined or real"
     ),
+    "train few-step": Command(
+        "worldsim.cli.few_step", "few_step", "FewStepConfig", "teach a world to need one or two passes a frame"
+    ),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
@@ -53,6 +56,9 @@ COMMANDS = {
     "eval": Command("worldsim.cli.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
     "eval agent": Command(
         "worldsim.cli.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"
+    ),
+    "eval few-step": Command(
+        "worldsim.cli.eval_few_step", "eval_few_step", "FewStepEvalConfig", "quality against passes, by every sampler"
     ),
     "eval permanence": Command(
         "worldsim.cli.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"

@@ -32,6 +32,8 @@ class DiTConfig:
         denoiser_depth: blocks of the denoiser.
         registers: R tokens of a frame that stand for no place (Darcet et al. 2023); the first carries the outcome.
         window: past frames that a frame attends to.
+        tau_octaves: rates of the signal level's embedding, see `FourierFeatures`; what is trained by derivatives needs
+            slow ones, such as (-1, 3).
     """
 
     patch_size: tuple[int, int] = (2, 2)
@@ -43,6 +45,7 @@ class DiTConfig:
     denoiser_depth: int = 2
     registers: int = 1
     window: int = 16
+    tau_octaves: tuple[float, float] = (0.0, 8.0)
 
     @property
     def head_width(self) -> int:
@@ -159,7 +162,7 @@ class Denoiser(nn.Module):
         super().__init__()
         width = config.width
         self.noisy_in = nn.Linear(token_width, width)
-        self.tau = FourierFeatures(width)
+        self.tau = FourierFeatures(width, octaves=config.tau_octaves)
         self.tau_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.blocks = nn.ModuleList(Block(width, config.heads, config.heads) for _ in range(config.denoiser_depth))
         self.norm = nn.RMSNorm(width, eps=1e-6)

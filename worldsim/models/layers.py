@@ -192,11 +192,16 @@ class CellRefiner(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    """A number in [0, 1] as sines and cosines (float32) and a small MLP: `[...]` -> `[..., width]`."""
+    """A number in [0, 1] as sines and cosines (float32) and a small MLP: `[...]` -> `[..., width]`.
 
-    def __init__(self, width: int, pairs: int = 32):
+    Args:
+        octaves: the slowest and the fastest rate, as powers of 2 of pi a unit. Fast rates make derivatives by the
+            number explode (Lu and Song 2024, section 4.1).
+    """
+
+    def __init__(self, width: int, pairs: int = 32, octaves: tuple[float, float] = (0.0, 8.0)):
         super().__init__()
-        self.register_buffer("rates", torch.pi * 2.0 ** torch.linspace(0, 8, pairs), persistent=False)
+        self.register_buffer("rates", torch.pi * 2.0 ** torch.linspace(*octaves, pairs), persistent=False)
         self.net = nn.Sequential(nn.Linear(2 * pairs, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
