@@ -33,6 +33,9 @@ COMMANDS = {
     "record permanence": Command(
         "worldsim.cli.record_permanence", "record_permanence", "RecordConfig", "record probes to learn from"
     ),
+    "record clips": Command(
+        "worldsim.cli.record_clips", "record_clips", "RecordConfig", "record clips in words, at many sizes"
+    ),
     "play": Command("worldsim.cli.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.cli.inspect", "inspect", "InspectConfig", "show what is in a recording"),
     "minari export": Command(
