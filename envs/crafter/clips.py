@@ -14,9 +14,7 @@ from worldsim_envs.crafter.words import LENGTHS, describe
 WARM_UP = 400  # frames of play before a clip, at most
 
 
-def make_clips(
-    seed: int, height: int, width: int, explorer: Callable[[np.random.Generator], Explorer]
-) -> list[Clip]:
+def make_clips(seed: int, height: int, width: int, explorer: Callable[[np.random.Generator], Explorer]) -> list[Clip]:
     """The clip of one group; the same seed gives the same clip. An episode that ends is followed by another."""
     rng = np.random.default_rng([seed, 3])
     env = _env(height, width)
@@ -32,9 +30,7 @@ def make_clips(
             explore, frames, states = explorer(rng), [observation], [info["state"]]
         elif terminated or truncated:
             break
-    moments = tuple(
-        tuple(describe(state, rng, length) for length in LENGTHS) for state in states[-CLIP_FRAMES::MOMENT]
-    )
+    moments = tuple(tuple(describe(state, rng, length) for length in LENGTHS) for state in states[-CLIP_FRAMES::MOMENT])
     return [Clip(np.stack(frames[-CLIP_FRAMES:]), moments[0], moments, group=seed)]
 
 

@@ -38,9 +38,7 @@ TURNS = {
 }
 
 
-def make_clips(
-    seed: int, height: int, width: int, explorer: Callable[[np.random.Generator], Explorer]
-) -> list[Clip]:
+def make_clips(seed: int, height: int, width: int, explorer: Callable[[np.random.Generator], Explorer]) -> list[Clip]:
     """The clips of one group; the same seed gives the same clips."""
     rng = np.random.default_rng([seed, 3])
     env = _env(height, width)

@@ -48,6 +48,15 @@ COMMANDS = {
     "train agent": Command(
         "worldsim.cli.train_agent", "train_agent", "TrainAgentConfig", "let an agent learn in a world, imagined or real"
     ),
+    "train video-autoencoder": Command(
+        "worldsim.cli.train_video", "train_autoencoder", "TrainConfig", "learn to compress clips of any size"
+    ),
+    "train video-dit": Command(
+        "worldsim.cli.train_video", "train_dit", "TrainConfig", "learn to imagine clips from words and pictures"
+    ),
+    "imagine": Command(
+        "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
+    ),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
     "eval": Command("worldsim.cli.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
     "eval agent": Command(

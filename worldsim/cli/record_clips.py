@@ -77,7 +77,9 @@ def record_clips(config: RecordConfig) -> None:
     write_manifest(config.out, shards, facts)  # of all files but the lock
     clips = CaptionedClips(config.out)
     train, held_out = (sum(map(len, clips.buckets(kept).values())) for kept in (False, True))
-    print(printable(f"{config.out}: {train} clips to learn from, {held_out} held out, {len(clips.buckets(True))} sizes"))
+    print(
+        printable(f"{config.out}: {train} clips to learn from, {held_out} held out, {len(clips.buckets(True))} sizes")
+    )
 
 
 def source_of(world: str) -> ClipSource:

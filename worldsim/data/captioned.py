@@ -90,7 +90,7 @@ def write_shard(path: Path, clips: Sequence[Clip], facts: dict[str, Any]) -> Non
     codec = Zstd(level=5)
     packed = [np.frombuffer(codec.encode(np.ascontiguousarray(clip.frames)), np.uint8) for clip in clips]
     words = [{"story": clip.story, "moments": clip.moments, "look": clip.look} for clip in clips]
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "frames": np.concatenate(packed),
         "ends": np.cumsum([len(x) for x in packed]).astype(np.int64),
         "groups": np.array([clip.group for clip in clips], np.int64),
@@ -139,7 +139,8 @@ class CaptionedClips:
         counts = [len(shard) for shard in self._shards]
         self._first = np.cumsum([0, *counts])
         self._held_out = np.concatenate(
-            [(s.groups % HELD_OUT == HELD_OUT - 1) | (s.bucket[1:] in unseen) for s in self._shards] or [np.zeros(0, bool)]
+            [(s.groups % HELD_OUT == HELD_OUT - 1) | (s.bucket[1:] in unseen) for s in self._shards]
+            or [np.zeros(0, bool)]
         )
         self.unseen = unseen
 

@@ -1,9 +1,8 @@
 """Video autoencoder: clips of any size <-> latents, causal in time. Knows nothing of words or noise.
 
 A clip of 4 k + 1 frames becomes 1 + k latent frames: the first frame alone, then every four. So a picture is a clip of
-one frame, and the first latents of a clip are those of its beginning (causal 3D autoencoders: MAGVIT-v2, Yu et al. 2024,
-section 3.2). Normalisation is over channels, and the latents' statistics are those of the data set: nothing depends on
-the size.
+one frame, and the first latents of a clip are those of its beginning (MAGVIT-v2, Yu et al. 2024, section 3.2).
+Normalisation is over channels, and the latents' statistics are those of the data set: nothing depends on the size.
 
 B clips, T frames, t = 1 + (T - 1) / 4 latent frames, C latent channels, H x W pixels, h x w latents (an eighth).
 """

@@ -18,7 +18,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles, rotate
+from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles
 from worldsim.models.text import PAD, TextConfig, TextEncoder, text_config
 
 WAVES = 4  # of each number of a token's place

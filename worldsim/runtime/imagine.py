@@ -1,4 +1,4 @@
-"""Imagining: words, pictures and clips -> a clip. One function; a mode is which tokens are given and where noise begins.
+"""Imagining: words, pictures and clips -> a clip. One function; a mode is what is given and where noise begins.
 
     nothing given             words -> clip, or with one frame, picture
     head                      picture -> clip, or a clip goes on
@@ -369,7 +369,9 @@ def _check_given(given: Given, size: tuple[int, int], frames: int) -> None:
         if len(given.clip) != frames:
             raise WorldsimError(f"a clip of {len(given.clip)} frames is changed to as many, not to {frames}")
         if not 0 <= given.level < 1:
-            raise WorldsimError(f"a level of {given.level}: give 0 (all anew) to below 1 (nothing); 0.3 to 0.6 are usual")
+            raise WorldsimError(
+                f"a level of {given.level}: give 0 (all anew) to below 1 (nothing); 0.3 to 0.6 are usual"
+            )
         if given.region is not None and given.region.shape != size:
             raise WorldsimError(f"a region of {given.region.shape} in frames of {size}")
     elif given.region is not None or given.level:

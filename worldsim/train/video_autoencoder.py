@@ -134,9 +134,7 @@ def train_video_autoencoder(
         many = rows_of(bucket, length, training.row_pixels)
         chosen = draws.own(rng.choice(buckets[bucket], (draws.batch, many)))
         begins = draws.own(rng.integers(0, bucket[0] - length + 1, (draws.batch, many)))
-        frames = np.stack(
-            [clips.clip(n).frames[b : b + length] for n, b in zip(chosen.flat, begins.flat, strict=True)]
-        )
+        frames = np.stack([clips.clip(n).frames[b : b + length] for n, b in zip(chosen.flat, begins.flat, strict=True)])
         weight = torch.from_numpy(clip_weight(frames, training.motion_weight)).unflatten(0, chosen.shape)
         weight = draws.put(weight)
         pixels = to_pixels(draws.put(torch.from_numpy(frames))).unflatten(0, chosen.shape)
@@ -204,5 +202,3 @@ def load_video_autoencoder(path: Path) -> VideoAutoencoder:
     model = VideoAutoencoder(VideoAutoencoderConfig(**{**settings, "widths": tuple(settings["widths"])}))
     checkpoint.load_weights(path, model, weights)
     return model.eval().requires_grad_(False)
-
-
