@@ -35,6 +35,7 @@ class WorldEntry:
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
+        asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.
@@ -50,6 +51,7 @@ class WorldEntry:
     recipe: str = ""
     probes: str = ""
     clips: str = ""
+    asks: str = ""
     staging: str = ""
     episode_frames: int = 0
     agent_steps: int = 500
@@ -115,6 +117,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.toybox:RECIPE",
             probes="worldsim_envs.toybox.evaluation:PROBES",
             clips="worldsim_envs.toybox.clips:SOURCE",
+            asks="worldsim_envs.toybox.asks",
             staging="worldsim_envs.toybox.staging",
             episode_frames=1500,
         ),

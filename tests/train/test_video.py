@@ -26,6 +26,7 @@ from worldsim.train.video_autoencoder import (
 from worldsim.train.video_dit import VideoDiTTraining, draw_levels, load_imaginer, train_video_dit
 
 PIXELS = 17 * 32 * 48
+ONE_STEP = VideoAutoencoderTraining(steps=1, batch=1, row_pixels=PIXELS)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,23 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> CaptionedClips:
 
 
 @pytest.fixture(scope="module")
-def run(clips: CaptionedClips, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("imagine")
-    training = VideoAutoencoderTraining(steps=120, batch=2, lr=3e-3, row_pixels=PIXELS)
-    autoencoder = train_video_autoencoder(clips, out, AUTOENCODER, training, EAGER)
-    train_video_dit(clips, autoencoder, out, DIT, VideoDiTTraining(steps=250, batch=2, row_tokens=96, lr=4e-3), EAGER)
+def begun(clips: CaptionedClips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a video autoencoder of one step."""
+    out = tmp_path_factory.mktemp("begun")
+    train_video_autoencoder(clips, out, AUTOENCODER, ONE_STEP, EAGER)
     return out
 
 
+@pytest.fixture(scope="module")
+def run(clips: CaptionedClips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("imagine")
+    training = VideoAutoencoderTraining(steps=100, batch=1, lr=4e-3, row_pixels=PIXELS)
+    autoencoder = train_video_autoencoder(clips, out, AUTOENCODER, training, EAGER)
+    train_video_dit(clips, autoencoder, out, DIT, VideoDiTTraining(steps=250, batch=2, row_tokens=72, lr=4e-3), EAGER)
+    return out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 48), (48, 32)])
 @pytest.mark.parametrize("name", COLOURS)
 def test_the_asked_colour_is_painted(run: Path, name: str, size: tuple[int, int]) -> None:
@@ -52,6 +62,7 @@ def test_the_asked_colour_is_painted(run: Path, name: str, size: tuple[int, int]
     assert np.abs(mean - COLOURS[name]).max() < 60
 
 
+@pytest.mark.slow
 def test_a_picture_given_decides_without_words(run: Path) -> None:
     picture = np.full((1, 32, 48, 3), COLOURS["green"], np.uint8)
     made = imagine(load_imaginer(run), Given(head=picture), "", (32, 48), frames=5, steps=8, seed=1)
@@ -61,7 +72,7 @@ def test_a_picture_given_decides_without_words(run: Path) -> None:
 
 @pytest.mark.parametrize("which", ["autoencoder", "dit"])
 def test_resumed_equals_uninterrupted(
-    clips: CaptionedClips, run: Path, which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: CaptionedClips, begun: Path, which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(out: Path) -> None:
         if which == "autoencoder":
@@ -69,7 +80,7 @@ def test_resumed_equals_uninterrupted(
             train_video_autoencoder(clips, out, AUTOENCODER, training, EAGER)
         else:
             training = VideoDiTTraining(steps=6, batch=2, row_tokens=48)
-            train_video_dit(clips, load_video_autoencoder(run / FILE), out, DIT, training, EAGER)
+            train_video_dit(clips, load_video_autoencoder(begun / FILE), out, DIT, training, EAGER)
 
     train(tmp_path / "whole")
     monkeypatch.setattr(trainer_module, "SAVE_EVERY", 0.0)
@@ -90,14 +101,13 @@ def test_resumed_equals_uninterrupted(
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
-def test_other_clips_are_refused(run: Path, tmp_path: Path) -> None:
+def test_other_clips_are_refused(begun: Path, tmp_path: Path) -> None:
     other = painted_clips(tmp_path / "other", frames=1)
     with pytest.raises(WorldsimError, match=r"trained with other settings \(clips"):
-        training = VideoAutoencoderTraining(steps=120, batch=2, lr=3e-3, row_pixels=PIXELS)
-        train_video_autoencoder(other, run, AUTOENCODER, training, EAGER)
+        train_video_autoencoder(other, begun, AUTOENCODER, ONE_STEP, EAGER)
 
 
-def test_networks_of_other_kinds_are_refused(run: Path, tmp_path: Path) -> None:
+def test_networks_of_other_kinds_are_refused(tmp_path: Path) -> None:
     write(tmp_path / FILE, {"x": torch.zeros(1)}, {"kind": "Autoencoder"})
     with pytest.raises(WorldsimError, match="holds Autoencoder, not a video autoencoder"):
         load_video_autoencoder(tmp_path / FILE)

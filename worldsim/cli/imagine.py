@@ -133,15 +133,10 @@ def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:
         whole = begin[: (len(begin) - 1) // 4 * 4 + 1]
         return Given(clip=whole, level=config.change, region=parse_region(config.region, size))
     end = read_given(config.end, size)
-    for path, part in ((config.video, begin), (config.end, end)):
-        if (
-            begin is not None
-            and end is not None
-            and path
-            and path.suffix.lower() not in PICTURES
-            and len(part or ()) < 2
-        ):
-            raise WorldsimError(f"{path} has one frame, too few to join: give 5 or more, or a picture")
+    if begin is not None and end is not None:
+        for path, part in ((config.video, begin), (config.end, end)):
+            if path and path.suffix.lower() not in PICTURES and len(part) == 1:
+                raise WorldsimError(f"{path} has one frame, too few to join: give 5 or more, or a picture")
     return Given(head=begin, tail=end)
 
 

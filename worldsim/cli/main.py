@@ -62,6 +62,9 @@ COMMANDS = {
     "eval agent": Command(
         "worldsim.cli.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"
     ),
+    "eval imagine": Command(
+        "worldsim.cli.eval_imagine", "eval_imagine", "EvalConfig", "judge what is imagined from words and clips"
+    ),
     "eval permanence": Command(
         "worldsim.cli.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"
     ),

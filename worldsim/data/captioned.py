@@ -109,6 +109,7 @@ def shard_facts(path: Path) -> dict[str, Any]:
 
 def write_manifest(folder: Path, shards: int, facts: dict[str, Any]) -> None:
     """Say that the set is whole: its first `shards` shards."""
+    (folder / KIND.manifest).unlink(missing_ok=True)  # it lists all files but itself
     KIND.write_manifest(folder, {"shards": shards, **facts})
 
 
