@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldsim.models.text import MOST_WORDS, TextConfig, TextEncoder, vocabulary
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
-from worldsim.models.video_dit import Tokens, VideoDiT, VideoDiTConfig, pack, places, to_latents, to_tokens
+from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_latents, to_tokens
 
 TEXT = TextConfig(words=("a", "ball", "blue", "red"), width=32, heads=2, depth=1)
 CONFIG = VideoDiTConfig(channels=4, patch_size=(2, 1), width=64, heads=2, depth=2, word_every=1, text=TEXT)
@@ -86,7 +86,7 @@ def test_tokens_and_back() -> None:
 
 @torch.no_grad()
 def test_every_token_has_its_own_level_and_flag(dit: VideoDiT) -> None:
-    clip, words = clip_tokens((2, 2, 3), 1), dit.text.tokens(["a red ball"])
+    clip, words = clip_tokens((2, 2, 3), 1), dit.text.tokens(["a red ball"])[:, None]
     made = dit(clip, words)
     tau = clip.tau.clone()
     tau[0, 4] = 0.9 - tau[0, 4]
@@ -102,22 +102,25 @@ def test_packed_equals_one_by_one(dit: VideoDiT) -> None:
     extents = [(2, 2, 3), (1, 4, 2), (3, 1, 5), (1, 1, 2), (2, 3, 1)]
     texts = ["a red ball", "", "blue", "a blue ball, a red ball", "ball"]
     clips = [clip_tokens(extent, seed) for seed, extent in enumerate(extents)]
-    packed = pack(clips, 20)
-    assert packed.text is not None and len(packed.text) == 3  # 12 + 8 tokens, 15 + 2, 6
-    made = dit(packed, dit.text.tokens(texts))
+    packed, words = pack(clips, dit.text.tokens(texts), 20)
+    assert packed.text is not None and packed.text.shape == (3, 20) and words.shape[:2] == (3, 2)
+    made = dit(packed, words)
+    rows = {0: (1, 0), 1: (1, 1), 2: (0, 0), 3: (0, 1), 4: (2, 0)}  # 15 + 2 tokens, 12 + 8, 6
     for i, (clip, text) in enumerate(zip(clips, texts, strict=True)):
-        alone = dit(clip, dit.text.tokens([text]))
-        torch.testing.assert_close(made[packed.text == i], alone[0], rtol=1e-4, atol=1e-5)
+        alone = dit(clip, dit.text.tokens([text])[:, None])
+        row, place = rows[i]
+        torch.testing.assert_close(made[row, packed.text[row] == place], alone[0], rtol=1e-4, atol=1e-5)
+    assert (packed.text == PADDING).sum() == 60 - 43 and made.isfinite().all()
 
 
 @torch.no_grad()
 def test_place_and_words_matter(dit: VideoDiT) -> None:
     clip = clip_tokens((2, 2, 3), 1)
-    made = dit(clip, dit.text.tokens(["a red ball"]))
-    assert not torch.allclose(made, dit(clip, dit.text.tokens(["a blue ball"])), atol=1e-4)
-    assert not torch.allclose(made, dit(clip, dit.text.tokens(["ball red a"])), atol=1e-4)
+    made = dit(clip, dit.text.tokens(["a red ball"])[:, None])
+    assert not torch.allclose(made, dit(clip, dit.text.tokens(["a blue ball"])[:, None]), atol=1e-4)
+    assert not torch.allclose(made, dit(clip, dit.text.tokens(["ball red a"])[:, None]), atol=1e-4)
     larger = clip._replace(extent=clip.extent + torch.tensor([0, 1, 0]))
-    assert not torch.allclose(made, dit(larger, dit.text.tokens(["a red ball"])), atol=1e-4)
+    assert not torch.allclose(made, dit(larger, dit.text.tokens(["a red ball"])[:, None]), atol=1e-4)
 
 
 @torch.no_grad()

@@ -124,7 +124,8 @@ def judge_ends(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size:
                 clips_made.append(_imagine(config, model, given, clip.story[0], size, WINDOW, i))
             done(1)
     asks = asks_of(str(clips.facts["world"]))
-    return ends(np.stack([clip.frames for clip in chosen]), *map(np.stack, made), asks.areas(size[0]))
+    onwards, back, joined = map(np.stack, made)
+    return ends(np.stack([clip.frames for clip in chosen]), onwards, back, joined, asks.areas(size[0]))
 
 
 def prompts_of(world: str, count: int, seed: int, size: tuple[int, int]) -> list[Asked]:

@@ -198,7 +198,7 @@ def write_frames(path: Path, frames: np.ndarray) -> None:
     if suffix == GIF:
         animation = cv2.Animation()
         animation.frames = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
-        animation.durations = np.full(len(frames), round(1000 / FPS))
+        animation.durations = [round(1000 / FPS)] * len(frames)
         written, data = cv2.imencodeanimation(suffix, animation)
     else:
         written, data = cv2.imencode(suffix, frames[0][..., ::-1])

@@ -22,6 +22,7 @@ from worldsim.data.captioned import (
     KIND,
     SHARD,
     CaptionedClips,
+    Clip,
     ClipSource,
     shard_facts,
     shard_name,
@@ -126,9 +127,9 @@ def _write(world: str, out: Path, facts: dict[str, object], shard: int) -> None:
 
     source = source_of(world)
     height, width = source.size(shard)
-    begin, clips = int(str(facts["seed"])) + shard * SEEDS, []
+    begin = int(str(facts["seed"])) + shard * SEEDS
+    clips: list[Clip] = []
     while len(clips) < SHARD:
-        made = source.make(begin, height, width, lambda rng: make_explorer(world, rng, 0))
-        clips += made
+        clips += source.make(begin, height, width, lambda rng: make_explorer(world, rng))
         begin += 1
     write_shard(out / shard_name(shard), clips[:SHARD], facts)

@@ -8,7 +8,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from worldsim import atomic
 from worldsim.data.captioned import CaptionedClips
@@ -108,5 +108,5 @@ def _check(config: TrainConfig) -> None:
         raise WorldsimError(f"--accumulate {config.accumulate}: give 1 or more")
 
 
-def _flags(config: TrainConfig) -> dict[str, int | float]:
+def _flags(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key in ("steps", "batch", "lr") if (value := getattr(config, key))}

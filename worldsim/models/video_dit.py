@@ -5,13 +5,14 @@ A token is a patch of a latent frame (tubelets: ViViT, Arnab et al. 2021). Every
 cross-attention. Several clips may be packed into one row (NaViT, Dehghani et al. 2023). Knows nothing of pixels,
 samplers or losses.
 
-B rows, S tokens of a row, N texts, K words, V numbers of a token, D width, E head width; t, h, w latent frames, rows
+B rows, S tokens and N texts of a row, K words, V numbers of a token, D width, E head width; t, h, w latent frames, rows
 and columns of tokens.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles
-from worldsim.models.text import PAD, TextConfig, TextEncoder, text_config
+from worldsim.models.text import BEGIN, PAD, TextConfig, TextEncoder, text_config
 
 WAVES = 4  # of each number of a token's place
 PADDING = -1  # the text of tokens that belong to no clip
@@ -61,8 +62,7 @@ class Tokens(NamedTuple):
     Attributes:
         values: `[B, S, V]`. place: (t, h, w) in its clip, `[B, S, 3]`. extent: (t, h, w) of its clip, `[B, S, 3]`.
         tau: signal level `[B, S]`. given: bool `[B, S]`.
-        text: which of the texts belongs to it, int64 `[B, S]`, or PADDING; None if text b belongs to all of row b, and
-            no two clips share a row.
+        text: which of its row's texts belongs to it, int64 `[B, S]`, or PADDING; None if a row is one clip.
     """
 
     values: Tensor
@@ -118,30 +118,29 @@ class VideoDiT(nn.Module):
 
         Args:
             tokens: noisy, at their signal levels; clean where given.
-            words: tokens of the texts, int64 `[N, K]`; the empty text is the null condition.
+            words: tokens of each row's texts, int64 `[B, N, K]`; the empty text is the null condition.
 
         Returns:
             clean tokens, float32 `[B, S, V]`.
         """
-        word_features, mean = self.text(words)  # [N, K, D'], [N, D']
-        word_features, mean, there = self.word_in(word_features), self.text_in(mean), words != PAD
-        if tokens.text is None:
-            mean, self_mask = mean[:, None], None
-            word_mask = there[:, None, None]
-        else:
-            mean = mean[tokens.text.clamp(min=0)]
-            self_mask = (tokens.text[:, :, None] == tokens.text[:, None])[:, None]
-            owner = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
-            seen = (tokens.text[..., None] == owner) & there.flatten()
-            word_mask = (seen | (tokens.text == PADDING)[..., None])[:, None]
-            word_features = word_features.flatten(0, 1).expand(len(tokens.text), -1, -1)
+        rows, count, longest = words.shape
+        word_features, mean = self.text(words.flatten(0, 1))
+        word_features = self.word_in(word_features).unflatten(0, (rows, count)).flatten(1, 2)  # [B, N K, D]
+        mean = self.text_in(mean).unflatten(0, (rows, count))  # [B, N, D]
+        word_mask, self_mask = (words != PAD).flatten(1)[:, None], None  # [B, 1, N K]
+        if tokens.text is not None:
+            text = tokens.text
+            mean = mean.gather(1, text.clamp(min=0)[..., None].expand(-1, -1, mean.shape[-1]))
+            self_mask = (text[:, :, None] == text[:, None])[:, None]
+            owner = torch.arange(count, device=words.device).repeat_interleave(longest)
+            word_mask = word_mask & (text[..., None] == owner) | (text == PADDING)[..., None]
         x = self.token_in(tokens.values) + self.place_in(place_features(tokens.place, tokens.extent))
         condition = self.tau(tokens.tau) + mean + tokens.given[..., None] * self.given
         shared = self.modulation(condition)  # [B, S, 6 D]
         angles = rotary_angles(tokens.place, self.config.width // self.config.heads)[:, None]
         for index, block in enumerate(self.blocks):
             if (key := str(index)) in self.readers:
-                x = self.readers[key](x, word_features, word_mask)
+                x = self.readers[key](x, word_features, word_mask[:, None])
             x = block(x, shared, angles, self_mask)
         return self.out(self.norm(x)).float()
 
@@ -185,27 +184,34 @@ def places(extent: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     return place, torch.tensor(extent).expand(len(place), -1)
 
 
-def pack(clips: list[Tokens], length: int) -> Tokens:
-    """Clips, one row each of its own `[1, S_i, ...]`, one after the other in as few rows of `length` as first fit
-    gives; text i belongs to clip i."""
+def pack(clips: Sequence[Tokens], words: Tensor, length: int) -> tuple[Tokens, Tensor]:
+    """Put clips one after the other into as few rows as first fit gives, the largest first.
+
+    Args:
+        clips: a row each of its own, `[1, S_i, ...]`.
+        words: tokens of their texts, int64 `[clips, K]`.
+        length: S of the rows; no clip is longer.
+
+    Returns:
+        the rows, padded at their ends, and the tokens of their texts `[B, N, K]`, padded with empty ones.
+    """
+    sizes = [clip.values.shape[1] for clip in clips]
     rows: list[list[int]] = []
-    free: list[int] = []
-    for index in sorted(range(len(clips)), key=lambda i: -clips[i].values.shape[1]):
-        size = clips[index].values.shape[1]
-        assert size <= length, f"a clip of {size} tokens in rows of {length}"
-        row = next((r for r, room in enumerate(free) if room >= size), len(rows))
-        if row == len(rows):
-            rows.append([])
-            free.append(length)
-        rows[row].append(index)
-        free[row] -= size
+    for index in sorted(range(len(clips)), key=lambda i: -sizes[i]):
+        assert sizes[index] <= length, f"a clip of {sizes[index]} tokens in rows of {length}"
+        fitting = [row for row in rows if sum(sizes[i] for i in row) + sizes[index] <= length]
+        if fitting:
+            fitting[0].append(index)
+        else:
+            rows.append([index])
+    texts = words.new_full((len(rows), max(map(len, rows)), words.shape[1]), PAD)
+    texts[..., 0] = BEGIN
     packed = []
-    for row in rows:
-        parts = [clips[i] for i in row]
-        text = torch.cat([torch.full((clips[i].values.shape[1],), i) for i in row])
-        fields = [torch.cat([getattr(part, name)[0] for part in parts]) for name in Tokens._fields[:-1]]
-        missing = length - len(text)
+    for row, shown in zip(rows, texts, strict=True):
+        shown[: len(row)] = words[row]
+        fields = [torch.cat([getattr(clips[i], name)[0] for i in row]) for name in Tokens._fields[:-1]]
+        missing = length - len(fields[0])
         padded = [torch.cat([f, f[:1].expand(missing, *f.shape[1:])]) for f in fields]
-        padded.append(torch.cat([text, torch.full((missing,), PADDING)]).to(fields[0].device))
-        packed.append(padded)
-    return Tokens(*(torch.stack(field) for field in zip(*packed, strict=True)))
+        owner = [torch.full((sizes[i],), n) for n, i in enumerate(row)]
+        packed.append([*padded, torch.cat([*owner, torch.full((missing,), PADDING)]).to(words.device)])
+    return Tokens(*(torch.stack(field) for field in zip(*packed, strict=True))), texts

@@ -15,6 +15,7 @@ T frames, t latent frames, C channels, H x W pixels, S tokens, V numbers of a to
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 
@@ -84,12 +85,12 @@ def sample(
     noisy = add_noise(known, noise(0), start)
     painted = start < 1
     for i in range(steps):
-        tau, following = (start + (1 - start) * (n / steps) for n in (i, i + 1))
+        tau, following = (start + (1 - start) * n / steps for n in (i, i + 1))
         clean = denoise(noisy, tau)
         if i + 1 == steps:
             return torch.where(painted[:, None], clean, known)
-        levels = (x[painted, None] for x in (tau, following))
-        noisy[painted] = rule(noisy[painted], clean[painted], *levels, noise(i + 1)[painted])
+        before, after = tau[painted, None], following[painted, None]
+        noisy[painted] = rule(noisy[painted], clean[painted], before, after, noise(i + 1)[painted])
     raise AssertionError(f"{steps} steps")
 
 
@@ -145,7 +146,7 @@ class Imaginer:
         what the model says by itself; more leans on the words."""
         texts = [text] if guidance == 1 or not text else [text, ""]
         rows = len(texts)
-        words = self.dit.text.tokens(texts).to(self.device)
+        words = self.dit.text.tokens(texts).to(self.device)[:, None]
         place, size = (x.to(self.device).expand(rows, -1, -1) for x in places(extent))
         flags = given.expand(rows, -1)
 
@@ -199,7 +200,7 @@ def imagine(
         return _window(model, part, text, size, length, steps, guidance, (seed, number), SAMPLERS[sampler])
 
     if given.clip is not None:
-        return _change(window, given)
+        return _change(window, given, given.clip)
     if given.head is None and given.tail is not None:
         return _backwards(window, _whole_groups(given.tail), frames)
     return _forwards(window, given, frames)
@@ -239,17 +240,15 @@ def _whole_groups(tail: np.ndarray) -> np.ndarray:
     return tail[: (len(tail) - 1) // 4 * 4 + 1]
 
 
-def _change(window: Callable[[int, Given, int], np.ndarray], given: Given) -> np.ndarray:
-    assert given.clip is not None
-    frames, made = len(given.clip), None
-    number = 0
-    while made is None or len(made) < frames:
-        begin = 0 if made is None else len(made) - OVERLAP
-        part = given.clip[begin : begin + WINDOW]
-        head = None if made is None else made[begin:]
-        following = window(number, dataclasses.replace(given, clip=part, head=head), len(part))
-        made = following if made is None else np.concatenate([made, following[OVERLAP:]])
-        number += 1
+def _change(window: Callable[[int, Given, int], np.ndarray], given: Given, clip: np.ndarray) -> np.ndarray:
+    made = window(0, dataclasses.replace(given, clip=clip[:WINDOW]), min(len(clip), WINDOW))
+    for number in itertools.count(1):
+        if len(made) == len(clip):
+            break
+        begin = len(made) - OVERLAP
+        part = dataclasses.replace(given, clip=clip[begin : begin + WINDOW], head=made[begin:])
+        following = window(number, part, min(len(clip) - begin, WINDOW))
+        made = np.concatenate([made, following[OVERLAP:]])
     return made
 
 
@@ -312,7 +311,7 @@ def _cells(region: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     """Tokens that a region `[H, W]` touches, bool `[h, w]`."""
     rows, columns = cell
     h, w = region.shape
-    return region.reshape(h // rows, rows, w // columns, columns).any((1, 3))
+    return np.asarray(region.reshape(h // rows, rows, w // columns, columns).any((1, 3)))
 
 
 def _whole_tokens(region: np.ndarray, cell: tuple[int, int]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Train the video DiT: denoise clips of all sizes, told in words, from whatever may be given of them.
 
-A step's clips are of one size and length, drawn anew each time; small ones come in larger numbers, so that every step
-has about as many tokens. Knows no sampler.
+Clips of all sizes and lengths are packed into rows of equal length (NaViT, Dehghani et al. 2023), so that every step
+has as many tokens, and some of each kind. Knows no sampler.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from worldsim import atomic
-from worldsim.data.captioned import MOMENT, Bucket, CaptionedClips
+from worldsim.data.captioned import CaptionedClips
 from worldsim.data.clip_latents import ClipLatents
 from worldsim.errors import WorldsimError
 from worldsim.models.flow import add_noise
 from worldsim.models.text import vocabulary
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
-from worldsim.models.video_dit import Tokens, VideoDiT, VideoDiTConfig, places, to_tokens
+from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_tokens
 from worldsim.runtime.imagine import Imaginer, imagine
 from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
@@ -33,7 +33,7 @@ from worldsim.train.video_autoencoder import load_video_autoencoder
 NAME = "video-dit"
 FILE = f"{NAME}.safetensors"
 PREVIEWED = 4  # clips
-MOST_CLIPS = 32  # of a row: words cost too, and small pictures have as many as large ones
+MOST_CLIPS = 24  # of a row
 LENGTHS = {1: 0.35, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.45}  # frames of a step's clips, and how often
 CLOSEST = 0.1  # 1 - tau from which on errors count no more
 MASKS = {"none": 0.4, "head": 0.2, "tail": 0.1, "both": 0.1, "random": 0.05, "interpolate": 0.05, "region": 0.1}
@@ -44,7 +44,8 @@ class VideoDiTTraining:
     """Settings of a training.
 
     Attributes:
-        steps: optimizer steps. batch: rows of a step. row_tokens: tokens of a row, in all its clips together.
+        steps: optimizer steps. batch: rows of a step. row_tokens: tokens of a row, in which clips are packed; no clip
+            may have more.
         lr: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
         untold: share of the clips whose words are dropped, for classifier-free guidance.
         own_levels: share of the clips in which every latent frame has a noise level of its own.
@@ -52,8 +53,8 @@ class VideoDiTTraining:
     """
 
     steps: int = 30_000
-    batch: int = 4
-    row_tokens: int = 1024
+    batch: int = 6
+    row_tokens: int = 640
     lr: float = 1e-3
     untold: float = 0.1
     own_levels: float = 0.5
@@ -62,29 +63,26 @@ class VideoDiTTraining:
 
 
 class ClipDenoisingLoss(nn.Module):
-    """The loss of clips of one size, as a module, so that it can be sharded as a whole."""
+    """The loss of packed clips, as a module, so that it can be sharded as a whole."""
 
     def __init__(self, dit: VideoDiT):
         super().__init__()
         self.dit = dit
 
-    def forward(
-        self, clean: Tensor, noise: Tensor, tau: Tensor, given: Tensor, place: Tensor, extent: Tensor, words: Tensor
-    ) -> dict[str, Tensor]:
-        """Loss of m clips a row.
+    def forward(self, clean: Tokens, noise: Tensor, words: Tensor) -> dict[str, Tensor]:
+        """Loss of the tokens that aren't given.
 
         The error of the velocity, as its square error is that of the clean tokens over (1 - tau)^2 (JiT, Li & He 2025).
 
         Args:
-            clean, noise: `[R, m, S, V]`. tau, given: `[R, m, S]`. place, extent: `[R, m, S, 3]`. words: `[R, m, K]`.
+            clean: rows of packed clips, at the signal levels that they are to be denoised from.
+            noise: `[R, S, V]`. words: of the rows' texts, `[R, N, K]`.
         """
-        clean, noise, tau, given, place, extent, words = (
-            x.flatten(0, 1) for x in (clean, noise, tau, given, place, extent, words)
-        )
-        tau = torch.where(given, 1.0, tau)
-        made = self.dit(Tokens(add_noise(clean, noise, tau), place, extent, tau, given), words)
-        error = (made - clean).square().mean(-1)  # [R m, S]
-        wanted = (~given).float()
+        tau = torch.where(clean.given, 1.0, clean.tau)
+        made = self.dit(clean._replace(values=add_noise(clean.values, noise, tau), tau=tau), words)
+        error = (made - clean.values).square().mean(-1)  # [R, S]
+        assert clean.text is not None
+        wanted = (~clean.given & (clean.text != PADDING)).float()
         weight = wanted / (1 - tau).clamp(min=CLOSEST).square()
         early = wanted * (tau < 0.25)
         return {
@@ -146,46 +144,54 @@ def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     return [Muon(hidden, lr=lr, weight_decay=0.01), adamw]
 
 
-def extent_of(bucket: Bucket, length: int, config: VideoDiTConfig) -> tuple[int, int, int]:
-    """(t, h, w) of the tokens of a bucket's clips, cut to `length` frames."""
-    rows, columns = (SPACE * cells for cells in config.patch_size)
-    return 1 + (length - 1) // MOMENT, bucket[1] // rows, bucket[2] // columns
-
-
 class ClipDraws:
     """Makes the batches of a training: which clips, what is told of them, noise levels, and what is given."""
 
     def __init__(self, latents: ClipLatents, config: VideoDiTConfig, training: VideoDiTTraining):
         self._latents, self._config, self._training = latents, config, training
-        self._buckets = latents.clips.buckets(held_out=False)
-        self._keys = list(self._buckets)
-        counts = np.array([len(numbers) for numbers in self._buckets.values()], float)
-        self._shares = counts / counts.sum()
+        self._numbers = np.concatenate(list(latents.clips.buckets(held_out=False).values()))
 
-    def __call__(self, draws: Draws, dit: VideoDiT) -> tuple[Tensor, ...]:
+    def __call__(self, draws: Draws, dit: VideoDiT) -> tuple[Tokens, Tensor, Tensor]:
         """The arguments of `ClipDenoisingLoss`, for this process's rows."""
-        training, config = self._training, self._config
+        training = self._training
         rng = np.random.default_rng([draws.seed, draws.step])
-        bucket = self._keys[rng.choice(len(self._keys), p=self._shares)]
-        length = min(int(rng.choice(list(LENGTHS), p=list(LENGTHS.values()))), bucket[0])
-        extent = extent_of(bucket, length, config)
-        many = min(max(1, training.row_tokens // int(np.prod(extent))), MOST_CLIPS)
-        texts, latents, levels, given = [], [], [], []
-        for number in rng.choice(self._buckets[bucket], draws.batch * many):
-            shown, captions = self._draw(int(number), length, rng)
-            latents.append(shown)
+        rows: list[Tokens] = []
+        told: list[Tensor] = []
+        drawn = [self._row(rng) for _ in range(draws.batch)]
+        words = dit.text.tokens([text for _, texts in drawn for text in texts])
+        for clips, texts in drawn:
+            row, shown = pack(clips, words[: len(texts)], training.row_tokens)
+            assert len(shown) == 1
+            words = words[len(texts) :]
+            rows.append(row)
+            told.append(shown[0])
+        most = max(map(len, told))
+        texts_of_rows = torch.stack([torch.cat([t, t[:1].expand(most - len(t), -1)]) for t in told])
+        clean = Tokens(*(draws.own(torch.cat(field)) for field in zip(*rows, strict=True)))
+        return clean, draws.randn(training.row_tokens, self._config.token_width), draws.own(texts_of_rows)
+
+    def _row(self, rng: np.random.Generator) -> tuple[list[Tokens], list[str]]:
+        """Clips that fill a row, and what is told of each; ends with the first that doesn't fit."""
+        training, patch_size = self._training, self._config.patch_size
+        clips: list[Tokens] = []
+        texts: list[str] = []
+        free = training.row_tokens
+        while len(clips) < MOST_CLIPS:
+            number = int(rng.choice(self._numbers))
+            length = min(
+                int(rng.choice(list(LENGTHS), p=list(LENGTHS.values()))), self._latents.clips.bucket(number)[0]
+            )
+            latents, captions = self._draw(number, length, rng)
+            extent = (len(latents), latents.shape[-2] // patch_size[0], latents.shape[-1] // patch_size[1])
+            place, size = places(extent)
+            free -= len(place)
+            if free < 0 and clips:
+                break
+            tau, given = draw_levels(rng, extent, training.own_levels, training.pure_noise_prob)
+            known = (torch.from_numpy(x).flatten()[None] for x in (tau, given))
+            clips.append(Tokens(to_tokens(latents[None].float(), patch_size), place[None], size[None], *known))
             texts.append("" if rng.random() < training.untold else str(rng.choice(captions)))
-            tau, mask = draw_levels(rng, extent, training.own_levels, training.pure_noise_prob)
-            levels.append(tau.reshape(-1))
-            given.append(mask.reshape(-1))
-        shape = (draws.batch, many)
-        clean = to_tokens(torch.stack(latents).float(), config.patch_size).unflatten(0, shape)
-        place, size = (x.expand(*shape, -1, -1) for x in places(extent))
-        tau_, given_ = (torch.from_numpy(np.stack(x)).unflatten(0, shape) for x in (levels, given))
-        words = dit.text.tokens(texts).unflatten(0, shape)
-        noise = draws.randn(many, *clean.shape[2:])
-        clean, tau_, given_, place, size, words = (draws.own(x) for x in (clean, tau_, given_, place, size, words))
-        return clean, noise, tau_, given_, place, size, words
+        return clips, texts
 
     def _draw(self, number: int, length: int, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
         """Latents of a clip's beginning or of one of its frames, and what is true of that."""
@@ -213,7 +219,7 @@ def train_video_dit(
     """
     if not clips.buckets(held_out=False):
         raise WorldsimError(f"{clips.path} has no clips to learn from; record more: --clips")
-    config = fit(config, clips, autoencoder)
+    config = fit(config, clips, autoencoder, training.row_tokens)
     key = checkpoint.digest(autoencoder.state_dict())
     autoencoder = autoencoder.to(options.device)
     with distributed.main_first():
@@ -251,14 +257,21 @@ def train_video_dit(
     return learned.requires_grad_(False)
 
 
-def fit(config: VideoDiTConfig, clips: CaptionedClips, autoencoder: VideoAutoencoder) -> VideoDiTConfig:
+def fit(
+    config: VideoDiTConfig, clips: CaptionedClips, autoencoder: VideoAutoencoder, row_tokens: int
+) -> VideoDiTConfig:
     """The same for these clips and latents.
 
     Raises:
-        WorldsimError: if clips don't divide into tokens.
+        WorldsimError: if clips don't divide into tokens, or have more of them than a row.
     """
     rows, columns = (SPACE * cells for cells in config.patch_size)
-    for _, height, width in [*clips.buckets(False), *clips.buckets(True)]:
+    for frames, height, width in [*clips.buckets(False), *clips.buckets(True)]:
+        t = autoencoder.config.latent_shape(frames, height, width)[0]
+        if t * height * width > row_tokens * rows * columns:
+            raise WorldsimError(
+                f"clips of {frames} frames of {width}x{height} don't fit into rows of {row_tokens} tokens"
+            )
         if height % rows or width % columns:
             raise WorldsimError(f"clips of {width}x{height} don't divide into tokens of {columns}x{rows} pixels")
     text = config.text if config.text.words else dataclasses.replace(config.text, words=vocabulary(clips.captions()))

@@ -105,7 +105,7 @@ def words(
         "Words to clips",
         f"{len(asked)} prompts that nothing was trained on. Things are found by the detector of the permanence suite, "
         "in the looks that it was made for; looks are told by the nearest real frame. Beside: the same judge on real "
-        "frames of what was asked, on pictures of the same noise without words, and on clips of other prompts (chance).",
+        "frames of what was asked, on pictures of the same noise without words, on clips of other prompts (chance).",
     )
     judged = [i for i, a in enumerate(asked) if a.judged]
     for kind in dict.fromkeys(a.kind for a in asked):
@@ -213,8 +213,8 @@ def copies(made: Sequence[np.ndarray], held_out: Sequence[np.ndarray], trained: 
     section = Section(
         "imagine-copies",
         "No copies",
-        f"Root mean square distance, in levels of 255 at {SMALL}x{SMALL} pixels, to the nearest of {len(trained)} first "
-        "frames that were trained on.",
+        f"Root mean square distance, in levels of 255 at {SMALL}x{SMALL} pixels, to the nearest of {len(trained)} "
+        "first frames that were trained on.",
     )
     reference = f"held-out real frames {number(float(nearest(held_out).mean()))}"
     section.figures.append(
