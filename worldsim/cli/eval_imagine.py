@@ -59,7 +59,7 @@ def eval_imagine(config: EvalConfig) -> None:
     """
     if config.prompts < 1 or config.ends < 1:
         raise WorldsimError("--prompts and --ends must be at least 1")
-    for module in ("torch", "einops"):
+    for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
     from worldsim.cli.record import parse_size
     from worldsim.cli.reporting import publish, report_folder

@@ -71,7 +71,7 @@ def imagine(config: ImagineConfig) -> None:
     Raises:
         WorldsimError: for a prompt, file, size or combination that can't be used, or a model that isn't there.
     """
-    for module in ("torch", "einops"):
+    for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
     from worldsim.cli.record import parse_size
     from worldsim.device import choose_device

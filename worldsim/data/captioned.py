@@ -18,7 +18,6 @@ from numcodecs import Zstd
 
 from worldsim import atomic
 from worldsim.artifact import ArtifactKind
-from worldsim.errors import WorldsimError
 from worldsim.safe_read import parse_json, read_safetensors, reading
 
 CLIP_FRAMES = 17  # of a recorded clip: 4 k + 1, as the video autoencoder wants it
@@ -216,14 +215,3 @@ class _Shard:
             Zstd().decode(self._frames[begin : int(self._ends[place])], out=frames)
         story, moments, look = self._words[place]
         return Clip(frames, story, moments, look, int(self.groups[place]))
-
-
-def check_length(frames: int) -> None:
-    """Refuse a number of frames that no clip has.
-
-    Raises:
-        WorldsimError: unless it is 4 k + 1.
-    """
-    if frames < 1 or frames % MOMENT != 1:
-        below = max(1, (frames - 1) // MOMENT * MOMENT + 1)
-        raise WorldsimError(f"{frames} frames: clips have 4 k + 1 of them, as {below} or {below + MOMENT}")
