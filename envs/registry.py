@@ -36,6 +36,8 @@ class WorldEntry:
         state_targets: what an encoder is pretrained to predict of it besides the exact state.
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
+        clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
+        asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.
@@ -50,6 +52,8 @@ class WorldEntry:
     state_targets: str = ""
     recipe: str = ""
     probes: str = ""
+    clips: str = ""
+    asks: str = ""
     staging: str = ""
     episode_frames: int = 0
     agent_steps: int = 500
@@ -88,6 +92,7 @@ WORLDS = {
             env="worldsim_envs.crafter.env:CrafterEnv",
             explorer="worldsim_policies.scripted.crafter:CrafterExplorer",
             recipe="worldsim.train.recipes.crafter:RECIPE",
+            clips="worldsim_envs.crafter.clips:SOURCE",
             episode_frames=1000,
         ),
         WorldEntry(
@@ -118,6 +123,8 @@ WORLDS = {
             explorer="worldsim_policies.scripted.toybox:ToyboxExplorer",
             recipe="worldsim.train.recipes.toybox:RECIPE",
             probes="worldsim_envs.toybox.evaluation:PROBES",
+            clips="worldsim_envs.toybox.clips:SOURCE",
+            asks="worldsim_envs.toybox.asks",
             staging="worldsim_envs.toybox.staging",
             episode_frames=1500,
         ),

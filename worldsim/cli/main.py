@@ -33,6 +33,9 @@ COMMANDS = {
     "record permanence": Command(
         "worldsim.cli.record_permanence", "record_permanence", "RecordConfig", "record probes to learn from"
     ),
+    "record clips": Command(
+        "worldsim.cli.record_clips", "record_clips", "RecordConfig", "record clips in words, at many sizes"
+    ),
     "play": Command("worldsim.cli.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.cli.inspect", "inspect", "InspectConfig", "show what is in a recording"),
     "minari export": Command(
@@ -48,6 +51,15 @@ COMMANDS = {
     "train few-step": Command(
         "worldsim.cli.few_step", "few_step", "FewStepConfig", "teach a world to need one or two passes a frame"
     ),
+    "train video-autoencoder": Command(
+        "worldsim.cli.train_video", "train_autoencoder", "TrainConfig", "learn to compress clips of any size"
+    ),
+    "train video-dit": Command(
+        "worldsim.cli.train_video", "train_dit", "TrainConfig", "learn to imagine clips from words and pictures"
+    ),
+    "imagine": Command(
+        "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
+    ),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
@@ -59,6 +71,9 @@ COMMANDS = {
     ),
     "eval few-step": Command(
         "worldsim.cli.eval_few_step", "eval_few_step", "FewStepEvalConfig", "quality against passes, by every sampler"
+    ),
+    "eval imagine": Command(
+        "worldsim.cli.eval_imagine", "eval_imagine", "EvalConfig", "judge what is imagined from words and clips"
     ),
     "eval permanence": Command(
         "worldsim.cli.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"

@@ -125,13 +125,14 @@ class Block(nn.Module):
         x = x + (1 + gate) * attended
         return x + (1 + mlp_gate) * self.mlp(self.mlp_norm(x) * (1 + mlp_scale) + mlp_shift)
 
-    def forward(self, x: Tensor, shared: Tensor, angles: Tensor) -> Tensor:
-        """The whole block with attention inside each row of `x` `[B, S, D]`; `shared` broadcasts to `[B, S, 6 D]`."""
+    def forward(self, x: Tensor, shared: Tensor, angles: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The whole block with attention inside each row of `x` `[B, S, D]`; `shared` broadcasts to `[B, S, 6 D]`, and
+        `mask`, True where a token may look, to `[B, heads, S, S]`."""
         modulation = self.modulation(shared)
         inner = self.attention_input(x, *modulation[:2])
         k, v = self.attention.keys_values(inner)
         q = rotate(self.attention.queries(inner), angles)
-        return self.finish(x, self.attention.attend(q, rotate(k, angles), v), modulation)
+        return self.finish(x, self.attention.attend(q, rotate(k, angles), v, mask), modulation)
 
     def over_time(
         self, x: Tensor, shared: Tensor, angles: Tensor, mask: Tensor, cache: Tensor | None

@@ -1,0 +1,179 @@
+"""`worldsim record clips`, the trainings of what imagines, and `worldsim imagine`: files in, files out, one error."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from painted import AUTOENCODER, DIT, painted_clips
+
+from worldsim.cli.main import main
+from worldsim.data.captioned import SHARD, CaptionedClips
+from worldsim.data.video import VideoWriter, read_frames
+from worldsim.errors import WorldsimError
+from worldsim.models.video_autoencoder import VideoAutoencoder
+from worldsim.models.video_dit import VideoDiT
+from worldsim.safe_read import read_png
+from worldsim.train import checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks that know nothing, as a run leaves them."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    text = dataclasses.replace(DIT.text, words=("a", "ball", "red"))
+    config = dataclasses.replace(DIT, text=text)
+    for kind, name, made, settings in (
+        ("VideoAutoencoder", "video-autoencoder", VideoAutoencoder(AUTOENCODER), AUTOENCODER),
+        ("VideoDiT", "video-dit", VideoDiT(config), config),
+    ):
+        header = {"kind": kind, "config": dataclasses.asdict(settings)}
+        checkpoint.write(folder / f"{name}.safetensors", made.state_dict(), header)
+    return folder
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8))
+    return path
+
+
+def write_video(path: Path, frames: int) -> Path:
+    with VideoWriter(path, 15) as video:
+        for i in range(frames):
+            video.write(np.full((32, 48, 3), 10 * i, np.uint8))
+    return path
+
+
+def imagine(model: Path, *options: object) -> int:
+    return main(["imagine", "--model", str(model), "--size", "48x32", "--steps", "1", *map(str, options)])
+
+
+def test_words_to_a_picture(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "ball.png"
+    assert imagine(model, "--prompt", "a red zebra", "--out", out) == 0
+    assert read_png(out, "").shape == (32, 48, 3)
+    said = capsys.readouterr().out
+    assert "doesn't know" in said and "zebra" in said and "red," not in said and "1 frame of 48x32" in said
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_picture_to_a_clip(model: Path, picture: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"clip{suffix}"
+    assert imagine(model, "--image", picture, "--frames", 9, "--out", out) == 0
+    frames = list(read_frames(out, 32, 48))
+    assert len(frames) == 9
+    assert np.abs(frames[0].astype(int) - read_png(picture, "")).mean() < 40
+
+
+def test_clips_go_on_are_joined_and_changed(model: Path, picture: Path, tmp_path: Path) -> None:
+    video, out = write_video(tmp_path / "given.mp4", 6), tmp_path / "out.mp4"
+    for options, frames in (
+        (["--video", video, "--frames", 13], 13),
+        (["--end", video, "--frames", 9], 9),
+        (["--image", picture, "--end", video, "--frames", 13], 13),
+        (["--video", video, "--change", 0.5, "--region", "0,0,20x20", "--prompt", "a ball"], 5),
+    ):
+        assert imagine(model, *options, "--out", out) == 0
+        assert len(list(read_frames(out))) == frames
+
+
+def test_a_picture_of_another_size_is_fitted_and_said_so(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((200, 100, 3), np.uint8))
+    assert imagine(model, "--image", tmp_path / "large.png", "--frames", 5, "--out", tmp_path / "x.gif") == 0
+    assert "large.png is 100x200: cut around its middle" in capsys.readouterr().out
+
+
+def bomb(path: Path) -> Path:
+    """A PNG of a few bytes that says it is of 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    return path
+
+
+def test_what_cant_be_imagined_is_one_error(
+    model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video, one = write_video(tmp_path / "given.mp4", 6), write_video(tmp_path / "one.mp4", 1)
+    out = tmp_path / "out.mp4"
+    for options, message in (
+        (["--prompt", "  "], "nothing to imagine from"),
+        (["--prompt", "ball " * 1000], "a --prompt of 5,000 letters; at most 2,000"),
+        (["--prompt", "a " * 97], "a prompt of 97 words"),
+        (["--prompt", "a", "--size", "40x32"], "a size of 40x32"),
+        (["--prompt", "a", "--size", "4096x4096"], "from 32 to 256"),
+        (["--prompt", "a", "--size", "big"], "is not WIDTHxHEIGHT"),
+        (["--prompt", "a", "--frames", 8], "8 frames"),
+        (["--prompt", "a", "--sampler", "best"], "no sampler 'best'"),
+        (["--image", bomb(tmp_path / "bomb.png")], "60,000x60,000 pixels"),
+        (["--image", tmp_path / "none.png"], "there is no"),
+        (["--image", video, "--video", video], "both say how it begins"),
+        (["--video", one, "--end", video, "--frames", 17], "one.mp4 has one frame, too few to join"),
+        (["--image", picture, "--end", one, "--frames", 17], "one.mp4 has one frame, too few to join"),
+        (["--video", video, "--region", "0,0,8x8"], "give --change too"),
+        (["--video", video, "--change", 0.5, "--region", "40,0,20x8"], "lies outside frames of 48x32"),
+        (["--video", video, "--change", 1.5], "a level of 1.5"),
+        (["--prompt", "a", "--change", 0.5], "give --image or --video"),
+        (["--prompt", "a", "--model", tmp_path], "no file"),
+    ):
+        assert imagine(model, *options, "--out", out) == 2, message
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1, error
+        assert not out.exists()
+    assert imagine(model, "--prompt", "a", "--out", tmp_path / "out.jpg") == 2
+    assert "ends in .mp4, .gif, or .png" in capsys.readouterr().err
+
+
+def test_record_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "clips"
+    record = ["record", "clips", "toybox", "--workers", "1", "--clips"]
+    assert main([*record, "1", "--out", str(out)]) == 0
+    clips = CaptionedClips(out)
+    assert len(clips) == 3 * SHARD and clips.unseen == {(48, 80), (112, 80)}
+    assert all(bucket[1:] not in clips.unseen for bucket in clips.buckets(held_out=False))
+    clip = clips.clip(2 * SHARD)
+    assert clip.frames.shape == (17, 64, 64, 3) and len(clip.moments) == 5 and len(clip.story) >= 4
+    digest = clips.digest
+    (out / "shard-00001.safetensors").unlink()  # as if it had been killed before
+    assert main([*record, "1", "--out", str(out)]) == 0
+    assert CaptionedClips(out).digest == digest
+    capsys.readouterr()
+    for arguments, message in (
+        ([*record, "1", "--out", str(out), "--seed", "5"], "with another --seed"),
+        (["record", "clips", "doom-maze", "--out", str(out)], "has no words"),
+        ([*record, "0", "--out", str(out)], "--clips must be at least 1"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+    with (out / "shard-00000.safetensors").open("r+b") as file:
+        file.seek(500)
+        file.write(b"\0\1\2")
+    with pytest.raises(WorldsimError, match="was changed"):
+        CaptionedClips(out)
+
+
+def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips, out = painted_clips(tmp_path / "clips").path, tmp_path / "run"
+    flags = ["--clips", str(clips), "--out", str(out), "--device", "cpu", "--steps", "1", "--batch", "1"]
+    assert main(["train", "video-dit", *flags]) == 2
+    assert "train that first: worldsim train video-autoencoder" in capsys.readouterr().err
+    assert main(["train", "video-autoencoder", *flags]) == 0
+    assert main(["train", "video-dit", *flags]) == 0
+    made = ["imagine", "--model", str(out), "--prompt", "a red square", "--steps", "1", "--size", "32x32"]
+    assert main([*made, "--out", str(tmp_path / "x.png")]) == 0
+    assert main(["train", "video-dit", *flags, "--minutes", "1"]) == 2
+    assert "both say how long" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""The judge of what is imagined, on real frames: it knows right from wrong, looks, seams and copies."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from worldsim.evals.instruments.imagine import Asked, LookReader, copies, counted, ends, right, words
+from worldsim_envs.toybox.asks import KINDS, areas, ask
+from worldsim_envs.toybox.clips import make_clips
+from worldsim_policies.base import make_explorer
+
+SIZE = (64, 80)
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Asked]:
+    return [ask(kind, seed, *SIZE) for kind in KINDS for seed in range(24)]
+
+
+def test_real_frames_are_right_and_others_are_not(asked: list[Asked]) -> None:
+    judged = [a for a in asked if a.judged]
+    assert len(judged) > 30
+    assert np.mean([right(a.real[None], a) for a in judged]) > 0.97
+    assert np.mean([counted(a.real[None], a) for a in judged]) > 0.97
+    assert np.mean([right(b.real[None], a) for a, b in itertools.pairwise(judged)]) < 0.2
+
+
+def test_relations_are_read_from_left_to_right(asked: list[Asked]) -> None:
+    related = [a for a in asked if a.kind == "relation" and a.judged]
+    assert related and all(right(a.real[None], a) for a in related)
+    swapped = [dataclasses.replace(a, things=a.things[::-1]) for a in related]
+    assert not any(right(a.real[None], a) for a in swapped)
+
+
+def test_prompts_say_what_is_there(asked: list[Asked]) -> None:
+    assert all("a " in a.text and "," in a.text for a in asked)
+    night = [a for a in asked if a.look == "night"]
+    assert night and all(a.text.endswith(("at night", "in the dark")) for a in night)
+
+
+def test_words_section_has_its_controls(asked: list[Asked]) -> None:
+    reader = LookReader([a.real for a in asked], [a.look for a in asked])
+    assert reader.accuracy > 0.95
+    made = [np.repeat(a.real[None], 5, 0) for a in asked]
+    untold = [np.zeros((1, *SIZE, 3), np.uint8) for _ in asked]
+    figures = {figure.key: figure for figure in words(asked, made, untold, reader).figures}
+    assert figures["imagine.two"].value > 0.95 and figures["imagine.look"].value == 1
+    assert "without words 0.0 %" in figures["imagine.one"].reference
+
+
+def test_copies_are_found(asked: list[Asked]) -> None:
+    frames = [a.real for a in asked]
+    noise = [np.random.default_rng(i).integers(0, 256, (48, 48, 3), np.uint8) for i in range(3)]
+    section = copies(frames[:5], noise, frames)
+    assert section.figures[0].value == 0 and "held-out real frames" in section.figures[0].reference
+    assert copies(noise, frames[:5], frames).figures[0].value > 20
+
+
+def test_seams_and_what_is_kept() -> None:
+    clips: list[np.ndarray] = []
+    seed = 0
+    while len(clips) < 6:
+        for clip in make_clips(seed, *SIZE, lambda rng: make_explorer("toybox", rng)):
+            if clip.look in ("day", "night") and "then" not in clip.story[0]:
+                clips.append(clip.frames)
+        seed += 1
+    real = np.stack(clips)
+    same = {f.key: f for f in ends(real, real, real, real, areas(SIZE[0])).figures}
+    assert same["imagine-ends.kept"].value == 1 and (same["imagine-ends.kept"].n or 0) >= 3
+    broken = real.copy()
+    broken[:, 5:-5] = 128
+    cut = {f.key: f for f in ends(real, broken, broken, broken, None).figures}
+    assert cut["imagine-ends.joined"].value > 5 * same["imagine-ends.joined"].value
+    assert "imagine-ends.kept" not in cut
+    gone = {f.key: f for f in ends(real, broken[:, :12], real, real, areas(SIZE[0])).figures}
+    assert gone["imagine-ends.kept"].value == 0

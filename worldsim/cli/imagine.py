@@ -1,0 +1,206 @@
+"""`worldsim imagine`: words, pictures and clips -> a picture or a clip in a file. Knows files and flags, no network."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from worldsim import atomic
+from worldsim.data.video import VideoWriter, read_frames
+from worldsim.errors import WorldsimError, require
+from worldsim.safe_read import read_png
+from worldsim.terminal import printable
+
+if TYPE_CHECKING:
+    from worldsim.runtime.imagine import Given, Imaginer
+
+FPS = 15.0
+MOST_LETTERS = 2000  # of a prompt
+MOST_READ = 1021  # frames of a video file
+PICTURES, VIDEOS, GIF = (".png",), (".mp4", ".mkv", ".mov"), ".gif"
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagineConfig:
+    """Imagine a clip: worldsim imagine --model runs/imagine --prompt "a red ball, at night" --out ball.mp4
+
+    Attributes:
+        out: .mp4, .gif, or .png for a single picture.
+        model: folder of the run that trained the networks.
+        prompt: plain words.
+        image: a picture that the clip begins with (.png).
+        video: a clip that it begins with, or with --change that is changed.
+        end: a picture or a clip that it ends with: with a beginning, both are joined; without one, what came before.
+        change: how much of --image or --video is kept where it is changed, 0 to below 1 (0.3 to 0.6 are usual).
+        region: where it is changed, as LEFT,TOP,WIDTHxHEIGHT in pixels; all of it if not given.
+        size: of the frames, as WIDTHxHEIGHT; multiples of 16 from 32 to 256.
+        frames: of the clip, 4 k + 1, what is given among them; 17 if not given, 1 for a .png, and of a clip that is
+            changed as many as it has.
+        steps: denoising passes for every 17 frames.
+        guidance: how much it leans on the words; 1 for no more than was learned.
+        sampler: euler, ddim or ddpm.
+        seed: the same seed gives the same clip.
+        device: auto, cpu, cuda, cuda:1 or mps.
+    """
+
+    out: Path
+    model: Path = Path("runs/imagine")
+    prompt: str = ""
+    image: Path | None = None
+    video: Path | None = None
+    end: Path | None = None
+    change: float | None = None
+    region: str = ""
+    size: str = "64x64"
+    frames: int = 0
+    steps: int = 24
+    guidance: float = 3.0
+    sampler: str = "euler"
+    seed: int = 0
+    device: str = "auto"
+
+
+def imagine(config: ImagineConfig) -> None:
+    """Imagine, write the file, and print what it is.
+
+    Raises:
+        WorldsimError: for a prompt, file, size or combination that can't be used, or a model that isn't there.
+    """
+    for module in ("torch", "einops", "tensorboard"):
+        require(module, "train")
+    from worldsim.cli.record import parse_size
+    from worldsim.device import choose_device
+    from worldsim.runtime import imagine as engine
+    from worldsim.train.video_dit import load_imaginer
+
+    check_flags(config)
+    sides = parse_size(config.size)
+    size = sides["height"], sides["width"]
+    device = choose_device(config.device)
+    loaded = load_imaginer(config.model)
+    model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
+    frames = config.frames or (1 if config.out.suffix.lower() in PICTURES else engine.WINDOW)
+    # Before any file is read at that size: whether it can be had at all.
+    rest = (config.steps, config.guidance, config.seed, config.sampler)
+    engine.check_request(model, engine.Given(), config.prompt, size, frames, *rest)
+    given = what_is_given(config, size)
+    if given.clip is not None:
+        frames = len(given.clip)
+    say_unknown(model, config.prompt)
+    made = engine.imagine(model, given, config.prompt, size, frames, *rest)
+    write_frames(config.out, made)
+    print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
+
+
+def check_flags(config: ImagineConfig) -> None:
+    """Refuse what can't be done, before anything is read."""
+    if not (config.prompt.strip() or config.image or config.video or config.end):
+        raise WorldsimError("nothing to imagine from: give --prompt WORDS, --image F or --video F")
+    if len(config.prompt) > MOST_LETTERS:
+        raise WorldsimError(f"a --prompt of {len(config.prompt):,} letters; at most {MOST_LETTERS:,} are read")
+    if not config.size:
+        raise WorldsimError("--size '' is not WIDTHxHEIGHT, as in 64x64")
+    suffix = config.out.suffix.lower()
+    if suffix not in (*PICTURES, *VIDEOS, GIF):
+        raise WorldsimError(f"--out {config.out}: give a name that ends in .mp4, .gif, or .png for a picture")
+    if suffix in PICTURES and config.frames > 1:
+        raise WorldsimError(f"--out {config.out} is one picture, and --frames {config.frames}; give a name in .mp4")
+    if config.image and config.video:
+        raise WorldsimError("--image and --video both say how it begins; give one of them")
+    if config.change is None and config.region:
+        raise WorldsimError("--region says where it is changed; give --change too, 0 to paint it anew")
+    if config.change is not None and not (config.image or config.video):
+        raise WorldsimError("--change is of a picture or a clip; give --image or --video")
+    if config.change is not None and (config.end or config.frames):
+        raise WorldsimError("a picture or clip that is changed keeps its length and end; leave --end and --frames out")
+
+
+def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:
+    """What the files and flags give, fitted to a size (height, width).
+
+    Raises:
+        WorldsimError: for files that can't be read, or have not enough frames.
+    """
+    from worldsim.runtime.imagine import Given
+
+    begin = read_given(config.image or config.video, size)
+    if config.change is not None and begin is not None:
+        whole = begin[: (len(begin) - 1) // 4 * 4 + 1]
+        return Given(clip=whole, level=config.change, region=parse_region(config.region, size))
+    end = read_given(config.end, size)
+    if begin is not None and end is not None:
+        for path, part in ((config.video, begin), (config.end, end)):
+            if path and path.suffix.lower() not in PICTURES and len(part) == 1:
+                raise WorldsimError(f"{path} has one frame, too few to join: give 5 or more, or a picture")
+    return Given(head=begin, tail=end)
+
+
+def read_given(path: Path | None, size: tuple[int, int]) -> np.ndarray | None:
+    """A picture or a clip, fitted to a size (height, width), as uint8 `[n, H, W, 3]`; says if it had another shape."""
+    from worldsim.runtime.imagine import fit
+
+    if path is None:
+        return None
+    if path.suffix.lower() in PICTURES:
+        frames = read_png(path, "Give a PNG picture.")[None]
+    else:
+        found = [fit(frame[None], size) for frame in itertools.islice(read_frames(path), MOST_READ + 1)]
+        if not found or len(found) > MOST_READ:
+            raise WorldsimError(
+                f"{path} has {'no' if not found else f'more than {MOST_READ}'} frames; cut a piece of it"
+            )
+        return np.concatenate(found)
+    if frames.shape[1:3] != size:
+        there = f"{frames.shape[2]}x{frames.shape[1]}"
+        print(printable(f"{path} is {there}: cut around its middle and resized to {size[1]}x{size[0]}"))
+    return fit(frames, size)
+
+
+def parse_region(region: str, size: tuple[int, int]) -> np.ndarray | None:
+    """`"8,16,32x24"` -> bool `[H, W]`; None for `""`.
+
+    Raises:
+        WorldsimError: for anything else, or what lies outside the frame.
+    """
+    if not region:
+        return None
+    try:
+        left, top, rest = region.split(",")
+        x, y, (w, h) = int(left), int(top), map(int, rest.lower().split("x"))
+    except ValueError as error:
+        raise WorldsimError(f"--region {region!r} is not LEFT,TOP,WIDTHxHEIGHT, as in 8,16,32x24") from error
+    if min(x, y) < 0 or min(w, h) < 1 or x + w > size[1] or y + h > size[0]:
+        raise WorldsimError(f"--region {region} lies outside frames of {size[1]}x{size[0]}")
+    mask = np.zeros(size, bool)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def say_unknown(model: Imaginer, prompt: str) -> None:
+    """Say which words of a prompt the model never learned."""
+    if unknown := model.dit.text.unknown(prompt):
+        print(printable(f"words that it doesn't know, and reads as something unknown: {', '.join(unknown[:20])}"))
+
+
+def write_frames(path: Path, frames: np.ndarray) -> None:
+    """Write frames uint8 `[n, H, W, 3]` as the suffix says, whole or not at all."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEOS:
+        with VideoWriter(path, FPS) as video:
+            for frame in frames:
+                video.write(frame)
+        return
+    if suffix == GIF:
+        animation = cv2.Animation()
+        animation.frames = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+        animation.durations = [round(1000 / FPS)] * len(frames)
+        written, data = cv2.imencodeanimation(suffix, animation)
+    else:
+        written, data = cv2.imencode(suffix, frames[0][..., ::-1])
+    assert written
+    atomic.write_bytes(path, data.tobytes(), "Give another --out.")

@@ -1,0 +1,112 @@
+"""`worldsim train video-autoencoder` and `worldsim train video-dit`: what `worldsim imagine` runs, trained on clips in
+words. Knows folders and flags, no losses."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldsim import atomic
+from worldsim.data.captioned import CaptionedClips
+from worldsim.errors import WorldsimError, require
+
+if TYPE_CHECKING:
+    from worldsim.train.trainer import RunOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train on clips: worldsim train video-autoencoder --clips recordings/toybox-clips --out runs/imagine
+
+    Attributes:
+        clips: folder that `worldsim record clips` wrote.
+        out: folder of the run, resumed if there is one; both trainings share it.
+        steps: optimizer steps; 0 for as many as are usual.
+        minutes: train for so long instead of so many steps.
+        batch: rows of clips a step, in all processes together; 0 for what is usual.
+        lr: peak learning rate; 0 for what is usual.
+        seed: of the weights, the draws and the noise.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        accumulate: parts of each process's share of a batch that are computed one after the other, to need less memory.
+    """
+
+    clips: Path
+    out: Path
+    steps: int = 0
+    minutes: float = 0.0
+    batch: int = 0
+    lr: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+    accumulate: int = 1
+
+
+def train_autoencoder(config: TrainConfig) -> None:
+    """Train the video autoencoder, going on from the last checkpoint.
+
+    Raises:
+        WorldsimError: for flags that don't go together, missing clips, or a checkpoint of other settings.
+    """
+    with _training(config) as (clips, options):
+        from worldsim.models.video_autoencoder import VideoAutoencoderConfig
+        from worldsim.train.video_autoencoder import VideoAutoencoderTraining, train_video_autoencoder
+
+        training = dataclasses.replace(VideoAutoencoderTraining(seed=config.seed), **_flags(config))
+        train_video_autoencoder(clips, config.out, VideoAutoencoderConfig(), training, options)
+        print(f"done; next: worldsim train video-dit --clips {config.clips} --out {config.out}")
+
+
+def train_dit(config: TrainConfig) -> None:
+    """Train the video DiT on the latents of the run's video autoencoder, going on from the last checkpoint.
+
+    Raises:
+        WorldsimError: as `train_autoencoder`, and if there is no video autoencoder.
+    """
+    with _training(config) as (clips, options):
+        from worldsim.models.video_dit import VideoDiTConfig
+        from worldsim.train import video_autoencoder, video_dit
+
+        path = config.out / video_autoencoder.FILE
+        if not path.exists():
+            raise WorldsimError(
+                f"there is no {path}; train that first: worldsim train video-autoencoder --clips {config.clips} "
+                f"--out {config.out}"
+            )
+        autoencoder = video_autoencoder.load_video_autoencoder(path)
+        training = dataclasses.replace(video_dit.VideoDiTTraining(seed=config.seed), **_flags(config))
+        video_dit.train_video_dit(clips, autoencoder, config.out, VideoDiTConfig(), training, options)
+        print(f"done; next: worldsim imagine --model {config.out} --prompt 'a red ball' --out ball.mp4")
+
+
+@contextlib.contextmanager
+def _training(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]]:
+    for module in ("torch", "einops", "tensorboard"):
+        require(module, "train")
+    from worldsim.device import choose_device, keep_memory
+    from worldsim.train import distributed
+    from worldsim.train.trainer import RunOptions
+
+    _check(config)
+    keep_memory()
+    with distributed.processes(choose_device(config.device)) as device:
+        clips = CaptionedClips(config.clips)
+        with atomic.lock(config.out) if distributed.is_main() else contextlib.nullcontext():
+            yield clips, RunOptions(device, config.minutes, config.accumulate)
+
+
+def _check(config: TrainConfig) -> None:
+    if config.steps and config.minutes:
+        raise WorldsimError("--steps and --minutes both say how long; give one of them")
+    for flag in ("steps", "minutes", "batch", "lr", "seed"):
+        if not 0 <= getattr(config, flag) < math.inf:
+            raise WorldsimError(f"--{flag} {getattr(config, flag)}: give a number above 0, or leave it out")
+    if config.accumulate < 1:
+        raise WorldsimError(f"--accumulate {config.accumulate}: give 1 or more")
+
+
+def _flags(config: TrainConfig) -> dict[str, Any]:
+    return {key: value for key in ("steps", "batch", "lr") if (value := getattr(config, key))}

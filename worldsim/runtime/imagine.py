@@ -1,0 +1,395 @@
+"""Imagining: words, pictures and clips -> a clip. One function; a mode is what is given and where noise begins.
+
+    nothing given             words -> clip, or with one frame, picture
+    head                      picture -> clip, or a clip goes on
+    tail                      what came before
+    head and tail             what lies between
+    clip and region           the region is painted anew
+    clip at a level           the same in other words (SDEdit, Meng et al. 2022): 0.3 changes much, 0.6 little
+
+Longer clips than the model's are made window by window, each beginning with the end of the one before. Knows no files.
+
+T frames, t latent frames, C channels, H x W pixels, S tokens, V numbers of a token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.device import mixed_precision
+from worldsim.errors import WorldsimError
+from worldsim.models.autoencoder import to_frames, to_pixels
+from worldsim.models.flow import add_noise
+from worldsim.models.text import MOST_WORDS, split_words
+from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
+from worldsim.models.video_dit import Tokens, VideoDiT, places, to_latents, to_tokens
+from worldsim.rng import frame_noise
+
+WINDOW = 17  # frames made at once
+OVERLAP = 5  # frames of the window before that a window begins with
+JOINED = 9  # frames of what a clip leads to that are looked at
+LEAST_SIDE, MOST_SIDE = 32, 256  # pixels
+MOST_FRAMES = 1 + 4 * 255
+MOST_STEPS = 1000
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""(noisy `[S, V]`, signal levels `[S]`) -> the clean tokens that are expected `[S, V]`."""
+
+StepRule = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(noisy and expected clean `[S, V]`, levels before and after `[S, 1]`, fresh noise `[S, V]`) -> noisy `[S, V]`."""
+
+
+def euler(noisy: Tensor, clean: Tensor, tau: Tensor, following: Tensor, fresh: Tensor) -> Tensor:
+    """One step of Euler's method along the straight path (rectified flow, Liu et al. 2022)."""
+    return noisy + (following - tau) / (1 - tau) * (clean - noisy)
+
+
+def ddim(noisy: Tensor, clean: Tensor, tau: Tensor, following: Tensor, fresh: Tensor) -> Tensor:
+    """One deterministic step (DDIM, Song et al. 2021, equation 12 with sigma 0): here the same as Euler's."""
+    noise = (noisy - tau * clean) / (1 - tau)
+    return following * clean + (1 - following) * noise
+
+
+def ddpm(noisy: Tensor, clean: Tensor, tau: Tensor, following: Tensor, fresh: Tensor) -> Tensor:
+    """One ancestral step (DDPM, Ho et al. 2020, equation 7), with the variance of the true posterior; between levels
+    brought to unit variance, where alpha_bar is tau^2 / (tau^2 + (1 - tau)^2)."""
+    noise = (noisy - tau * clean) / (1 - tau)
+    before, after = (x.square() / (x.square() + (1 - x).square()) for x in (tau, following))
+    variance = (1 - after) / (1 - before) * (1 - before / after)
+    scaled = after.sqrt() * clean + (1 - after - variance).clamp(min=0).sqrt() * noise + variance.sqrt() * fresh
+    return scaled * (following.square() + (1 - following).square()).sqrt()
+
+
+SAMPLERS: dict[str, StepRule] = {"euler": euler, "ddim": ddim, "ddpm": ddpm}
+
+
+def sample(
+    denoise: Denoiser, known: Tensor, start: Tensor, steps: int, rule: StepRule, noise: Callable[[int], Tensor]
+) -> Tensor:
+    """Bring every token from its own level to 1, in `steps` passes; tokens that begin at 1 stay as they are.
+
+    Args:
+        denoise: of one clip.
+        known: clean tokens `[S, V]`; they matter where `start` is above 0.
+        start: signal levels `[S]`.
+        steps: passes. rule: how a step is made.
+        noise: number of the draw -> normal `[S, V]`.
+    """
+    noisy = add_noise(known, noise(0), start)
+    painted = start < 1
+    for i in range(steps):
+        tau, following = (start + (1 - start) * n / steps for n in (i, i + 1))
+        clean = denoise(noisy, tau)
+        if i + 1 == steps:
+            return torch.where(painted[:, None], clean, known)
+        before, after = tau[painted, None], following[painted, None]
+        noisy[painted] = rule(noisy[painted], clean[painted], before, after, noise(i + 1)[painted])
+    raise AssertionError(f"{steps} steps")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Given:
+    """What is given of a clip; frames are uint8 RGB `[n, H, W, 3]` of its size.
+
+    Attributes:
+        head: its first frames, of which the last 4 k + 1 are used. tail: its last ones, of which the first 4 k + 1 are.
+        clip: all of them, to be changed; goes with neither head nor tail.
+        region: bool `[H, W]`, where the clip is painted anew, in whole tokens; everywhere if None.
+        level: share of what was there that noise leaves where the clip is painted, 0 to below 1.
+    """
+
+    head: np.ndarray | None = None
+    tail: np.ndarray | None = None
+    clip: np.ndarray | None = None
+    region: np.ndarray | None = None
+    level: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Imaginer:
+    """The networks that imagine, in evaluation mode on one device."""
+
+    autoencoder: VideoAutoencoder
+    dit: VideoDiT
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Pixels of a token, (rows, columns)."""
+        return self.dit.config.patch_size[0] * SPACE, self.dit.config.patch_size[1] * SPACE
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.dit.out.weight.device
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """uint8 `[T, H, W, 3]` -> clean tokens `[t, h w, V]`."""
+        with mixed_precision(self.device):
+            latents = self.autoencoder.encode(to_pixels(torch.from_numpy(frames).to(self.device))[None])
+        return to_tokens(latents[0][:, None], self.dit.config.patch_size)
+
+    def decode(self, tokens: Tensor, extent: tuple[int, int, int]) -> np.ndarray:
+        """Clean tokens `[S, V]` of a clip of (t, h, w) -> uint8 `[T, H, W, 3]`."""
+        latents = to_latents(tokens[None], extent, self.dit.config.patch_size)
+        with mixed_precision(self.device):
+            return to_frames(self.autoencoder.decode(latents)[0]).cpu().numpy()
+
+    def denoiser(self, extent: tuple[int, int, int], given: Tensor, text: str, guidance: float) -> Denoiser:
+        """A denoiser of one clip of (t, h, w), told `text`, with classifier-free guidance (Ho & Salimans 2022): 1 is
+        what the model says by itself; more leans on the words."""
+        texts = [text] if guidance == 1 or not text else [text, ""]
+        rows = len(texts)
+        words = self.dit.text.tokens(texts).to(self.device)[:, None]
+        place, size = (x.to(self.device).expand(rows, -1, -1) for x in places(extent))
+        flags = given.expand(rows, -1)
+
+        def denoise(noisy: Tensor, tau: Tensor) -> Tensor:
+            tokens = Tokens(noisy.expand(rows, -1, -1), place, size, tau.expand(rows, -1), flags)
+            with mixed_precision(self.device):
+                told, *untold = self.dit(tokens, words)
+            return untold[0] + guidance * (told - untold[0]) if untold else told
+
+        return denoise
+
+
+@torch.no_grad()
+def imagine(
+    model: Imaginer,
+    given: Given | None = None,
+    text: str = "",
+    size: tuple[int, int] = (64, 64),
+    frames: int = WINDOW,
+    steps: int = 24,
+    guidance: float = 3.0,
+    seed: int = 0,
+    sampler: str = "euler",
+) -> np.ndarray:
+    """A clip of what is given and what is told.
+
+        imagine(model, text="a red ball and a green block, at night")
+        imagine(model, Given(head=picture[None]), "the red ball is rolling to the left", frames=33)
+
+    Args:
+        model: the networks.
+        given: what is there already; nothing if None.
+        text: plain words; "" for none.
+        size: (height, width) in pixels.
+        frames: of the result, 4 k + 1, what is given among them.
+        steps: denoising passes a window.
+        guidance: how much it leans on the words; 1 for no more than was learned.
+        seed: the same seed gives the same clip.
+        sampler: a key of `SAMPLERS`.
+
+    Returns:
+        uint8 RGB `[frames, H, W, 3]`; frames and regions that are given are in it unchanged.
+
+    Raises:
+        WorldsimError: for sizes, numbers or combinations that can't be had; each names the way out.
+    """
+    given = given or Given()
+    check_request(model, given, text, size, frames, steps, guidance, seed, sampler)
+
+    def window(number: int, part: Given, length: int) -> np.ndarray:
+        return _window(model, part, text, size, length, steps, guidance, (seed, number), SAMPLERS[sampler])
+
+    if given.clip is not None:
+        return _change(window, given, given.clip)
+    if given.head is None and given.tail is not None:
+        return _backwards(window, _whole_groups(given.tail), frames)
+    return _forwards(window, given, frames)
+
+
+def _forwards(window: Callable[[int, Given, int], np.ndarray], given: Given, frames: int) -> np.ndarray:
+    """Window after window; the last one, of as many frames as it may have, leads to the tail if there is one."""
+    tail = None if given.tail is None else _whole_groups(given.tail)
+    lead, after = (None, None) if tail is None else (tail[:JOINED], tail[JOINED:])
+    frames -= 0 if after is None else len(after)
+    made = None if given.head is None else given.head[(len(given.head) - 1) % 4 :]
+    number = 0
+    while made is None or len(made) < frames:
+        context = None if made is None else made[-OVERLAP:]
+        seen = 0 if context is None else len(context)
+        missing = frames - (0 if made is None else len(made))
+        last = missing <= WINDOW - seen
+        new = missing if last else min(WINDOW - seen, missing - (0 if lead is None else WINDOW - OVERLAP))
+        following = window(number, Given(context, lead if last else None), seen + new)
+        made = following if made is None else np.concatenate([made, following[seen:]])
+        number += 1
+    return made if after is None else np.concatenate([made, after])
+
+
+def _backwards(window: Callable[[int, Given, int], np.ndarray], tail: np.ndarray, frames: int) -> np.ndarray:
+    made, number = tail, 0
+    while len(made) < frames:
+        context = made[:OVERLAP]
+        new = min(WINDOW - len(context), frames - len(made))
+        made = np.concatenate([window(number, Given(tail=context), new + len(context))[:new], made])
+        number += 1
+    return made
+
+
+def _whole_groups(tail: np.ndarray) -> np.ndarray:
+    """The first 4 k + 1 frames of a tail."""
+    return tail[: (len(tail) - 1) // 4 * 4 + 1]
+
+
+def _change(window: Callable[[int, Given, int], np.ndarray], given: Given, clip: np.ndarray) -> np.ndarray:
+    made = window(0, dataclasses.replace(given, clip=clip[:WINDOW]), min(len(clip), WINDOW))
+    for number in itertools.count(1):
+        if len(made) == len(clip):
+            break
+        begin = len(made) - OVERLAP
+        part = dataclasses.replace(given, clip=clip[begin : begin + WINDOW], head=made[begin:])
+        following = window(number, part, min(len(clip) - begin, WINDOW))
+        made = np.concatenate([made, following[OVERLAP:]])
+    return made
+
+
+def _window(
+    model: Imaginer,
+    given: Given,
+    text: str,
+    size: tuple[int, int],
+    frames: int,
+    steps: int,
+    guidance: float,
+    seed: tuple[int, int],
+    rule: StepRule,
+) -> np.ndarray:
+    """One window of `frames` frames: lay out what is given, sample the rest, and put the given frames back."""
+    t = 1 + (frames - 1) // 4
+    extent = (t, size[0] // model.cell[0], size[1] // model.cell[1])
+    known, start = lay_out(model, given, extent)
+    shape = tuple(known.shape)
+
+    def noise(draw: int) -> Tensor:
+        number = seed[1] * (MOST_STEPS + 1) + draw
+        return torch.from_numpy(frame_noise(seed[0], number, shape)).to(model.device)
+
+    denoise = model.denoiser(extent, start == 1, text, guidance)
+    made = model.decode(sample(denoise, known, start, steps, rule, noise), extent)
+    if given.clip is not None and given.region is not None:
+        kept = ~_whole_tokens(given.region, model.cell)
+        made[:, kept] = given.clip[:, kept]
+    if given.head is not None:
+        made[: len(given.head)] = given.head
+    if given.tail is not None:
+        made[-len(given.tail) :] = given.tail
+    return made
+
+
+def lay_out(model: Imaginer, given: Given, extent: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """Known tokens `[S, V]` of a clip of (t, h, w), and the signal level that each begins with `[S]`: 1 where given."""
+    t, h, w = extent
+    known = torch.zeros(t, h * w, model.dit.config.token_width, device=model.device)
+    start = torch.zeros(t, h, w, device=model.device)
+    if given.clip is not None:
+        known[:] = model.encode(given.clip)
+        start[:] = given.level
+        if given.region is not None:
+            painted = torch.from_numpy(_cells(given.region, model.cell)).to(model.device)
+            start[:, ~painted] = 1.0
+    if given.head is not None:
+        head = model.encode(given.head)
+        known[: len(head)], start[: len(head)] = head, 1.0
+    if given.tail is not None:
+        count = max(1, math.ceil((len(given.tail) - 1) / 4))  # latent frames, the first one's own left out
+        before = np.repeat(given.tail[:1], 4 * count + 1 - len(given.tail), axis=0)
+        tail = model.encode(np.concatenate([before, given.tail]))[1:]
+        known[-count:], start[-count:] = tail, 1.0
+    return known.flatten(0, 1), start.flatten()
+
+
+def _cells(region: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """Tokens that a region `[H, W]` touches, bool `[h, w]`."""
+    rows, columns = cell
+    h, w = region.shape
+    return np.asarray(region.reshape(h // rows, rows, w // columns, columns).any((1, 3)))
+
+
+def _whole_tokens(region: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    return _cells(region, cell).repeat(cell[0], 0).repeat(cell[1], 1)
+
+
+def check_request(
+    model: Imaginer,
+    given: Given,
+    text: str,
+    size: tuple[int, int],
+    frames: int,
+    steps: int,
+    guidance: float,
+    seed: int,
+    sampler: str,
+) -> None:
+    """Refuse what can't be imagined, before anything is.
+
+    Raises:
+        WorldsimError: which names the thing and the way out.
+    """
+    sides = zip(size, model.cell, strict=True)
+    if any(not LEAST_SIDE <= side <= MOST_SIDE or side % cell for side, cell in sides):
+        rows, columns = model.cell
+        raise WorldsimError(
+            f"a size of {size[1]}x{size[0]}: give a width that is a multiple of {columns} and a height that is one of "
+            f"{rows}, from {LEAST_SIDE} to {MOST_SIDE}"
+        )
+    if frames < 1 or frames % 4 != 1 or frames > MOST_FRAMES:
+        nearest = min(max(4 * round((frames - 1) / 4) + 1, 1), MOST_FRAMES)
+        raise WorldsimError(f"{frames} frames: clips have 4 k + 1 of them, up to {MOST_FRAMES}; try {nearest}")
+    if not 1 <= steps <= MOST_STEPS:
+        raise WorldsimError(f"{steps} steps: give 1 to {MOST_STEPS}")
+    if not (math.isfinite(guidance) and 0 <= guidance <= 20):
+        raise WorldsimError(f"a guidance of {guidance}: give 0 to 20; 1 for none")
+    if not 0 <= seed < 2**64:
+        raise WorldsimError(f"seed {seed}: give 0 or more")
+    if sampler not in SAMPLERS:
+        raise WorldsimError(f"no sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+    if len(split_words(text)) > MOST_WORDS:
+        raise WorldsimError(f"a prompt of {len(split_words(text))} words; at most {MOST_WORDS} are read")
+    _check_given(given, size, frames)
+
+
+def _check_given(given: Given, size: tuple[int, int], frames: int) -> None:
+    for name in ("head", "tail", "clip"):
+        part = getattr(given, name)
+        if part is not None and (part.ndim != 4 or not len(part) or part.shape[1:] != (*size, 3)):
+            raise WorldsimError(f"the {name} that is given is {list(part.shape)}, not frames of {size[1]}x{size[0]}")
+    if given.clip is not None:
+        if given.head is not None or given.tail is not None:
+            raise WorldsimError("a clip that is changed is given whole, without head or tail")
+        if len(given.clip) != frames:
+            raise WorldsimError(f"a clip of {len(given.clip)} frames is changed to as many, not to {frames}")
+        if not 0 <= given.level < 1:
+            raise WorldsimError(
+                f"a level of {given.level}: give 0 (all anew) to below 1 (nothing); 0.3 to 0.6 are usual"
+            )
+        if given.region is not None and given.region.shape != size:
+            raise WorldsimError(f"a region of {given.region.shape} in frames of {size}")
+    elif given.region is not None or given.level:
+        raise WorldsimError("a region or a level is of a clip that is changed; give that clip")
+    there = sum(len(part) for part in (given.head, given.tail) if part is not None)
+    if given.head is not None and given.tail is not None and there >= frames:
+        raise WorldsimError(f"{there} of {frames} frames are given: nothing is left to join; ask for more frames")
+    if there > frames:
+        raise WorldsimError(f"{there} frames are given, and {frames} asked for; ask for more frames")
+
+
+def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Frames uint8 `[n, H', W', 3]` cut to the shape of `size` (height, width) around their middle, and resized."""
+    import cv2
+
+    height, width = size
+    h, w = frames.shape[1:3]
+    ch, cw = min(h, max(1, round(w * height / width))), min(w, max(1, round(h * width / height)))
+    top, left = (h - ch) // 2, (w - cw) // 2
+    cut = frames[:, top : top + ch, left : left + cw]
+    how = cv2.INTER_AREA if ch >= height else cv2.INTER_NEAREST
+    return np.stack([np.asarray(cv2.resize(x, (width, height), interpolation=how), np.uint8) for x in cut])

@@ -1,0 +1,320 @@
+"""Train the video DiT: denoise clips of all sizes, told in words, from whatever may be given of them.
+
+Clips of all sizes and lengths are packed into rows of equal length (NaViT, Dehghani et al. 2023), so that every step
+has as many tokens, and some of each kind. Knows no sampler.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldsim import atomic
+from worldsim.data.captioned import CaptionedClips
+from worldsim.data.clip_latents import ClipLatents
+from worldsim.errors import WorldsimError
+from worldsim.models.flow import add_noise
+from worldsim.models.text import vocabulary
+from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
+from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_tokens
+from worldsim.runtime.imagine import Imaginer, imagine
+from worldsim.train import checkpoint, distributed, video_autoencoder
+from worldsim.train.draws import Draws
+from worldsim.train.muon import Muon
+from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
+from worldsim.train.video_autoencoder import load_video_autoencoder
+
+NAME = "video-dit"
+FILE = f"{NAME}.safetensors"
+PREVIEWED = 4  # clips
+MOST_CLIPS = 24  # of a row
+LENGTHS = {1: 0.35, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.45}  # frames of a step's clips, and how often
+CLOSEST = 0.1  # 1 - tau from which on errors count no more
+MASKS = {"none": 0.4, "head": 0.2, "tail": 0.1, "both": 0.1, "random": 0.05, "interpolate": 0.05, "region": 0.1}
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoDiTTraining:
+    """Settings of a training.
+
+    Attributes:
+        steps: optimizer steps. batch: rows of a step. row_tokens: tokens of a row, in which clips are packed; no clip
+            may have more.
+        lr: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
+        untold: share of the clips whose words are dropped, for classifier-free guidance.
+        own_levels: share of the clips in which every latent frame has a noise level of its own.
+        pure_noise_prob: share of the noise levels that are exactly 0.
+    """
+
+    steps: int = 30_000
+    batch: int = 6
+    row_tokens: int = 640
+    lr: float = 1e-3
+    untold: float = 0.1
+    own_levels: float = 0.5
+    pure_noise_prob: float = 0.1
+    seed: int = 0
+
+
+class ClipDenoisingLoss(nn.Module):
+    """The loss of packed clips, as a module, so that it can be sharded as a whole."""
+
+    def __init__(self, dit: VideoDiT):
+        super().__init__()
+        self.dit = dit
+
+    def forward(self, clean: Tokens, noise: Tensor, words: Tensor) -> dict[str, Tensor]:
+        """Loss of the tokens that aren't given.
+
+        The error of the velocity, as its square error is that of the clean tokens over (1 - tau)^2 (JiT, Li & He 2025).
+
+        Args:
+            clean: rows of packed clips, at the signal levels that they are to be denoised from.
+            noise: `[R, S, V]`. words: of the rows' texts, `[R, N, K]`.
+        """
+        tau = torch.where(clean.given, 1.0, clean.tau)
+        made = self.dit(clean._replace(values=add_noise(clean.values, noise, tau), tau=tau), words)
+        error = (made - clean.values).square().mean(-1)  # [R, S]
+        assert clean.text is not None
+        wanted = (~clean.given & (clean.text != PADDING)).float()
+        weight = wanted / (1 - tau).clamp(min=CLOSEST).square()
+        early = wanted * (tau < 0.25)
+        return {
+            "loss": (weight * error).sum() / wanted.sum().clamp(min=1),
+            "error": (wanted * error).sum() / wanted.sum().clamp(min=1),
+            "early_error": (early * error).sum() / early.sum().clamp(min=1),
+        }
+
+
+def draw_levels(
+    rng: np.random.Generator, extent: tuple[int, int, int], own_levels: float, pure_noise_prob: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Noise levels of a clip of (t, h, w) tokens, and what of it is given: float32 and bool `[t, h, w]`.
+
+    Either every latent frame has its own level (diffusion forcing) and nothing is given, or all have one, and some are
+    given as a mask of `MASKS` says, at most half of them (Open-Sora 1.2).
+    """
+    t = extent[0]
+    own = t > 1 and rng.random() < own_levels
+    count = t if own else 1
+    tau = 1 / (1 + np.exp(-rng.normal(-0.4, 1.0, count)))  # logit-normal (Stable Diffusion 3, Esser et al. 2024)
+    tau = np.where(rng.random(count) < pure_noise_prob, 0.0, tau)
+    levels = np.broadcast_to(tau[:, None, None], extent).astype(np.float32)
+    given = np.zeros(extent, bool)
+    if not own:
+        kinds = list(MASKS) if t > 1 else ["none", "region"]
+        odds = np.array([MASKS[kind] for kind in kinds])
+        _give(given, str(rng.choice(kinds, p=odds / odds.sum())), rng)
+    return levels, given
+
+
+def _give(given: np.ndarray, kind: str, rng: np.random.Generator) -> None:
+    """Mark what a mask gives of a clip `[t, h, w]`, in place; something is always left."""
+    t, h, w = given.shape
+    first, last, some = (int(n) for n in rng.integers(1, max(1, t // 2) + 1, 3))
+    if kind in ("head", "both"):
+        given[:first] = True
+    if kind in ("tail", "both"):
+        given[max(t - last, first + 1 if kind == "both" else 1) :] = True
+    if kind == "random":
+        given[rng.permutation(t)[:some]] = True
+    if kind == "interpolate":
+        given[::2] = True
+    if kind == "region":
+        rows, columns = int(rng.integers(1, h + 1)), int(rng.integers(1, w + 1))
+        top, left = int(rng.integers(h - rows + 1)), int(rng.integers(w - columns + 1))
+        given[:] = True
+        given[:, top : top + rows, left : left + columns] = False
+
+
+def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else."""
+    named = list(model.named_parameters())
+    hidden = [p for n, p in named if n.startswith(("blocks.", "readers.", "text.blocks.")) and p.ndim == 2]
+    hidden = [p for p in hidden if min(p.shape) > 6]  # the blocks' offsets are no matrices
+    chosen = {id(p) for p in hidden}
+    rest = [p for _, p in named if id(p) not in chosen]
+    adamw = torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)
+    return [Muon(hidden, lr=lr, weight_decay=0.01), adamw]
+
+
+class ClipDraws:
+    """Makes the batches of a training: which clips, what is told of them, noise levels, and what is given."""
+
+    def __init__(self, latents: ClipLatents, config: VideoDiTConfig, training: VideoDiTTraining):
+        self._latents, self._config, self._training = latents, config, training
+        self._numbers = np.concatenate(list(latents.clips.buckets(held_out=False).values()))
+
+    def __call__(self, draws: Draws, dit: VideoDiT) -> tuple[Tokens, Tensor, Tensor]:
+        """The arguments of `ClipDenoisingLoss`, for this process's rows."""
+        training = self._training
+        rng = np.random.default_rng([draws.seed, draws.step])
+        rows: list[Tokens] = []
+        told: list[Tensor] = []
+        drawn = [self._row(rng) for _ in range(draws.batch)]
+        words = dit.text.tokens([text for _, texts in drawn for text in texts])
+        for clips, texts in drawn:
+            row, shown = pack(clips, words[: len(texts)], training.row_tokens)
+            assert len(shown) == 1
+            words = words[len(texts) :]
+            rows.append(row)
+            told.append(shown[0])
+        most = max(map(len, told))
+        texts_of_rows = torch.stack([torch.cat([t, t[:1].expand(most - len(t), -1)]) for t in told])
+        clean = Tokens(*(draws.own(torch.cat(field)) for field in zip(*rows, strict=True)))
+        return clean, draws.randn(training.row_tokens, self._config.token_width), draws.own(texts_of_rows)
+
+    def _row(self, rng: np.random.Generator) -> tuple[list[Tokens], list[str]]:
+        """Clips that fill a row, and what is told of each; ends with the first that doesn't fit."""
+        training, patch_size = self._training, self._config.patch_size
+        clips: list[Tokens] = []
+        texts: list[str] = []
+        free = training.row_tokens
+        while len(clips) < MOST_CLIPS:
+            number = int(rng.choice(self._numbers))
+            length = min(
+                int(rng.choice(list(LENGTHS), p=list(LENGTHS.values()))), self._latents.clips.bucket(number)[0]
+            )
+            latents, captions = self._draw(number, length, rng)
+            extent = (len(latents), latents.shape[-2] // patch_size[0], latents.shape[-1] // patch_size[1])
+            place, size = places(extent)
+            free -= len(place)
+            if free < 0 and clips:
+                break
+            tau, given = draw_levels(rng, extent, training.own_levels, training.pure_noise_prob)
+            known = (torch.from_numpy(x).flatten()[None] for x in (tau, given))
+            clips.append(Tokens(to_tokens(latents[None].float(), patch_size), place[None], size[None], *known))
+            texts.append("" if rng.random() < training.untold else str(rng.choice(captions)))
+        return clips, texts
+
+    def _draw(self, number: int, length: int, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
+        """Latents of a clip's beginning or of one of its frames, and what is true of that."""
+        if length == 1:
+            return self._latents.picture(number, int(rng.integers(self._latents.pictures(number))))
+        story, moments = self._latents.clips.words(number)
+        whole = length == self._latents.clips.bucket(number)[0]
+        return self._latents.clip(number, length), story if whole else moments[0]
+
+
+def train_video_dit(
+    clips: CaptionedClips,
+    autoencoder: VideoAutoencoder,
+    out: Path,
+    config: VideoDiTConfig,
+    training: VideoDiTTraining,
+    options: RunOptions = ON_CPU,
+) -> VideoDiT:
+    """Train until `training.steps`, going on from the last checkpoint; leaves `out/video-dit.safetensors`.
+
+    The vocabulary is that of the clips' captions, and latents are made of them once, in `out/latents`.
+
+    Raises:
+        WorldsimError: if there are no clips to learn from, or their sizes don't divide into tokens.
+    """
+    if not clips.buckets(held_out=False):
+        raise WorldsimError(f"{clips.path} has no clips to learn from; record more: --clips")
+    config = fit(config, clips, autoencoder, training.row_tokens)
+    key = checkpoint.digest(autoencoder.state_dict())
+    autoencoder = autoencoder.to(options.device)
+    with distributed.main_first():
+        latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
+    torch.manual_seed(training.seed)
+    dit = VideoDiT(config)
+    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
+    settings |= {"clips": clips.digest, "autoencoder": key}
+    del settings["steps"]
+    trainer = Trainer(
+        out,
+        NAME,
+        dit,
+        ClipDenoisingLoss(dit),
+        functools.partial(optimizers, lr=training.lr),
+        settings,
+        steps=training.steps,
+        batch=training.batch,
+        seed=training.seed,
+        options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
+    )
+    batches = ClipDraws(latents, config, training)
+
+    def train_step(draws: Draws) -> dict[str, Tensor]:
+        return trainer.update(*batches(draws, dit))
+
+    def preview(step: int, learned: nn.Module) -> dict[str, float]:
+        assert isinstance(learned, VideoDiT)
+        header = {"kind": "VideoDiT", "config": dataclasses.asdict(config)}
+        checkpoint.write(out / FILE, learned.state_dict(), header)
+        return preview_clips(Imaginer(autoencoder, learned.eval()), clips, out / f"{NAME}.png")
+
+    learned = trainer.run(train_step, preview)
+    assert isinstance(learned, VideoDiT)
+    return learned.requires_grad_(False)
+
+
+def fit(
+    config: VideoDiTConfig, clips: CaptionedClips, autoencoder: VideoAutoencoder, row_tokens: int
+) -> VideoDiTConfig:
+    """The same for these clips and latents.
+
+    Raises:
+        WorldsimError: if clips don't divide into tokens, or have more of them than a row.
+    """
+    rows, columns = (SPACE * cells for cells in config.patch_size)
+    for frames, height, width in [*clips.buckets(False), *clips.buckets(True)]:
+        t = autoencoder.config.latent_shape(frames, height, width)[0]
+        if t * height * width > row_tokens * rows * columns:
+            raise WorldsimError(
+                f"clips of {frames} frames of {width}x{height} don't fit into rows of {row_tokens} tokens"
+            )
+        if height % rows or width % columns:
+            raise WorldsimError(f"clips of {width}x{height} don't divide into tokens of {columns}x{rows} pixels")
+    text = config.text if config.text.words else dataclasses.replace(config.text, words=vocabulary(clips.captions()))
+    return dataclasses.replace(config, channels=autoencoder.config.channels, text=text)
+
+
+def preview_clips(model: Imaginer, clips: CaptionedClips, strip: Path) -> dict[str, float]:
+    """Write a film strip of what held-out captions give, each over the clip that they are of."""
+    rows = []
+    held_out = clips.buckets(held_out=True)
+    shape = max(held_out, key=lambda bucket: len(held_out[bucket]), default=None)
+    if shape is None:
+        return {}
+    for seed, number in enumerate(held_out[shape][:PREVIEWED]):
+        clip = clips.clip(int(number))
+        made = imagine(model, None, clip.story[-1], shape[1:], shape[0], steps=12, seed=seed)
+        rows += [np.concatenate(list(side[::4]), axis=1) for side in (clip.frames, made)]
+    big = cv2.resize(np.concatenate(rows), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    atomic.write_bytes(strip, cv2.imencode(".png", big[..., ::-1])[1].tobytes())
+    return {}
+
+
+def load_video_dit(path: Path) -> VideoDiT:
+    """A trained video DiT in evaluation mode.
+
+    Raises:
+        WorldsimError: if the file is missing, cut or of something else.
+    """
+    weights, header = checkpoint.read(path)
+    if header.get("kind") != "VideoDiT":
+        raise WorldsimError(f"{path} holds {header.get('kind')}, not a video DiT")
+    model = VideoDiT(VideoDiTConfig.from_json(header["config"]))
+    checkpoint.load_weights(path, model, weights)
+    return model.eval().requires_grad_(False)
+
+
+def load_imaginer(folder: Path) -> Imaginer:
+    """What a run trained: both networks, in evaluation mode.
+
+    Raises:
+        WorldsimError: if one is missing, cut, or not of the other.
+    """
+    autoencoder, dit = load_video_autoencoder(folder / video_autoencoder.FILE), load_video_dit(folder / FILE)
+    if autoencoder.config.channels != dit.config.channels:
+        raise WorldsimError(f"the networks in {folder} are of different runs; train the video DiT again")
+    return Imaginer(autoencoder, dit)
