@@ -1,4 +1,4 @@
-"""Videos of all kinds become recordings: upright, at one size and clock, never across a cut; and what was left is told."""
+"""Videos of all kinds become recordings: upright, at one size and clock, never across a cut; what was left is told."""
 
 import json
 

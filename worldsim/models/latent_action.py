@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import ResidualBlock
 from worldsim.models.layers import Attention, Mlp
+from worldsim.models.world_model import WorldModel
 
-PATCH = 8  # pixels along one side of a token of the decoder
+PATCH = 4  # pixels along one side of a token of the decoder
+SIDE = 8  # frames have sides that are multiples of it
 COMMITMENT = 0.25  # weight of the encoder's side of the VQ loss (van den Oord et al. 2017, equation 3)
 DEAD_AFTER = 50  # training steps without use, after which a VQ code is put where the encoder is
 
@@ -48,13 +50,13 @@ class LatentActionConfig:
     past: int = 2
     ahead: int = 2
     channels: int = 48
-    model_width: int = 128
+    model_width: int = 96
     depth: int = 3
     heads: int = 4
 
     def __post_init__(self) -> None:
-        if self.height % PATCH or self.width % PATCH:
-            raise WorldsimError(f"frames of {self.width}x{self.height} do not divide by {PATCH}; give another --size")
+        if self.height % SIDE or self.width % SIDE:
+            raise WorldsimError(f"frames of {self.width}x{self.height} do not divide by {SIDE}; give another --size")
         if not (1 <= self.bits <= 6 and 1 <= self.past <= 8 and 1 <= self.ahead <= 8):
             raise WorldsimError(f"{self.bits} bits, {self.past} past frames, {self.ahead} ahead: give 1 to 6, 8 and 8")
 
@@ -74,35 +76,31 @@ class Quantized(NamedTuple):
 
     Attributes:
         values: `[B, Q]`, with gradients to what was quantised.
-        index: int64 `[B]`, the code.
+        codes: int64 `[B]`.
         loss: scalar, to be added to the training's.
         spread: `[B, Q]` in [-1, 1], before quantisation: what `spread_loss` is of.
     """
 
     values: Tensor
-    index: Tensor
+    codes: Tensor
     loss: Tensor
     spread: Tensor
 
 
 class FSQ(nn.Module):
-    """Finite scalar quantisation with two levels (Mentzer et al. 2023): the signs of Q numbers.
-
-    They are normalised over the batch first: a number far from 0 for all changes would have no gradient to come back.
-    """
+    """Finite scalar quantisation with two levels (Mentzer et al. 2023): the signs of Q numbers."""
 
     def __init__(self, config: LatentActionConfig):
         super().__init__()
         self.inputs = config.bits
-        self.normalise = nn.BatchNorm1d(config.bits, affine=False)
         self.register_buffer("powers", 2 ** torch.arange(config.bits), persistent=False)
 
-    def forward(self, x: Tensor) -> Quantized:
-        """Quantise `[B, Q]`."""
-        soft = self.normalise(x.float()).tanh()
+    def forward(self, x: Tensor, hardness: float = 1.0) -> Quantized:
+        """Quantise `[B, Q]`; below a hardness of 1, only so far."""
+        soft = x.float().tanh()
         hard = torch.where(soft >= 0, 1.0, -1.0)
         index = ((hard > 0).long() * self.powers).sum(-1)
-        return Quantized(soft + (hard - soft).detach(), index, soft.new_zeros(()), soft)
+        return Quantized(soft + hardness * (hard - soft).detach(), index, soft.new_zeros(()), soft)
 
     def embed(self, index: Tensor) -> Tensor:
         """Codes int64 `[...]` -> `[..., Q]`."""
@@ -121,8 +119,8 @@ class VQ(nn.Module):
         self.codebook = nn.Parameter(torch.randn(config.codes, self.inputs) * 0.5)
         self.register_buffer("idle", torch.zeros(config.codes, dtype=torch.long))
 
-    def forward(self, x: Tensor) -> Quantized:
-        """Quantise `[B, Q]`."""
+    def forward(self, x: Tensor, hardness: float = 1.0) -> Quantized:
+        """Quantise `[B, Q]`; below a hardness of 1, only so far."""
         soft = x.float().tanh()
         if self.training:
             self._revive(soft.detach())
@@ -132,7 +130,7 @@ class VQ(nn.Module):
             self.idle.copy_(torch.where(used, 0, self.idle + 1))
         near = self.codebook[index]
         loss = (near - soft.detach()).square().mean() + COMMITMENT * (soft - near.detach()).square().mean()
-        return Quantized(soft + (near - soft).detach(), index, loss, soft)
+        return Quantized(soft + hardness * (near - soft).detach(), index, loss, soft)
 
     def embed(self, index: Tensor) -> Tensor:
         """Codes int64 `[...]` -> `[..., Q]`."""
@@ -147,7 +145,7 @@ class VQ(nn.Module):
             self.idle[dead] = 0
 
 
-QUANTIZERS = {"fsq": FSQ, "vq": VQ}
+QUANTIZERS: dict[str, type[FSQ | VQ]] = {"fsq": FSQ, "vq": VQ}
 
 
 class ChangeEncoder(nn.Module):
@@ -164,29 +162,35 @@ class ChangeEncoder(nn.Module):
             ResidualBlock(wide),
             nn.SiLU(),
         )
+        self.norm = nn.BatchNorm1d(2 * wide, affine=False)  # what differs little between pictures counts as much
         self.out = nn.Sequential(nn.Linear(2 * wide, wide), nn.SiLU(), nn.Linear(wide, outputs))
 
     def forward(self, frames: Tensor) -> Tensor:
         """`[B, P + 1, 3, H, W]` in [-1, 1] -> `[B, Q]`."""
+        frames = (frames - frames.mean((1, 2, 3, 4), keepdim=True)) / (frames.std((1, 2, 3, 4), keepdim=True) + 0.1)
         change = frames[:, 1:] - frames[:, :-1]
         found = self.convolutions(torch.cat([frames, change], dim=1).flatten(1, 2))
         # The mean alone would lose a small thing in a large picture.
-        return self.out(torch.cat([found.mean((2, 3)), found.amax((2, 3))], dim=-1))
+        return self.out(self.norm(torch.cat([found.mean((2, 3)), found.amax((2, 3))], dim=-1)))
 
 
 class DecoderBlock(nn.Module):
-    """Pre-norm transformer block."""
+    """Attention over codes and picture, so that every place reads the codes; a convolution over the picture alone, so
+    that what is learned of a motion at one place holds at all; and an MLP."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, grid: tuple[int, int]):
         super().__init__()
         self.attention_norm, self.mlp_norm = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
-        self.attention = Attention(width, heads, heads)
-        self.mlp = Mlp(width, 2 * width)
+        self.attention, self.mlp = Attention(width, heads, heads), Mlp(width, 2 * width)
+        self.near = nn.Conv2d(width, width, 3, padding=1)
+        self.grid = grid
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, S, D]` -> the same shape."""
+    def forward(self, x: Tensor, codes: int) -> Tensor:
+        """`[B, codes + N, D]` -> the same shape."""
         inner = self.attention_norm(x)
         x = x + self.attention.attend(self.attention.queries(inner), *self.attention.keys_values(inner))
+        picture = self.near(F.silu(x[:, codes:]).mT.unflatten(2, self.grid)).flatten(2).mT
+        x = torch.cat([x[:, :codes], x[:, codes:] + picture], dim=1)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -196,28 +200,25 @@ class ChangeDecoder(nn.Module):
 
     def __init__(self, config: LatentActionConfig, inputs: int):
         super().__init__()
-        rows, columns = config.grid
-        width = config.model_width
+        width, self.grid = config.model_width, config.grid
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(PATCH), nn.PixelShuffle(PATCH)
-        self.frame_in = nn.Linear(config.past * 3 * PATCH**2, width)
+        self.frame_in = nn.Conv2d(config.past * 3 * PATCH**2, width, 3, padding=1)
         self.code_in = nn.Linear(inputs, width)
-        self.places = nn.Parameter(torch.randn(rows * columns, width) * 0.02)
         self.steps = nn.Parameter(torch.randn(config.ahead, width) * 0.02)  # of a code, the newest first
-        self.blocks = nn.ModuleList(DecoderBlock(width, config.heads) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(DecoderBlock(width, config.heads, config.grid) for _ in range(config.depth))
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.out = nn.Linear(width, 3 * PATCH**2)
-        self.grid = config.grid
         nn.init.zeros_(self.out.weight)
 
     def forward(self, past: Tensor, codes: Tensor) -> Tensor:
         """Past frames `[B, P, 3, H, W]`, quantised codes `[B, n, Q]` of the n changes after them -> the frame n after
         the last of them `[B, 3, H, W]`."""
-        pictures = self.unshuffle(past.flatten(1, 2)).flatten(2).mT  # [B, N, P 3 PATCH²]
-        tokens = self.frame_in(pictures) + self.places
-        x = torch.cat([self.code_in(codes) + self.steps[: codes.shape[1]].flip(0), tokens], dim=1)
+        count = codes.shape[1]
+        tokens = self.frame_in(self.unshuffle(past.flatten(1, 2))).flatten(2).mT  # [B, N, D]
+        x = torch.cat([self.code_in(codes) + self.steps[:count].flip(0), tokens], dim=1)
         for block in self.blocks:
-            x = block(x)
-        change = self.out(self.norm(x[:, codes.shape[1] :])).mT.unflatten(2, self.grid)
+            x = block(x, count)
+        change = self.out(self.norm(x[:, count:])).mT.unflatten(2, self.grid)
         return past[:, -1] + self.shuffle(change)
 
 
@@ -227,19 +228,19 @@ class LatentActionModel(nn.Module):
     def __init__(self, config: LatentActionConfig):
         super().__init__()
         self.config = config
-        self.quantizer = QUANTIZERS[config.quantizer](config)
+        self.quantizer: FSQ | VQ = QUANTIZERS[config.quantizer](config)
         self.encoder = ChangeEncoder(config, self.quantizer.inputs)
         self.decoder = ChangeDecoder(config, self.quantizer.inputs)
 
-    def encode(self, pixels: Tensor) -> Quantized:
+    def encode(self, pixels: Tensor, hardness: float = 1.0) -> Quantized:
         """Codes of the change to the last frame of `[B, P + 1, 3, H, W]` in [-1, 1]."""
-        return self.quantizer(self.encoder(pixels))
+        return self.quantizer(self.encoder(pixels), hardness)
 
-    def encode_clip(self, pixels: Tensor) -> tuple[Quantized, Tensor]:
+    def encode_clip(self, pixels: Tensor, hardness: float = 1.0) -> tuple[Quantized, Tensor]:
         """Codes of the F changes after the first P frames of clips `[B, T, 3, H, W]`: of all B F of them, and their
-        values as `[B, F, Q]`."""
+        values as `[B, F, Q]`, quantised as far as `hardness` says."""
         windows = pixels.unfold(1, self.config.past + 1, 1).movedim(-1, 2)  # [B, F, P + 1, 3, H, W]
-        found = self.encode(windows.flatten(0, 1))
+        found = self.encode(windows.flatten(0, 1), hardness)
         return found, found.values.unflatten(0, windows.shape[:2])
 
     def decode(self, past: Tensor, values: Tensor) -> Tensor:
@@ -264,3 +265,19 @@ def spread_loss(spread: Tensor, floor: float) -> Tensor:
     correlation = (centred.mT @ centred) / len(spread) / (deviation[:, None] * deviation)
     off_diagonal = correlation - torch.diag(correlation.diag())
     return F.relu(floor - deviation).square().mean() + off_diagonal.square().sum() / max(spread.shape[1] - 1, 1)
+
+
+def with_actions(model: WorldModel, codes: Tensor) -> WorldModel:
+    """A world model that was trained on codes, for the actions of a game: action i does what code `codes[i]` did.
+
+    Args:
+        model: stays as it is; without a view memory, whose moves belong to codes.
+        codes: int64 `[A]`.
+    """
+    assert model.config.view is None, "the pose tracker's moves are of codes"
+    null = model.config.actions
+    rows = torch.cat([codes, codes.new_tensor([null])])
+    weights = {k: v[rows] if k.endswith("action.weight") else v for k, v in model.state_dict().items()}
+    played = WorldModel(dataclasses.replace(model.config, actions=len(codes)))
+    played.load_state_dict(weights)
+    return played.eval().requires_grad_(False)

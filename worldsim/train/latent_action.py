@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,6 @@ from worldsim.models.autoencoder import to_frames, to_pixels
 from worldsim.models.config import as_tuples
 from worldsim.models.latent_action import LatentActionConfig, LatentActionModel, spread_loss
 from worldsim.progress import ProgressBar
-from worldsim.train import distributed
 from worldsim.train.checkpoint import load_weights, read, save_model
 from worldsim.train.draws import Draws
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
@@ -42,6 +42,8 @@ class LatentActionTraining:
         motion_weight: extra weight of pixels that change.
         event_share: share of clips drawn by how much changes in their last frames, the others at random.
         floor: of the standard deviation of what is quantised. spread_weight: of `spread_loss`.
+        soft: share of the training over which codes become hard: at first they are numbers, which both sides learn to
+            use in no time, then more and more of them is rounded.
         shift, tint: largest jitter, in pixels and as a share of the range of colours: the same for all frames that the
             encoder sees of a clip, and another for those of the decoder, so that a code can hold neither.
     """
@@ -54,6 +56,7 @@ class LatentActionTraining:
     event_share: float = 0.5
     floor: float = 0.8
     spread_weight: float = 0.3
+    soft: float = 0.5
     shift: int = 2
     tint: float = 0.1
     seed: int = 0
@@ -86,7 +89,7 @@ class ClipTable:
 def _change(frames: np.ndarray) -> np.ndarray:
     """Share of pixels that move in each frame, 0 for the first: float32 `[n]`. A large change counts as a small one
     does from a twentieth of the picture on, so that clips are not all of one kind."""
-    moved = [0.0, *((cv2.absdiff(a, b) > MOVED).any(-1).mean() for a, b in zip(frames, frames[1:], strict=False))]
+    moved = [0.0, *((cv2.absdiff(a, b) > MOVED).any(-1).mean() for a, b in itertools.pairwise(frames))]
     return np.minimum(np.array(moved, np.float32), 0.05)
 
 
@@ -97,10 +100,10 @@ class ChangeLoss(nn.Module):
         super().__init__()
         self.model, self.training_config = model, training
 
-    def forward(self, shown: Tensor, clip: Tensor) -> dict[str, Tensor]:
-        """The loss of clips `[B, T, 3, H, W]`, of which the encoder sees `shown`."""
+    def forward(self, shown: Tensor, clip: Tensor, hardness: float) -> dict[str, Tensor]:
+        """The loss of clips `[B, T, 3, H, W]`, of which the encoder sees `shown`, with codes quantised so far."""
         past = self.model.config.past
-        found, values = self.model.encode_clip(shown)
+        found, values = self.model.encode_clip(shown, hardness)
         made, truth = self.model.decode(clip[:, :past], values).float(), clip[:, past:]
         moves = (truth - clip[:, past - 1 : -1]).abs().amax(2, keepdim=True) > MOVED / 127.5
         weight = 1 + self.training_config.motion_weight * moves
@@ -143,7 +146,9 @@ def train_latent_action(
     """
     spec = recording.spec
     if (config.height, config.width) != (spec.height, spec.width):
-        raise WorldsimError(f"the model is for {config.width}x{config.height}, {recording.path} {spec.width}x{spec.height}")
+        raise WorldsimError(
+            f"the model is for {config.width}x{config.height}, {recording.path} {spec.width}x{spec.height}"
+        )
     torch.manual_seed(training.seed)
     model = LatentActionModel(config)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
@@ -169,7 +174,8 @@ def train_latent_action(
         clips = draws.own(table.draw(draws.batch, draws.seed, draws.step, training.event_share))
         pixels = to_pixels(draws.put(torch.from_numpy(clips)))
         model.train()
-        return trainer.update(*(jitter(pixels, training.shift, training.tint, draws) for _ in range(2)))
+        shown, clip = (jitter(pixels, training.shift, training.tint, draws) for _ in range(2))
+        return trainer.update(shown, clip, min(1.0, draws.share / training.soft))
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, LatentActionModel)
@@ -248,7 +254,7 @@ def _codes_of(model: LatentActionModel, clips: np.ndarray) -> np.ndarray:
     for start in range(0, len(clips), 64):
         part = np.ascontiguousarray(clips[start : start + 64, : model.config.past + 1])
         with mixed_precision(device):
-            found.append(model.encode(to_pixels(torch.from_numpy(part).to(device))).index.cpu().numpy())
+            found.append(model.encode(to_pixels(torch.from_numpy(part).to(device))).codes.cpu().numpy())
     return np.concatenate(found)
 
 

@@ -118,7 +118,9 @@ class _Builder:
         if self._source.actions:
             if number >= len(self._source.actions):
                 lines = len(self._source.actions)
-                raise WorldsimError(f"{self._source.name} has more frames than its table of actions has lines ({lines})")
+                raise WorldsimError(
+                    f"{self._source.name} has more frames than its table of actions has lines ({lines})"
+                )
         elif self._frames and is_same(frame, self._frames[-1]):
             self._same.append(frame)
             return

@@ -31,30 +31,31 @@ class Bars:
         return any(dataclasses.astuple(self))
 
 
+NO_BARS = Bars()
+
+
 def find_bars(frames: Sequence[np.ndarray]) -> Bars:
     """The bars that all of some frames of a file have; none if the frames are all black, as they are in a fade.
 
     Args:
         frames: uint8 RGB `[h, w, 3]`, which may differ in size.
     """
-    shares = []
-    for frame in frames:
-        bright = frame.max(-1) > BLACK
-        if not bright.any():
-            continue
-        sides = []
-        for lines in (bright.mean(1), bright.mean(0)):
-            seen = np.flatnonzero(lines > 0.02)  # a few bright pixels are noise
-            if not len(seen):
-                sides = []
-                break
-            sides += [seen[0] / len(lines), 1 - (seen[-1] + 1) / len(lines)]
-        if sides:
-            shares.append(sides)
+    shares = [sides for frame in frames if (sides := _dark_sides(frame))]
     if not shares:
-        return Bars()
+        return NO_BARS
     narrowest = np.min(shares, axis=0)
     return Bars(*(float(side) if LEAST_BAR <= side <= MOST_BAR else 0.0 for side in narrowest))
+
+
+def _dark_sides(frame: np.ndarray) -> list[float]:
+    """Top, bottom, left and right shares of a frame that are black; nothing for a black frame."""
+    bright, sides = frame.max(-1) > BLACK, []
+    for lines in (bright.mean(1), bright.mean(0)):
+        seen = np.flatnonzero(lines > 0.02)  # a few bright pixels are noise
+        if not len(seen):
+            return []
+        sides += [float(seen[0] / len(lines)), float(1 - (seen[-1] + 1) / len(lines))]
+    return sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +67,12 @@ class Shape:
     width: int
     fit: Fit = "crop"
 
-    def __call__(self, frame: np.ndarray, bars: Bars = Bars()) -> np.ndarray:  # noqa: B008
+    def __call__(self, frame: np.ndarray, bars: Bars = NO_BARS) -> np.ndarray:
         """uint8 RGB `[h, w, 3]` -> `[height, width, 3]`, without its bars."""
         h, w = frame.shape[:2]
-        inner = frame[round(bars.top * h) : h - round(bars.bottom * h), round(bars.left * w) : w - round(bars.right * w)]
+        inner = frame[
+            round(bars.top * h) : h - round(bars.bottom * h), round(bars.left * w) : w - round(bars.right * w)
+        ]
         if self.fit == "crop":
             h, w = inner.shape[:2]
             scale = max(self.height / h, self.width / w)
