@@ -98,6 +98,8 @@ def from_video(config: FromVideoConfig) -> None:
     options = RunOptions(choose_device(config.device), config.minutes, compile=config.compile)
     with atomic.lock(config.folder):
         recording = recording_of(config, say)
+        if config.labels:
+            labelled_steps(recording, config.labels, config.seed)
         steered = train_from_video(recording, config.folder, recipe_of(config), options, say)
         say("export")
         bundle = export_steered(config, recording, steered)
@@ -132,8 +134,6 @@ def check_flags(config: FromVideoConfig) -> None:
         raise WorldsimError(f"--minutes {config.minutes:g}: give a number above 0, or 0 for the recipe's steps")
     if not 1 <= config.starts <= 99 or config.seed < 0 or config.labels < 0:
         raise WorldsimError("--starts must be from 1 to 99; --seed and --labels can't be negative")
-    if config.labels and not is_recording(config.videos[0]):
-        raise WorldsimError("--labels needs a recording with true actions instead of videos; worldsim import makes one")
     sides = import_settings(config)
     if sides.height % 16 or sides.width % 16:
         raise WorldsimError(f"--size {config.size}: give multiples of 16")

@@ -24,6 +24,8 @@ from worldsim.models.world_model import WorldModel
 
 PATCH = 4  # pixels along one side of a token of the decoder
 SIDE = 8  # frames have sides that are multiples of it
+REACH = 4  # pixels a frame that a shift is looked for over, in each direction
+SHIFTS = (2 * REACH + 1) ** 2
 COMMITMENT = 0.25  # weight of the encoder's side of the VQ loss (van den Oord et al. 2017, equation 3)
 DEAD_AFTER = 50  # training steps without use, after which a VQ code is put where the encoder is
 
@@ -149,7 +151,8 @@ QUANTIZERS: dict[str, type[FSQ | VQ]] = {"fsq": FSQ, "vq": VQ}
 
 
 class ChangeEncoder(nn.Module):
-    """Past frames and the next one -> Q numbers: convolutions, then what they find anywhere in the picture."""
+    """Past frames and the next one -> Q numbers: what convolutions find anywhere in the picture, and by how far what
+    moves has moved."""
 
     def __init__(self, config: LatentActionConfig, outputs: int):
         super().__init__()
@@ -162,16 +165,33 @@ class ChangeEncoder(nn.Module):
             ResidualBlock(wide),
             nn.SiLU(),
         )
-        self.norm = nn.BatchNorm1d(2 * wide, affine=False)  # what differs little between pictures counts as much
-        self.out = nn.Sequential(nn.Linear(2 * wide, wide), nn.SiLU(), nn.Linear(wide, outputs))
+        found = 2 * wide + config.past * SHIFTS
+        self.norm = nn.BatchNorm1d(found, affine=False)  # what differs little between pictures counts as much
+        self.out = nn.Sequential(nn.Linear(found, wide), nn.SiLU(), nn.Linear(wide, outputs))
 
     def forward(self, frames: Tensor) -> Tensor:
         """`[B, P + 1, 3, H, W]` in [-1, 1] -> `[B, Q]`."""
         frames = (frames - frames.mean((1, 2, 3, 4), keepdim=True)) / (frames.std((1, 2, 3, 4), keepdim=True) + 0.1)
         change = frames[:, 1:] - frames[:, :-1]
-        found = self.convolutions(torch.cat([frames, change], dim=1).flatten(1, 2))
+        seen = self.convolutions(torch.cat([frames, change], dim=1).flatten(1, 2))
+        shifts = shift_errors(frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)).unflatten(0, change.shape[:2])
         # The mean alone would lose a small thing in a large picture.
-        return self.out(self.norm(torch.cat([found.mean((2, 3)), found.amax((2, 3))], dim=-1)))
+        found = torch.cat([seen.float().mean((2, 3)), seen.float().amax((2, 3)), shifts.flatten(1)], dim=-1)
+        return self.out(self.norm(found))
+
+
+def shift_errors(before: Tensor, after: Tensor) -> Tensor:
+    """How badly each shift of `before` by up to `REACH` pixels explains what changes in `after`, `[B, 3, H, W]` each:
+    the logarithm of the error that it leaves, as a share of that of no shift, `[B, SHIFTS]`."""
+    before, after = before.float().mean(1), after.float().mean(1)
+    h, w = after.shape[1:]
+    changed = (after - before).abs()
+    weight = changed / (changed.mean((1, 2), keepdim=True) + 1e-4)
+    around = F.pad(before[:, None], (REACH,) * 4, mode="replicate")[:, 0]
+    places = [(y, x) for y in range(2 * REACH + 1) for x in range(2 * REACH + 1)]
+    left = torch.stack([(weight * (around[:, y : y + h, x : x + w] - after).abs()).mean((1, 2)) for y, x in places], 1)
+    none = left[:, SHIFTS // 2, None]
+    return ((left + 1e-3) / (none + 1e-3)).log()
 
 
 class DecoderBlock(nn.Module):

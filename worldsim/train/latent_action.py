@@ -55,7 +55,7 @@ class LatentActionTraining:
     motion_weight: float = 4.0
     event_share: float = 0.5
     floor: float = 0.8
-    spread_weight: float = 0.3
+    spread_weight: float = 0.1
     soft: float = 0.5
     shift: int = 2
     tint: float = 0.1

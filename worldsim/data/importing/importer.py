@@ -29,7 +29,11 @@ from worldsim.spec import SPARE_KEYS, Action, WorldSpec, slug
 MOST_FPS = 15.0  # that a recording gets, where none is asked for
 EPISODES = 40  # at least about, that long videos are cut into: one in ten is held out
 CLIP_FRAMES = (24, 512)  # fewest and most frames that a long shot is cut into
-ARROWS = {"left": "ArrowLeft", "right": "ArrowRight", "up": "ArrowUp", "down": "ArrowDown"}
+USUAL_KEYS = {
+    **{side: f"Arrow{side.title()}" for side in ("left", "right", "up", "down")},
+    "jump": "Space",
+    "fire": "ControlLeft",
+}
 RESTS = ("noop", "no-op", "none", "stay", "rest", "stand", "idle", "nothing")
 WITHOUT_ACTIONS = "unknown"  # the one action of a recording whose actions nobody knows
 
@@ -192,6 +196,7 @@ def _take(
 
 def spec_of(sources: Sequence[Source], name: str, settings: ImportSettings, fps: float) -> WorldSpec:
     """The world of what is imported: with the actions that the sources name, or the one action of those that name none.
+    An action `jump-right` is chosen by the buttons of `jump` and `right`, where there are both.
 
     Raises:
         WorldsimError: if there are more actions than keys.
@@ -199,17 +204,20 @@ def spec_of(sources: Sequence[Source], name: str, settings: ImportSettings, fps:
     names = sorted({action for source in sources for action in source.actions[:-1]}, key=_by_number)
     rest = next((action for action in names if action.lower() in RESTS), names[0] if names else WITHOUT_ACTIONS)
     pressed = [action for action in names if action != rest]
-    if len(pressed) > len(SPARE_KEYS):
+    parts = {action: tuple(part for part in action.split("-")) for action in pressed}
+    buttons = {action: parts[action] if set(parts[action]) < set(pressed) else (action,) for action in pressed}
+    single = [action for action in pressed if buttons[action] == (action,)]
+    if len(single) > len(SPARE_KEYS):
         raise WorldsimError(f"{len(names)} different actions are named, more than there are keys; put some together")
     spare = iter(SPARE_KEYS)
-    keys = {action: (ARROWS[action.lower()],) if action.lower() in ARROWS else (next(spare),) for action in pressed}
+    keys = {action: (USUAL_KEYS.get(action.lower()) or next(spare),) for action in single}
     return WorldSpec(
         name=name,
         height=settings.height,
         width=settings.width,
         fps=fps,
         frame_skip=1,
-        actions=(Action(rest), *(Action(action, (action,)) for action in pressed)),
+        actions=(Action(rest), *(Action(action, buttons[action]) for action in pressed)),
         keys=keys,
         title=name,
     )

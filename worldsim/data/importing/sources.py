@@ -22,29 +22,8 @@ from worldsim.data.importing.shape import same_size
 from worldsim.errors import WorldsimError
 from worldsim.safe_read import read_bytes
 
-VIDEOS = frozenset(
-    [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".gif",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    ]
-)
+VIDEO_SUFFIXES = "3gp asf avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv ts vob webm wmv y4m"
+VIDEOS = frozenset(f".{suffix}" for suffix in VIDEO_SUFFIXES.split(" "))
 PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 TABLE = "actions.csv"
 TABLE_BYTES = 1 << 28
