@@ -251,6 +251,7 @@ def test_a_lerobot_dataset_of_version_3(tmp_path, clips):
 def fails(tmp_path, match):
     with pytest.raises(WorldsimError, match=match):
         import_(ImportConfig((tmp_path / "clips",), tmp_path / "game", size=f"{W}x{H}"))
+    assert [path.name for path in tmp_path.iterdir()] == ["clips"], "nothing half-done stays"
 
 
 def test_a_folder_without_video(tmp_path, clips):

@@ -63,7 +63,8 @@ def clips_of(source: Source, shape: Shape, fps: float, longest: int, left: Lefto
     """The clips of a source, in order, none of more than `longest` frames; what is not in them is told to `left`.
 
     Raises:
-        WorldsimError: if it is no video.
+        NoVideo: if it is none.
+        WorldsimError: if its table of actions is too short.
     """
     left.bars = find_bars(source.sample(SAMPLED))
     clip = _Builder(source, longest, left)

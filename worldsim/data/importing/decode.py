@@ -22,6 +22,10 @@ Timed = tuple[float, np.ndarray]  # seconds from the file's beginning, uint8 RGB
 USUAL_RATE = 25.0  # frames a second of a file that doesn't say
 
 
+class NoVideo(WorldsimError):
+    """A file is no video."""
+
+
 class DamagedFrames(Exception):
     """The rest of a file can't be decoded; `str` of it says why."""
 
@@ -30,7 +34,7 @@ def video_length(path: Path) -> float:
     """Seconds of video that a file says it has, 0 if it doesn't.
 
     Raises:
-        WorldsimError: if it is no video.
+        NoVideo: if it is none.
     """
     with _opened(path) as (container, stream):
         if stream.duration and stream.time_base:
@@ -42,7 +46,7 @@ def video_rate(path: Path) -> float:
     """Average frames a second that a file says it has.
 
     Raises:
-        WorldsimError: if it is no video.
+        NoVideo: if it is none.
     """
     with _opened(path) as (_, stream):
         return float(stream.average_rate or 0) or USUAL_RATE
@@ -52,7 +56,7 @@ def decode_video(path: Path, start: float = 0.0, end: float = float("inf")) -> I
     """The frames from `start` to before `end` seconds.
 
     Raises:
-        WorldsimError: if it is no video.
+        NoVideo: if it is none.
         DamagedFrames: after the last frame that can be decoded, if there should be more.
     """
     with _opened(path) as (container, stream):
@@ -102,8 +106,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         container = av.open(str(path))
     except (*FAILURES, ValueError) as error:
-        raise WorldsimError(f"{path} is no video ({getattr(error, 'strerror', None) or error})") from error
+        raise NoVideo(f"{path} is no video ({getattr(error, 'strerror', None) or error})") from error
     with container:
         if not container.streams.video:
-            raise WorldsimError(f"{path} has no video in it")
+            raise NoVideo(f"{path} has no video in it")
         yield container, container.streams.video[0]

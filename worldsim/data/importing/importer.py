@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from worldsim import atomic
 from worldsim.data.importing.clips import Clip, Leftovers, clips_of
+from worldsim.data.importing.decode import NoVideo
 from worldsim.data.importing.shape import Fit, Shape
 from worldsim.data.importing.sheet import ContactSheet
 from worldsim.data.importing.sources import Source, find_sources
@@ -155,11 +157,14 @@ def import_videos(places: Sequence[Path], out: Path, settings: ImportSettings) -
                 report.sources.append(found)
                 _write(out, report)
                 bar.update(number + 1, f"{writer.frames:,} frames")
-        if not writer.episodes:
-            raise WorldsimError(_nothing(report))
-        report.done = True
-        atomic.write_bytes(sheet_path(out), sheet.png())
-        _write(out, report)
+    if not report.frames:
+        shutil.rmtree(out)
+        report_path(out).unlink()
+        raise WorldsimError(_nothing(report))
+    sheet.take(Recording(out), [source.name for source in sources])
+    atomic.write_bytes(sheet_path(out), sheet.png())
+    report.done = True
+    _write(out, report)
     return report
 
 
@@ -182,10 +187,7 @@ def _take(
             found.frames += len(clip.frames)
             if found.clips > written:
                 writer.append(_episode(clip, names), number)
-            sheet.take(clip.frames, source.name)
-    except WorldsimError as error:
-        if source.actions:
-            raise
+    except NoVideo as error:
         left.notes.append(str(error))
     if not found.clips and not left.notes:
         left.notes.append("nothing moves in it" if left.frames["still"] else "shorter than a clip")
@@ -241,7 +243,7 @@ def _usual_rate(sources: Sequence[Source]) -> float:
     for source in sources[:64]:
         try:
             rates.append(source.rate())
-        except WorldsimError:  # it will be said of that file, when it is read
+        except NoVideo:  # it will be said of that file, when it is read
             continue
     return round(float(np.median(rates)), 3) if rates else MOST_FPS
 
@@ -252,7 +254,7 @@ def _clip_frames(sources: Sequence[Source], fps: float) -> int:
     for source in sources:
         try:
             seconds += source.length(fps)
-        except WorldsimError:
+        except NoVideo:
             continue
     fewest, most = CLIP_FRAMES
     enough = seconds * fps / EPISODES if seconds * fps > EPISODES * 2 * fewest else seconds * fps / (HELD_OUT + 1)

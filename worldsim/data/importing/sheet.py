@@ -3,8 +3,12 @@ what was left, with the reason."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from worldsim.data.recording import Recording
 
 SHOWN = 48  # clips
 LEFT = 32  # frames that were left
@@ -15,7 +19,7 @@ PAPER, INK, RED = (250, 250, 250), (40, 40, 40), (200, 40, 40)
 
 
 class ContactSheet:
-    """Told of clips and leftovers as they come, keeps a few of them, spread over all.
+    """Told of leftovers as they come, and of the recording in the end; shows some of both.
 
     Args:
         height, width: of the frames.
@@ -26,18 +30,15 @@ class ContactSheet:
         self._shape = (height, width)
         self._taken: list[tuple[str, np.ndarray]] = []
         self._left: list[tuple[str, np.ndarray]] = []
-        self._every = self._count = 1
 
-    def take(self, frames: np.ndarray, name: str) -> None:
-        """A clip, uint8 `[n, H, W, 3]`."""
-        self._count += 1
-        if self._count % self._every:
-            return
-        chosen = [0, len(frames) // 2, len(frames) - 1]
-        self._taken += [(name if i == 0 else "", frames[i].copy()) for i in chosen]
-        if len(self._taken) >= 6 * SHOWN:  # keep every other one from now on
-            self._every *= 2
-            self._taken = [entry for i in range(0, len(self._taken), 6) for entry in self._taken[i : i + 3]]
+    def take(self, recording: Recording, names: Sequence[str]) -> None:
+        """Some clips of a recording, whose seeds number the sources of these names."""
+        clips = recording.episodes()
+        for i in np.unique(np.linspace(0, len(clips) - 1, SHOWN).astype(int)):
+            start, end = clips[i]
+            frames = [recording.frames[at] for at in (start, (start + end) // 2, end - 1)]
+            texts = names[int(recording.seeds[i])], "", ""
+            self._taken += zip(texts, frames, strict=True)
 
     def leave(self, thumbnails: list[tuple[str, np.ndarray]]) -> None:
         """Frames that were left, with the reasons."""

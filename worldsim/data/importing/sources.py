@@ -54,7 +54,7 @@ class Source:
         """Its frames and their times; those of a folder come `fps` a second.
 
         Raises:
-            WorldsimError: if it is no video.
+            NoVideo: if it is none.
             DamagedFrames: after the last frame that can be read, if there should be more.
         """
         if not self.pictures:
