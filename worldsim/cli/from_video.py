@@ -174,7 +174,7 @@ def recipe_of(config: FromVideoConfig) -> VideoRecipe:
         name: dataclasses.replace(getattr(RECIPE, name), seed=config.seed)
         for name in ("autoencoder_training", "latent_action_training", "dynamics_training")
     }
-    latent_action = {"quantizer": config.quantizer, "past": config.past}
+    latent_action = {**RECIPE.latent_action, "quantizer": config.quantizer, "past": config.past}
     return dataclasses.replace(RECIPE, latent_action=latent_action, keys=config.keys, **seeded)
 
 
