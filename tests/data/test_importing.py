@@ -11,7 +11,7 @@ from worldsim.cli.import_ import ImportConfig, import_
 from worldsim.data.importing import importer, lerobot
 from worldsim.data.importing.decode import decode_video
 from worldsim.data.importing.importer import ImportSettings, import_videos, report_path, sheet_path
-from worldsim.data.importing.shape import Shape
+from worldsim.data.importing.shape import Shape, find_bars
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 
@@ -144,6 +144,14 @@ def test_black_bars_are_cut_off(tmp_path, clips):
     assert report.sources[0].bars and close(recording.frames[:], frames, levels=9)
 
 
+def test_a_dark_sky_is_no_bar():
+    frames = scene(4, 9)
+    frames[:, :20] = 3
+    assert not find_bars(list(frames))
+    frames[:, -20:] = 3
+    assert find_bars(list(frames)).top == pytest.approx(20 / H)
+
+
 def test_hundreds_of_files_stay_in_order_and_enough_are_held_out(tmp_path, clips):
     for i in range(12):
         write(clips / f"clip-{i}.mp4", scene(i, 18))
@@ -191,6 +199,7 @@ def test_a_stopped_import_goes_on_to_the_same_recording(tmp_path, clips, monkeyp
 def test_pictures_with_actions_come_in_one_by_one(tmp_path, clips):
     frames, names = scene(6, 30), (["left", "noop", "jump", "jump-left", "noop"] * 6)
     frames[10:14] = frames[10]  # still, and yet four steps
+    frames[20:] = scene(8, 10)  # of another place, and yet one episode
     for i, frame in enumerate(frames):
         cv2.imwrite(str(clips / f"frame-{i}.png"), frame[..., ::-1])
     (clips / "actions.csv").write_text("action\n" + "\n".join(names) + "\n")

@@ -2,7 +2,8 @@
 
 Frames are taken by their time stamps. A frame that repeats the one before it between two that move is left out, as
 screen captures and film have them; a still stretch is shortened; a shot ends where a cut is, or frames are missing.
-Where a source names actions, its frames are taken one by one instead, for every one of them is a step.
+Where a source names actions, its frames are taken one by one instead, without looking for cuts or black bars: every one
+of them is a step.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def clips_of(source: Source, shape: Shape, fps: float, longest: int, left: Lefto
         NoVideo: if it is none.
         WorldsimError: if its table of actions is too short.
     """
-    left.bars = find_bars(source.sample(SAMPLED))
+    left.bars = Bars() if source.actions else find_bars(source.sample(SAMPLED))
     clip = _Builder(source, longest, left)
     cut_before = CutDetector()
     shown: tuple[float, ...] = ()
@@ -76,7 +77,7 @@ def clips_of(source: Source, shape: Shape, fps: float, longest: int, left: Lefto
             frame = shape(raw, left.bars)
             other = bool(shown) and raw.shape != shown
             shown = raw.shape
-            is_cut = cut_before(frame)
+            is_cut = not source.actions and cut_before(frame)
             left.cuts += is_cut
             if is_cut or gap or other:
                 yield from clip.end()

@@ -44,7 +44,9 @@ def find_bars(frames: Sequence[np.ndarray]) -> Bars:
     if not shares:
         return NO_BARS
     narrowest = np.min(shares, axis=0)
-    return Bars(*(float(side) if LEAST_BAR <= side <= MOST_BAR else 0.0 for side in narrowest))
+    barred = (narrowest >= LEAST_BAR) & (narrowest <= MOST_BAR)
+    pairs = np.repeat(barred.reshape(2, 2).all(1), 2)  # bars come in pairs; a dark sky alone is none
+    return Bars(*(float(side) for side in np.where(pairs, narrowest, 0.0)))
 
 
 def _dark_sides(frame: np.ndarray) -> list[float]:
