@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import HEIGHT, WIDTH
 
 from worldsim.rng import frame_chance, frame_noise
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 
 pytest.importorskip("websockets")
-from browser import CHROMIUM, Page, chromium  # noqa: E402  (it needs websockets)
+from browser import CHROMIUM, Page, chromium
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 

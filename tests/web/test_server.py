@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import pytest
 
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 
 uvicorn = pytest.importorskip("uvicorn")

@@ -14,8 +14,8 @@ import pytest
 from worldsim.cli.export_web import ExportWebConfig, export_web
 from worldsim.cli.main import main
 from worldsim.errors import WorldsimError
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle, open_world
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 from worldsim.web.graphs import WEIGHTS, browser_step, check_operators
 from worldsim.web.site import SITE

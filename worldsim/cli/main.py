@@ -38,6 +38,10 @@ COMMANDS = {
     ),
     "play": Command("worldsim.cli.play", "play", "PlayConfig", "play a generated world, in a window or into a video"),
     "inspect": Command("worldsim.cli.inspect", "inspect", "InspectConfig", "show what is in a recording"),
+    "import": Command("worldsim.cli.import_", "import_", "ImportConfig", "make a recording of videos"),
+    "from-video": Command(
+        "worldsim.cli.from_video", "from_video", "FromVideoConfig", "make a playable world of videos, in one command"
+    ),
     "minari export": Command(
         "worldsim.cli.minari", "export_dataset", "ExportConfig", "make a Minari dataset of a recording"
     ),
@@ -64,7 +68,9 @@ COMMANDS = {
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
     ),
-    "serve": Command("worldsim.cli.serve", "serve", "ServeConfig", "let many play in their browsers, from this machine"),
+    "serve": Command(
+        "worldsim.cli.serve", "serve", "ServeConfig", "let many play in their browsers, from this machine"
+    ),
     "eval": Command("worldsim.cli.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
     "eval agent": Command(
         "worldsim.cli.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"
@@ -74,6 +80,9 @@ COMMANDS = {
     ),
     "eval imagine": Command(
         "worldsim.cli.eval_imagine", "eval_imagine", "EvalConfig", "judge what is imagined from words and clips"
+    ),
+    "eval latent-actions": Command(
+        "worldsim.cli.latent_actions", "latent_actions", "LatentActionsConfig", "judge the codes that stand for actions"
     ),
     "eval permanence": Command(
         "worldsim.cli.permanence", "permanence", "PermanenceConfig", "judge what a world, or any model, remembers"

@@ -22,6 +22,8 @@ import hashlib
 import itertools
 import json
 import math
+import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -389,3 +391,45 @@ def _digest(attributes: dict[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     """As JSON gives it back: lists for tuples."""
     return json.loads(json.dumps(value))
+
+
+def relabel(recording: Recording, out: Path, spec: WorldSpec, actions: np.ndarray, note: dict[str, Any]) -> Recording:
+    """Write a recording with other actions, and its frames linked instead of copied where the file system can.
+
+    Args:
+        recording: stays as it is.
+        out: folder; what it held is replaced, whole or not at all.
+        spec: of the new one, with other actions and keys.
+        actions: int16 `[N]`, indices of those actions; -1 for the last frame of an episode.
+        note: added to the origin.
+
+    Raises:
+        WorldsimError: if it can't be written.
+    """
+    assert dataclasses.replace(spec, actions=recording.spec.actions, keys=recording.spec.keys) == recording.spec
+    assert actions.shape == (len(recording),)
+    pictures = {recording.path / name / "c" for name in ("frames", HIDDEN_LAYER)}
+
+    def link(source: str, target: str) -> None:
+        if not pictures.isdisjoint(Path(source).parents):
+            with contextlib.suppress(OSError):
+                os.link(source, target)
+                return
+        shutil.copyfile(source, target)
+
+    origin = {**recording.origin, **note}
+    hidden = recording.hidden_layer is not None
+    content = {"format": FORMAT, "spec": spec.to_json(), "seed": recording.seed, "origin": origin, HIDDEN_LAYER: hidden}
+    with atomic.staging(out, "Give another --out.") as folder, atomic.explained(out):
+        leave = shutil.ignore_patterns(".*", "*.partial")
+        shutil.copytree(recording.path, folder, copy_function=link, ignore=leave, dirs_exist_ok=True)
+        group = zarr.open_group(str(folder), mode="r+")
+        group.attrs.update({**_plain(content), "digest": _digest(_plain(content))})
+        group["actions"][: len(recording)] = np.asarray(actions, np.int16)
+        frame_checksums = group["frame_checksums"][: len(recording)]
+        for i, (start, end) in enumerate(recording.episodes()):
+            episode = [getattr(recording, name)[start:end] for name in SMALL]
+            episode[SMALL.index("actions")] = np.asarray(actions[start:end], np.int16)
+            checksum = _checksum(start, end, int(recording.seeds[i]), [*episode, frame_checksums[start:end]])
+            group["episode_checksums"][i] = checksum
+    return Recording(out)

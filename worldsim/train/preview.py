@@ -22,7 +22,7 @@ from worldsim.runtime.session import Session
 from worldsim.runtime.torch import TorchRuntime
 
 ROWS = 6
-FREE = 64  # generated frames
+FREE = 64  # generated frames, where held-out episodes are long enough
 SHOWN = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)  # of them on the strip
 
 
@@ -46,7 +46,8 @@ class Preview:
     ):
         spans = recording.episodes("held-out")
         self.windows = Windows(spans, length).spread(32)
-        self.long = Windows(spans, length + FREE).spread(ROWS)
+        self.free = max(1, min(FREE, max((end - begin for begin, end in spans), default=0) - length))
+        self.long = Windows(spans, length + self.free).spread(ROWS)
         self.real = np.stack([recording.frames[row[0] : row[-1] + 1] for row in self.long])
         self.recording, self.autoencoder, self.clips, self.out, self.length = recording, autoencoder, clips, out, length
         self.schedule = schedule
@@ -58,7 +59,9 @@ class Preview:
         frames = self.free_run(model)
         real = self.real[:, self.length :]
         rows = [
-            np.concatenate([side[row, n - 1] for n in SHOWN], axis=1) for row in range(ROWS) for side in (real, frames)
+            np.concatenate([side[row, n - 1] for n in SHOWN if n <= self.free], axis=1)
+            for row in range(ROWS)
+            for side in (real, frames)
         ]
         atomic.write_bytes(self.out / f"strip-{step:06d}.png", encode_png(np.concatenate(rows)))
         error = ((frames.astype(np.float32) - real) ** 2).mean((0, 2, 3, 4))
@@ -66,7 +69,7 @@ class Preview:
         collapsed = (high_frequency(frames) < 0.5 * np.median(high_frequency(real))).mean(0)
         really = (high_frequency(real) < 0.5 * np.median(high_frequency(real))).mean()
         return {
-            **{f"free_psnr_{n}": float(psnr_of_error(error[n - 1])) for n in (1, 4, 16, 64)},
+            **{f"free_psnr_{n}": float(psnr_of_error(error[n - 1])) for n in (1, 4, 16, 64) if n <= self.free},
             "held_out_next_frame": true,
             "held_out_next_frame_wrong_action": wrong,
             "held_out_copy_last": copy,
@@ -75,12 +78,12 @@ class Preview:
         }
 
     def free_run(self, model: WorldModel) -> np.ndarray:
-        """Generated frames uint8 `[ROWS, FREE, H, W, 3]` under the recorded actions."""
+        """Generated frames uint8 `[ROWS, free, H, W, 3]` under the recorded actions."""
         session = Session(TorchRuntime(WorldStep(self.autoencoder, model, self.schedule), self.recording.spec))
         actions = self.clips.actions[self.long]
         state = session.reset(self.real[:, : self.length], actions[:, : self.length - 1], np.arange(ROWS))
         frames = []
-        for t in range(self.length - 1, self.length - 1 + FREE):
+        for t in range(self.length - 1, self.length - 1 + self.free):
             state, _ = session.step(state, actions[:, t])
             frames.append(state.frame)
         return np.stack(frames, axis=1)

@@ -17,8 +17,8 @@ from typing import Any
 
 from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 from worldsim.web.metrics import Labels, Metrics
 from worldsim.web.player import Player
@@ -105,9 +105,7 @@ class Lobby:
         self._stepping, self._opening = ThreadPoolExecutor(1, "step"), ThreadPoolExecutor(1, "open")
         self._playing: dict[Player, Visitor] = {}
         self.rooms = {
-            bundle.spec.name: Room(
-                bundle, Session(load_runtime(bundle)), self._stepping, self.metrics, self._show
-            )
+            bundle.spec.name: Room(bundle, Session(load_runtime(bundle)), self._stepping, self.metrics, self._show)
             for bundle in bundles
         }
 

@@ -98,5 +98,6 @@ class Room:
         state, seen = self._session.step(self._session.stack(states), np.array(actions))
         rows = self._session.split(state)
         return [
-            Moment(row, picture(seen.frame[i]), float(seen.reward[i]), bool(seen.ended[i])) for i, row in enumerate(rows)
+            Moment(row, picture(seen.frame[i]), float(seen.reward[i]), bool(seen.ended[i]))
+            for i, row in enumerate(rows)
         ]

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from worldsim.artifact import ArtifactKind
-from worldsim.runtime.base import load_runtime
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 from worldsim.viewer.goal import goal_of
 from worldsim.web.fetch_ort import FILES
