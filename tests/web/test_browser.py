@@ -117,8 +117,9 @@ def test_play_in_the_page(page, site_url, tmp_path):
     page.wait(f"{INDEX} == {index + 1}")
     assert page.run(PIXELS) == idle
 
-    names = page.run("Array.from(document.querySelectorAll('#play button, #play select, #play input')).map(e => "
-                     "(e.getAttribute('aria-label') || e.closest('label')?.textContent || e.textContent).trim())")  # fmt: skip
+    controls = "Array.from(document.querySelectorAll('#play button, #play select, #play input'))"
+    label = "(e.getAttribute('aria-label') || e.closest('label')?.textContent || e.textContent).trim()"
+    names = page.run(f"{controls}.map(e => {label})")
     assert all(names)
     page.picture(tmp_path / "play.png")
     click(page, "back")

@@ -20,8 +20,9 @@ from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames, to_pixels
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
+from worldsim.psnr import psnr_of_error
 from worldsim.train import checkpoint, distributed
-from worldsim.train.autoencoder import adamw, moving_weight, psnr
+from worldsim.train.autoencoder import adamw, moving_weight
 from worldsim.train.draws import Draws
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
@@ -164,8 +165,8 @@ def reconstruction_figures(autoencoder: VideoAutoencoder, clips: CaptionedClips,
         rebuilt = reconstruct(autoencoder, frames)
         alone = reconstruct(autoencoder, frames[:, :1])
         kind = "unseen" if bucket[1:] in clips.unseen else "psnr"
-        values[f"{kind}_{bucket[2]}x{bucket[1]}"] = psnr(_squared(frames, rebuilt).mean())
-        values[f"picture_{bucket[2]}x{bucket[1]}"] = psnr(_squared(frames[:, :1], alone).mean())
+        values[f"{kind}_{bucket[2]}x{bucket[1]}"] = float(psnr_of_error(_squared(frames, rebuilt).mean()))
+        values[f"picture_{bucket[2]}x{bucket[1]}"] = float(psnr_of_error(_squared(frames[:, :1], alone).mean()))
         if bucket[1:] == (64, 64):
             rows = [np.concatenate(list(side[i, ::4]), axis=1) for i in range(min(4, len(frames)))
                     for side in (frames, rebuilt)]  # fmt: skip

@@ -74,11 +74,11 @@ class Room:
             await asyncio.sleep(due - clock())
 
     async def _advance(self, players: Sequence[Player]) -> None:
-        befores = [player.now for player in players]
+        earlier = [player.now for player in players]
         taken = [player.next_action() for player in players]
         actions = [action for action, _ in taken]
         began = time.perf_counter()
-        step = functools.partial(self._step, [moment.state for moment in befores], actions)
+        step = functools.partial(self._step, [moment.state for moment in earlier], actions)
         try:
             made = await asyncio.get_running_loop().run_in_executor(self._executor, step)
         except Exception:
@@ -90,7 +90,7 @@ class Room:
         self._metrics.add("steps_total", world=self.spec.name)
         self._metrics.add("step_seconds_total", seconds, world=self.spec.name)
         self._metrics.add("frames_total", len(players), world=self.spec.name)
-        for player, before, (action, stamp), moment in zip(players, befores, taken, made, strict=True):
+        for player, before, (action, stamp), moment in zip(players, earlier, taken, made, strict=True):
             if player in self.players and player.advance(before, action, moment):
                 self._show(player, stamp, 1e3 * seconds)
 
