@@ -105,9 +105,7 @@ class Lobby:
         self._stepping, self._opening = ThreadPoolExecutor(1, "step"), ThreadPoolExecutor(1, "open")
         self._playing: dict[Player, Visitor] = {}
         self.rooms = {
-            bundle.spec.name: Room(
-                bundle, Session(load_runtime(bundle)), self._stepping, self.metrics, self._show
-            )
+            bundle.spec.name: Room(bundle, Session(load_runtime(bundle)), self._stepping, self.metrics, self._show)
             for bundle in bundles
         }
 
