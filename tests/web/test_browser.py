@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +25,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 PIXELS = """(() => { const c = document.getElementById('screen')
   return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.join() })()"""
 INDEX = "parseInt(document.getElementById('index').textContent)"
+NAMES = """Array.from(document.querySelectorAll('#play button, #play select, #play input'), (element) =>
+  (element.getAttribute('aria-label') || element.closest('label')?.textContent || element.textContent).trim())"""
 PAUSED = "document.getElementById('pause').getAttribute('aria-pressed') == 'true'"
 
 
@@ -54,7 +59,7 @@ def test_random_numbers_are_those_of_python(page, site_url):
         assert chance == frame_chance(seed, frame)
 
 
-def test_frames_are_those_of_python(page, site_url, tiny_world):
+def test_frames_are_those_of_python(page, site_url, endless_world):
     actions = [i * 7 % 3 for i in range(20)]
     page.open(site_url)
     page.wait("document.querySelectorAll('#worlds button').length == 1 && crossOriginIsolated")
@@ -75,7 +80,7 @@ def test_frames_are_those_of_python(page, site_url, tiny_world):
       return [frames, facts]
     }})()"""
     frames, facts = page.run(script)
-    session = Session(load_runtime(Bundle(tiny_world), device="cpu"))
+    session = Session(load_runtime(Bundle(endless_world), device="cpu"))
     state = session.start([1], [5])
     for action, frame, told in zip(actions, frames, facts, strict=True):
         state, seen = session.step(state, np.array([action]))
@@ -86,7 +91,7 @@ def test_frames_are_those_of_python(page, site_url, tiny_world):
 
 
 def test_play_in_the_page(page, site_url, tmp_path):
-    begin(page, f"{site_url}#world=tiny&start=1&seed=64440")
+    begin(page, f"{site_url}#world=tiny&start=1&seed=5")
     assert page.run("document.title") == "A tiny world"
     click(page, "pause")
     page.wait(PAUSED)
@@ -117,10 +122,7 @@ def test_play_in_the_page(page, site_url, tmp_path):
     page.wait(f"{INDEX} == {index + 1}")
     assert page.run(PIXELS) == idle
 
-    controls = "Array.from(document.querySelectorAll('#play button, #play select, #play input'))"
-    label = "(e.getAttribute('aria-label') || e.closest('label')?.textContent || e.textContent).trim()"
-    names = page.run(f"{controls}.map(e => {label})")
-    assert all(names)
+    assert all(page.run(NAMES)) and len(page.run(NAMES)) > 10
     page.picture(tmp_path / "play.png")
     click(page, "back")
     page.wait("!document.getElementById('gallery').hidden")
@@ -163,3 +165,50 @@ def test_saved_moments_come_back(page, site_url):
       return [file, fragment, same && too] })"""
     moment = {"world": "tiny", "start": 2, "seed": "77", "actions": [0, 0, 1, 2, 2, 2]}
     assert page.run(script) == [moment, moment, True]
+
+
+def test_page_of_a_server(page, endless_world, tmp_path):
+    """Keys change the picture, and a server that was killed and started again goes on where the player was."""
+    pytest.importorskip("uvicorn")
+    with serving(endless_world, 0, tmp_path) as port:
+        page.open(f"http://127.0.0.1:{port}/#world=tiny&start=1&seed=5")
+        page.wait(f"{INDEX} > 2")
+        click(page, "pause")
+        page.wait(PAUSED)
+        index, position = page.run(INDEX), page.run("timeline.value")
+        page.key("ArrowLeft", True)
+        click(page, "step")
+        page.wait(f"{INDEX} == {index + 1}")
+        page.key("ArrowLeft", False)
+        steered = page.run(PIXELS)
+        page.run(f"timeline.value = {position}; timeline.dispatchEvent(new Event('input'))")
+        page.wait(f"{INDEX} == {index}")
+        click(page, "step")
+        page.wait(f"{INDEX} == {index + 1}")
+        here = page.run(PIXELS)
+        assert here != steered
+    page.wait("!document.getElementById('notice').hidden")  # the connection broke, and the page says so
+    with serving(endless_world, port, tmp_path):
+        page.wait(f"document.getElementById('notice').hidden && {INDEX} > {index + 1}")
+        click(page, "pause")
+        page.wait(PAUSED)
+        page.run(f"timeline.value = {index + 1}; timeline.dispatchEvent(new Event('input'))")
+        page.wait(f"{INDEX} == {index + 1}")
+        theirs, ours = (np.array(text.split(","), int) for text in (page.run(PIXELS), here))
+        assert np.abs(theirs - ours).max() <= 1
+    page.log.clear()  # what the browser says of the broken connection
+
+
+@contextlib.contextmanager
+def serving(world: Path, port: int, folder: Path) -> Iterator[int]:
+    """`worldsim serve` as a process; its port. Killed in the end."""
+    command = [sys.executable, "-m", "worldsim.cli.main", "serve", str(world), "--port", str(port)]
+    with (folder / "serve.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        yield int(line.split("127.0.0.1:")[1].split("/")[0])
+    finally:
+        process.kill()
+        process.communicate(timeout=60)

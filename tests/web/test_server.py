@@ -34,7 +34,6 @@ from worldsim.web.metrics import Metrics  # noqa: E402
 from worldsim.web.server import FINAL, LOOPBACK, MESSAGE_BYTES, make_app  # noqa: E402
 
 PATIENCE = 60.0  # seconds; the machine may be busy
-SEED, OTHER = 64440, 123854  # with which the tiny world, where one frame in ten is the last, goes on for 80 frames
 
 
 class Client:
@@ -48,7 +47,7 @@ class Client:
     def send(self, **command: Any) -> None:
         self.socket.send(json.dumps(command))
 
-    def begin(self, start: int = 0, seed: int = SEED, actions: list[int] | None = None) -> None:
+    def begin(self, start: int = 0, seed: int = 5, actions: list[int] | None = None) -> None:
         self.send(do="open", world="tiny", start=start, seed=str(seed), actions=actions or [])
 
     def receive(self) -> dict[str, Any]:
@@ -100,8 +99,8 @@ def served(world: Path, token: str = "", **limits: Any) -> Iterator[int]:
 
 
 @pytest.fixture
-def port(tiny_world: Path) -> Iterator[int]:
-    with served(tiny_world, players=3, waiting=2) as at:
+def port(endless_world: Path) -> Iterator[int]:
+    with served(endless_world, players=3, waiting=2) as at:
         yield at
 
 
@@ -115,17 +114,17 @@ def metric(port: int, name: str, query: str = "") -> float:
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"worldsim_{name}"))
 
 
-def test_each_player_is_as_if_alone(port, tiny_world):
+def test_each_player_is_as_if_alone(port, endless_world):
     """Two at once, who hold other keys and came at other times, get the frames that each would get alone."""
     one, two = Client(port), Client(port)
-    one.begin(start=0, seed=SEED)
+    one.begin(start=0, seed=5)
     one.until(3)
-    two.begin(start=1, seed=OTHER)
+    two.begin(start=1, seed=6)
     two.send(do="keys", held=["ArrowRight"], tapped=[], stamp=1.5)
     one.send(do="keys", held=["KeyA"], tapped=["KeyA"], stamp=1)
     assert two.event("frame", stamp=1.5)["index"] > 0  # the first frame that shows the key says so
-    session = Session(load_runtime(Bundle(tiny_world), device="cpu"))
-    for player, start, seed, action in ((one, 0, SEED, 1), (two, 1, OTHER, 2)):
+    session = Session(load_runtime(Bundle(endless_world), device="cpu"))
+    for player, start, seed, action in ((one, 0, 5, 1), (two, 1, 6, 2)):
         player.until(8)
         player.send(do="pause")
         shown = player.event("frame", paused=True)
@@ -198,8 +197,8 @@ def test_who_finds_no_place_waits_and_then_plays(port):
     players[1].until(2)
 
 
-def test_idle_players_make_place(tiny_world):
-    with served(tiny_world, players=1, waiting=1, idle=2.0) as port:
+def test_idle_players_make_place(endless_world):
+    with served(endless_world, players=1, waiting=1, idle=2.0) as port:
         sleeper = Client(port)
         sleeper.begin()
         waiting = Client(port)
@@ -232,25 +231,25 @@ def test_two_hundred_at_once_leave_the_players_alone(port):
     assert metric(port, "refused_total") >= 150
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "not json",
-        "[" * 50_000,
-        "[]",
-        b"\x00\x01",
-        json.dumps({"do": "fly"}),
-        json.dumps({"do": "keys", "held": "KeyA", "tapped": []}),
-        json.dumps({"do": "keys", "held": ["KeyA"] * 1000, "tapped": []}),
-        json.dumps({"do": "seek", "position": "far"}),
-        '{"do": "seek", "position": NaN}',
-        json.dumps({"do": "open", "world": "tiny", "start": 99, "seed": "1", "actions": []}),
-        json.dumps({"do": "open", "world": "tiny", "start": 0, "seed": "-1", "actions": []}),
-        json.dumps({"do": "open", "world": "tiny", "start": 0, "seed": "1", "actions": [9]}),
-        json.dumps({"do": "open", "world": "../tiny", "start": 0, "seed": "1", "actions": []}),
-    ],
-    ids=str,
-)
+OPEN = {"do": "open", "world": "tiny", "start": 0, "seed": "1", "actions": []}
+NO_COMMANDS = {
+    "no JSON": "not json",
+    "deep JSON": "[" * 50_000,
+    "no object": "[]",
+    "bytes": b"\x00\x01",
+    "unknown": json.dumps({"do": "fly"}),
+    "keys that are no list": json.dumps({"do": "keys", "held": "KeyA", "tapped": []}),
+    "a thousand keys": json.dumps({"do": "keys", "held": ["KeyA"] * 1000, "tapped": []}),
+    "no position": json.dumps({"do": "seek", "position": "far"}),
+    "no number": '{"do": "seek", "position": NaN}',
+    "no such start": json.dumps({**OPEN, "start": 99}),
+    "no seed": json.dumps({**OPEN, "seed": "-1"}),
+    "no such action": json.dumps({**OPEN, "actions": [9]}),
+    "no such world": json.dumps({**OPEN, "world": "../tiny"}),
+}
+
+
+@pytest.mark.parametrize("message", NO_COMMANDS.values(), ids=NO_COMMANDS.keys())
 def test_what_is_no_command_ends_that_connection_alone(port, message):
     other, client = Client(port), Client(port)
     other.begin()
@@ -300,15 +299,18 @@ def test_slow_clients_get_the_newest_frame():
 
 
 def test_other_pages_and_other_names_are_kept_out(port):
-    for headers in ({"Origin": "http://elsewhere.example"}, {"Host": "elsewhere.example"}, {"Origin": "null"}):
+    for origin in ("http://elsewhere.example", "null", f"http://127.0.0.1:{port + 1}"):
         with pytest.raises(InvalidStatus):
-            Client(port, additional_headers=headers)
+            Client(port, additional_headers={"Origin": origin})
+    named = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(named, timeout=PATIENCE)
     assert Client(port, additional_headers={"Origin": f"http://127.0.0.1:{port}"}).token
     assert metric(port, "refused_total") == 3
 
 
-def test_token_is_asked_for(tiny_world):
-    with served(tiny_world, token="secret") as port:
+def test_token_is_asked_for(endless_world):
+    with served(endless_world, token="secret") as port:
         for query in ("", "?token=", "?token=other", "?token=secre%C3%A9"):
             with pytest.raises(InvalidStatus):
                 Client(port, query)
@@ -331,11 +333,11 @@ def test_pages_and_pictures_are_there_and_nothing_else(port):
         assert status(path) == 404
 
 
-def test_history_shares_what_it_has_in_common(tiny_world):
+def test_history_shares_what_it_has_in_common(endless_world):
     """A minute of one player's history must not hold copies of everybody's."""
     from worldsim.web.player import Moment, Player, owned
 
-    session = Session(load_runtime(Bundle(tiny_world), device="cpu"))
+    session = Session(load_runtime(Bundle(endless_world), device="cpu"))
     states = [session.start([0], [1]), session.start([1], [2])]
     player = Player(session.spec, Moment(states[0], b""), 0, [], limit=4)
     for number in range(20):
@@ -346,6 +348,7 @@ def test_history_shares_what_it_has_in_common(tiny_world):
         mine = player.now.state
         assert mine.entries[0] is before.entries[1] and len(mine.entries) == len(row.entries)
         assert sum(any(a is b for b in before.memory) for a in mine.memory) >= len(mine.memory) - 1
-        assert all(array.base is None for array in (*mine.entries, *mine.memory, mine.frame, mine.latents))
+        fresh = mine.entries[-1], mine.memory[-1], mine.frame, mine.latents
+        assert all(array.base is None for array in fresh)  # no views of a batch
         assert session.snapshot(mine) == session.snapshot(row)
     assert len(player.history) == 4 and owned(before, row).number == row.number

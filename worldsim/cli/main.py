@@ -68,9 +68,7 @@ COMMANDS = {
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
     ),
-    "serve": Command(
-        "worldsim.cli.serve", "serve", "ServeConfig", "let many play in their browsers, from this machine"
-    ),
+    "serve": Command("worldsim.cli.serve", "serve", "ServeConfig", "let many players play in their browsers"),
     "eval": Command("worldsim.cli.evaluate", "evaluate", "EvalConfig", "judge a world on held-out play"),
     "eval agent": Command(
         "worldsim.cli.eval_agent", "eval_agent", "EvalAgentConfig", "judge agents, imagined return beside the real one"

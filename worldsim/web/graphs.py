@@ -55,13 +55,11 @@ def check_operators(model: onnx.ModelProto) -> None:
     Raises:
         WorldsimError: for a graph with others.
     """
-    foreign = sorted(
-        {f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
-    )
+    nodes = [node for node in model.graph.node if node.domain not in ("", "ai.onnx")]
+    foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes})
     if foreign or model.functions:
-        raise WorldsimError(
-            f"browsers can't run {', '.join(foreign) or 'functions of a graph'}. Export the world again."
-        )
+        what = ", ".join(foreign) or "functions of a graph"
+        raise WorldsimError(f"browsers can't run {what}. Export the world again.")
 
 
 def _external(name: str, array: np.ndarray, data: bytearray) -> TensorProto:

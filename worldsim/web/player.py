@@ -101,12 +101,12 @@ class Player:
         return self.spec.action_for(held), stamp
 
     def advance(self, before: Moment, action: int, made: Moment) -> bool:
-        """Go on from `before` to `made`, unless the player went elsewhere meanwhile.
+        """Go on from `before` to `made`, unless the player went elsewhere or paused meanwhile.
 
         Returns:
             whether it did.
         """
-        if self.now is not before:
+        if self.now is not before or not self.wants_frame:
             return False
         if self.script:
             self.script.pop()
@@ -171,7 +171,7 @@ class Player:
     def _seek(self, position: Any) -> None:
         if isinstance(position, bool) or not isinstance(position, (int, float)) or not abs(position) < 1e9:
             raise WorldsimError("a position is a number")
-        self.paused = True
+        self.paused, self.steps = True, 0
         self.script.clear()
         self.position = min(max(round(position), 0), len(self.history) - 1)
         del self.actions[int(self.now.state.index[0]) :]

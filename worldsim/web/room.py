@@ -74,11 +74,11 @@ class Room:
             await asyncio.sleep(due - clock())
 
     async def _advance(self, players: Sequence[Player]) -> None:
-        earlier = [player.now for player in players]
+        moments = [player.now for player in players]
         taken = [player.next_action() for player in players]
         actions = [action for action, _ in taken]
         began = time.perf_counter()
-        step = functools.partial(self._step, [moment.state for moment in earlier], actions)
+        step = functools.partial(self._step, [moment.state for moment in moments], actions)
         try:
             made = await asyncio.get_running_loop().run_in_executor(self._executor, step)
         except Exception:
@@ -90,14 +90,11 @@ class Room:
         self._metrics.add("steps_total", world=self.spec.name)
         self._metrics.add("step_seconds_total", seconds, world=self.spec.name)
         self._metrics.add("frames_total", len(players), world=self.spec.name)
-        for player, before, (action, stamp), moment in zip(players, earlier, taken, made, strict=True):
+        for player, before, (action, stamp), moment in zip(players, moments, taken, made, strict=True):
             if player in self.players and player.advance(before, action, moment):
                 self._show(player, stamp, 1e3 * seconds)
 
     def _step(self, states: list[State], actions: list[int]) -> list[Moment]:
         state, seen = self._session.step(self._session.stack(states), np.array(actions))
-        rows = self._session.split(state)
-        return [
-            Moment(row, picture(seen.frame[i]), float(seen.reward[i]), bool(seen.ended[i]))
-            for i, row in enumerate(rows)
-        ]
+        facts = zip(self._session.split(state), seen.frame, seen.reward, seen.ended, strict=True)
+        return [Moment(row, picture(frame), float(reward), bool(ended)) for row, frame, reward, ended in facts]

@@ -48,6 +48,7 @@ export class Player {
         break
       case "seek":
         this.paused = true
+        this.steps = 0
         this.script = []
         history.seek(command.position)
         this.actions.length = history.now.state.index
@@ -79,7 +80,6 @@ export class Player {
         await new Promise((resolve) => (this.wake = resolve))
         due = performance.now() + interval
       } else if (this.steps) {
-        this.steps -= 1
         await this.advance(...this.taken())
       } else if (this.history.now.ended) {
         this.paused = true
@@ -102,8 +102,9 @@ export class Player {
     const began = performance.now(), before = this.history.now
     const [state, seen] = await this.world.step(before.state, action)
     if (this.over || this.history.now !== before) return // the player went elsewhere meanwhile
-    if (scripted && !this.script.length) return
+    if (scripted ? !this.script.length : this.paused && !this.steps) return // or paused
     if (scripted) this.script = this.script.slice(1)
+    else this.steps = Math.max(0, this.steps - 1)
     this.history.append({ state, reward: seen.reward, ended: seen.ended })
     this.actions.push(action)
     this.show(stamp, performance.now() - began)

@@ -20,15 +20,15 @@ function wide(a, b) {
 
 const product = new Uint32Array(4) // 128 bits, most significant first
 
-function multiply(a, bHigh, bLow) {
-  const [aHigh, aLow] = a
-  wide(aLow, bLow)
+function multiply(a, bUpper, bLower) {
+  const [aUpper, aLower] = a
+  wide(aLower, bLower)
   const p3 = low, carry = high
-  wide(aLow, bHigh)
+  wide(aLower, bUpper)
   const h1 = high, l1 = low
-  wide(aHigh, bLow)
+  wide(aUpper, bLower)
   const h2 = high, l2 = low
-  wide(aHigh, bHigh)
+  wide(aUpper, bUpper)
   const sum = carry + l1 + l2
   const next = h1 + h2 + low + Math.floor(sum / WORD)
   product[3] = p3

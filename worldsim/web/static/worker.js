@@ -61,6 +61,6 @@ function emit(event) {
 
 function explain(error) {
   const text = String(error?.message ?? error)
-  if (/memory|allocation|allocate/i.test(text)) return `Not enough memory for this world. Close other pages. (${text})`
+  if (/memory|allocation/i.test(text)) return `Not enough memory for this world. Close other pages. (${text})`
   return text
 }
