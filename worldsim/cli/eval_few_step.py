@@ -67,6 +67,7 @@ def eval_few_step(config: FewStepEvalConfig) -> None:
     from worldsim.cli.trained import open_trained
     from worldsim.evals import few_step
     from worldsim.evals.instruments.few_step import FreeRun, free_run_section, one_frame_section
+    from worldsim.models.ode_samplers import uniform_schedule
     from worldsim.runtime.torch import TorchRuntime, world_step
 
     steps, horizons = numbers("steps", config.steps), numbers("horizons", config.horizons)
@@ -95,7 +96,7 @@ def eval_few_step(config: FewStepEvalConfig) -> None:
     codec = runtime_codec(runtime)
     latents = contexts.latents.numpy(), contexts.following.numpy()
     sections = [one_frame_section(made, candidates[0].name, *latents, codec(drawn.frames[:, -1]))]
-    worlds = {f"multistep, {n}": few_step.with_schedule(step, few_step.uniform_schedule(n)) for n in steps}
+    worlds = {f"multistep, {n}": few_step.with_schedule(step, uniform_schedule(n)) for n in steps}
     worlds |= {"as shipped": step, **distilled}
     runtimes = {name: TorchRuntime(world, bundle.spec) for name, world in worlds.items()}
     within = [h for h in horizons if h <= split.longest(simulator.context)]
