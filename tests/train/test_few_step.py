@@ -10,8 +10,10 @@ import pytest
 import torch
 from square import EAGER, EVERYTHING, SIZE, SPEC, TRAINING, record_square, weights
 
+from worldsim.cli import few_step
 from worldsim.cli.main import main
 from worldsim.cli.trained import open_trained
+from worldsim.cli.worlds import recipe_of
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
@@ -151,8 +153,14 @@ def test_settings_that_do_not_go_together(
 
 
 def test_the_command_distils_a_run_and_leaves_one_to_export(
-    recording: Recording, autoencoder: Autoencoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recording: Recording,
+    autoencoder: Autoencoder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    short = dataclasses.replace(recipe_of("doom-maze"), dynamics_training=TRAINING)
+    monkeypatch.setattr(few_step, "recipe_for", lambda spec: ("doom-maze", short))
     world = teacher_of(autoencoder)
     teacher, out = tmp_path / "teacher", tmp_path / "fast"
     save_model(teacher / "autoencoder.safetensors", autoencoder, SPEC)

@@ -37,7 +37,7 @@ def meanflow_target(student: SpanDenoise, velocity: Tensor, noisy: Tensor, tau: 
     with torch.no_grad():
         t, one = 1 - tau, torch.ones_like(tau)
         along = mean_velocity(noisy, t, torch.zeros_like(span))
-        _, derivative, *_ = torch.func.jvp(mean_velocity, (noisy, t, span), (along, one, one))
+        derivative = torch.func.jvp(mean_velocity, (noisy, t, span), (along, one, one))[1]
         wanted = velocity - level(span, noisy) * derivative
         return noisy - level(t.clamp(min=LEAST), noisy) * wanted
 

@@ -47,7 +47,7 @@ def scm_target(student: Denoise, velocity: Tensor, noisy: Tensor, tau: Tensor, w
     cos, sin = level(t.cos(), x), level(t.sin(), x)
     with torch.no_grad():
         tangents = (cos * sin * velocity, t.cos() * t.sin())
-        predicted, derivative, *_ = torch.func.jvp(trig_network(student), (x, t), tangents)
+        predicted, derivative = torch.func.jvp(trig_network(student), (x, t), tangents)[:2]
         g = -(cos**2) * (predicted - velocity) - warm_up * (cos * sin * x + derivative)
         moved = predicted + g / (level(g.flatten(1).norm(dim=1), g) + NORMALISER)
         return cos * x - sin * torch.where(level(t, x) < BOUNDARY, velocity, moved)
