@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -138,10 +140,20 @@ def test_what_cant_be_imagined_is_one_error(
     assert "ends in .mp4, .gif, or .png" in capsys.readouterr().err
 
 
-def test_record_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "clips"
-    record = ["record", "clips", "toybox", "--workers", "1", "--clips"]
-    assert main([*record, "1", "--out", str(out)]) == 0
+RECORD = ("record", "clips", "toybox", "--workers", "1", "--clips")
+
+
+@pytest.fixture(scope="module")
+def toybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fewest clips of the toy box that there can be, not to be written to."""
+    out = tmp_path_factory.mktemp("toybox") / "clips"
+    assert main([*RECORD, "1", "--out", str(out)]) == 0
+    return out
+
+
+def test_record_clips(toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, record = tmp_path / "clips", list(RECORD)
+    shutil.copytree(toybox, out)
     clips = CaptionedClips(out)
     assert len(clips) == 3 * SHARD and clips.unseen == {(48, 80), (112, 80)}
     assert all(bucket[1:] not in clips.unseen for bucket in clips.buckets(held_out=False))
@@ -177,3 +189,13 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert main([*made, "--out", str(tmp_path / "x.png")]) == 0
     assert main(["train", "video-dit", *flags, "--minutes", "1"]) == 2
     assert "both say how long" in capsys.readouterr().err
+
+
+def test_eval_imagine(model: Path, toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge = ["eval", "imagine", "--model", str(model), "--clips", str(toybox), "--out", str(tmp_path / "report")]
+    assert main([*judge, "--prompts", "2", "--ends", "2", "--steps", "1"]) == 0
+    figures = json.loads((tmp_path / "report" / "imagine.json").read_text())["sections"]
+    assert {section["name"] for section in figures} == {"imagine", "imagine-ends", "imagine-copies"}
+    assert "look as asked" in capsys.readouterr().out
+    assert main([*judge, "--prompts", "1", "--ends", "1", "--steps", "1", "--size", "96x64"]) == 2
+    assert "no held-out clips of 96x64" in capsys.readouterr().err

@@ -66,6 +66,7 @@ def eval_imagine(config: EvalConfig) -> None:
     from worldsim.device import choose_device
     from worldsim.evals import report
     from worldsim.runtime.imagine import Imaginer
+    from worldsim.train.checkpoint import digest
     from worldsim.train.video_dit import load_imaginer
 
     report.check_packages()
@@ -76,7 +77,9 @@ def eval_imagine(config: EvalConfig) -> None:
     clips = CaptionedClips(config.clips)
     sections = [*judge_words(config, model, clips, size), judge_ends(config, model, clips, size)]
     facts = {
-        "clips": f"{clips.facts['world']}, {clips.digest}",
+        "world": f"{clips.facts['world']}, {size[1]}x{size[0]}",
+        "weights": digest(model.dit.state_dict()),
+        "clips": clips.digest,
         "command": shlex.join(["worldsim", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
     }

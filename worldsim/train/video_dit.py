@@ -52,7 +52,7 @@ class VideoDiTTraining:
         pure_noise_prob: share of the noise levels that are exactly 0.
     """
 
-    steps: int = 30_000
+    steps: int = 20_000
     batch: int = 6
     row_tokens: int = 640
     lr: float = 1e-3
