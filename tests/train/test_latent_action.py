@@ -37,7 +37,7 @@ TINY = dataclasses.replace(SIZE, past=2, ahead=2, channels=8, model_width=16, de
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Recording:
-    return Recording(steered.record(tmp_path_factory.mktemp("steered") / "recording", episodes=20))
+    return Recording(steered.record(tmp_path_factory.mktemp("steered") / "recording"))
 
 
 def steps(codes: np.ndarray, recording: Recording) -> tuple[np.ndarray, np.ndarray]:
