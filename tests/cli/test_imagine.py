@@ -178,6 +178,7 @@ def test_record_clips(toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         CaptionedClips(out)
 
 
+@pytest.mark.slow
 def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips, out = painted_clips(tmp_path / "clips").path, tmp_path / "run"
     flags = ["--clips", str(clips), "--out", str(out), "--device", "cpu", "--steps", "1", "--batch", "1"]
