@@ -23,7 +23,7 @@ class ServeConfig:
         players: who play at once; more wait in a line.
         waiting: visitors in line; more are refused.
         idle: seconds without a key after which a player's place goes to others.
-        rewind: seconds of play that each player can go back; half a megabyte to three for each second of ten players.
+        rewind: seconds of play that each player can go back; each takes about a megabyte of memory.
     """
 
     worlds: tyro.conf.Positional[tuple[str, ...]] = ()

@@ -190,10 +190,10 @@ class Lobby:
     def gauges(self) -> dict[tuple[str, Labels], float]:
         """For `Metrics.text`."""
         players: dict[tuple[str, Labels], float] = {
-            ("players", (("world", name),)): float(len(room.players)) for name, room in self.rooms.items()
+            ("players", (("world", name),)): len(room.players) for name, room in self.rooms.items()
         }
         connections = sum(visitor.connected for visitor in self.visitors.values())
-        return {**players, ("waiting", ()): float(len(self._line)), ("connections", ()): float(connections)}
+        return {**players, ("waiting", ()): len(self._line), ("connections", ()): connections}
 
     async def _open(self, visitor: Visitor, command: Mapping[str, Any]) -> None:
         wish = self._checked(command)

@@ -6,6 +6,7 @@ import { World, readTensors } from "./world.js"
 
 let site = null
 let player = null
+let loading = false // whether the page is shown how far it is
 let opened = 0 // counts what was opened, so that a slow load does not take the place of a later one
 const networks = new Map()
 
@@ -24,7 +25,7 @@ async function open({ world: name, start, seed, actions, backend }) {
   close()
   const turn = opened
   const description = site.worlds.find((world) => world.name === name)
-  const progress = (loaded, total) => self.postMessage({ on: "loading", loaded, total })
+  const progress = (loaded, total) => loading && self.postMessage({ on: "loading", loaded, total })
   const file = `worlds/${name}/start-${String(start).padStart(2, "0")}.safetensors`
   const key = `${backend} ${name}`
   if (!networks.has(key)) {
@@ -32,13 +33,16 @@ async function open({ world: name, start, seed, actions, backend }) {
     networks.set(key, loadNetwork(site, name, backend, progress))
   }
   let run, snapshot
+  loading = true
   try {
     ;[run, snapshot] = await Promise.all([networks.get(key), fetchFile(site, file)])
   } catch (error) {
     networks.delete(key)
+    loading = false // other files may still be on their way
     throw error
   }
   if (turn !== opened) return
+  loading = false
   const world = new World(description, run)
   const state = world.begin(readTensors(snapshot.buffer), BigInt(seed))
   player = new Player(world, state, emit, { start, actions })
