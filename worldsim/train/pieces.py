@@ -1,4 +1,4 @@
-"""Pieces of clips that the video DiT learns from: their tokens, the sketch or other look that they follow, and captions."""
+"""Pieces of clips that the video DiT learns from: tokens, the sketch or other look that they follow, and captions."""
 
 from __future__ import annotations
 
