@@ -166,17 +166,17 @@ class CaptionedClips:
         shard, place = self.locate(number)
         return self._shards[shard].words(place)
 
-    def look(self, number: int) -> str:
-        """Drawing style of a clip, without its frames."""
+    def label(self, number: int) -> tuple[str, int]:
+        """(look, group) of a clip, without its frames."""
         shard, place = self.locate(number)
-        return self._shards[shard].look(place)
+        return self._shards[shard].label(place)
 
     def paired(self, number: int) -> list[int]:
         """The clips that show the same as this one in other looks; a group is in one shard."""
         shard, place = self.locate(number)
-        groups = self._shards[shard].groups
-        same = number - place + np.flatnonzero(groups == groups[place])
-        return [int(n) for n in same if self.look(int(n)) != self.look(number)]
+        look, group = self.label(number)
+        same = number - place + np.flatnonzero(self._shards[shard].groups == group)
+        return [int(n) for n in same if self.label(int(n))[0] != look]
 
     def buckets(self, held_out: bool) -> dict[Bucket, np.ndarray]:
         """Numbers of the clips to learn from, or of those that are held out, by bucket."""
@@ -220,8 +220,8 @@ class _Shard:
     def words(self, place: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
         return self._words[place][:2]
 
-    def look(self, place: int) -> str:
-        return self._words[place][2]
+    def label(self, place: int) -> tuple[str, int]:
+        return self._words[place][2], int(self.groups[place])
 
     def clip(self, place: int) -> Clip:
         begin = int(self._ends[place - 1]) if place else 0

@@ -62,7 +62,8 @@ class Tokens(NamedTuple):
 
     Attributes:
         values: `[B, S, V]`. place: (t, h, w) in its clip, `[B, S, 3]`. extent: (t, h, w) of its clip, `[B, S, 3]`.
-        tau: signal level `[B, S]`. given: bool `[B, S]`. guide: what `guide_tokens` makes, `[B, S, G]`; zeros for none.
+        tau: signal level `[B, S]`. given: bool `[B, S]`. guide: what `guide_tokens` makes, `[B, S, G]`, zeros
+            for none; None if no clip has any.
         text: which of its row's texts belongs to it, int64 `[B, S]`, or PADDING; None if a row is one clip.
     """
 
@@ -71,7 +72,7 @@ class Tokens(NamedTuple):
     extent: Tensor
     tau: Tensor
     given: Tensor
-    guide: Tensor
+    guide: Tensor | None = None
     text: Tensor | None = None
 
 
@@ -136,8 +137,9 @@ class VideoDiT(nn.Module):
             self_mask = (text[:, :, None] == text[:, None])[:, None]
             owner = torch.arange(count, device=words.device).repeat_interleave(longest)
             word_mask = word_mask & (text[..., None] == owner) | (text == PADDING)[..., None]
-        x = self.token_in(tokens.values) + self.guide_in(tokens.guide)
-        x = x + self.place_in(place_features(tokens.place, tokens.extent))
+        x = self.token_in(tokens.values) + self.place_in(place_features(tokens.place, tokens.extent))
+        if tokens.guide is not None:
+            x = x + self.guide_in(tokens.guide)
         condition = self.tau(tokens.tau) + mean + tokens.given[..., None] * self.given
         shared = self.modulation(condition)  # [B, S, 6 D]
         angles = rotary_angles(tokens.place, self.config.width // self.config.heads)[:, None]
@@ -191,7 +193,7 @@ def pack(clips: Sequence[Tokens], words: Tensor, length: int) -> tuple[Tokens, T
     """Put clips one after the other into as few rows as first fit gives, the largest first.
 
     Args:
-        clips: a row each of its own, `[1, S_i, ...]`.
+        clips: a row each of its own, with guides, `[1, S_i, ...]`.
         words: tokens of their texts, int64 `[clips, K]`.
         length: S of the rows; no clip is longer.
 

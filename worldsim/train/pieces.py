@@ -60,7 +60,8 @@ class Pieces:
         pairs, source = clips.paired(number), None
         if pairs and rng.random() < self._restyled:
             source = self._tokens(self._read(int(rng.choice(pairs)), length, which)[0])
-            captions = [text for text in captions if clips.look(number) in text] or captions
+            look, _ = clips.label(number)
+            captions = [text for text in captions if look in text] or captions
             if rng.random() < INSTRUCTED:
                 captions = [last_clause(text) for text in captions]
         extent = (t, rows // p, columns // q)
