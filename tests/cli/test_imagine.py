@@ -88,6 +88,21 @@ def test_clips_go_on_are_joined_and_changed(model: Path, picture: Path, tmp_path
         assert len(list(read_frames(out))) == frames
 
 
+def test_sketches_and_clips_made_again(model: Path, picture: Path, tmp_path: Path) -> None:
+    video, out, drawing = write_video(tmp_path / "given.mp4", 6), tmp_path / "out.mp4", tmp_path / "drawing.png"
+    lines = np.full((90, 90, 3), 255, np.uint8)
+    cv2.circle(lines, (45, 45), 20, (0, 0, 0), 2)
+    cv2.imwrite(str(drawing), lines)
+    for options, frames in (
+        (["--sketch", drawing, "--prompt", "a red ball", "--frames", 9], 9),
+        (["--sketch", drawing], 17),
+        (["--restyle", video, "--prompt", "red"], 5),
+        (["--restyle", picture, "--prompt", "red", "--source-guidance", 2], 1),
+    ):
+        assert imagine(model, *options, "--out", out) == 0
+        assert len(list(read_frames(out))) == frames
+
+
 def test_a_picture_of_another_size_is_fitted_and_said_so(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,7 +126,8 @@ def test_what_cant_be_imagined_is_one_error(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video, one = write_video(tmp_path / "given.mp4", 6), write_video(tmp_path / "one.mp4", 1)
-    out = tmp_path / "out.mp4"
+    out, blank = tmp_path / "out.mp4", tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((32, 48, 3), 255, np.uint8))
     for options, message in (
         (["--prompt", "  "], "nothing to imagine from"),
         (["--prompt", "ball " * 1000], "a --prompt of 5,000 letters; at most 2,000"),
@@ -131,6 +147,17 @@ def test_what_cant_be_imagined_is_one_error(
         (["--video", video, "--change", 1.5], "a level of 1.5"),
         (["--prompt", "a", "--change", 0.5], "give --image or --video"),
         (["--prompt", "a", "--model", tmp_path], "no file"),
+        (["--sketch", picture, "--image", picture], "--sketch stands alone with --prompt; leave --image out"),
+        (["--sketch", bomb(tmp_path / "bomb.png")], "60,000x60,000 pixels"),
+        (["--sketch", video], "not a PNG file"),
+        (["--sketch", blank], "nothing is drawn in the sketch"),
+        (["--restyle", video], "is told how it is to look"),
+        (
+            ["--restyle", video, "--prompt", "a", "--change", 0.5],
+            "--restyle stands alone with --prompt; leave --change",
+        ),
+        (["--restyle", video, "--prompt", "a", "--frames", 9], "keeps its length"),
+        (["--restyle", video, "--prompt", "a", "--source-guidance", -1], "a guidance of -1"),
     ):
         assert imagine(model, *options, "--out", out) == 2, message
         error = capsys.readouterr().err
@@ -194,9 +221,10 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
 
 def test_eval_imagine(model: Path, toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judge = ["eval", "imagine", "--model", str(model), "--clips", str(toybox), "--out", str(tmp_path / "report")]
-    assert main([*judge, "--prompts", "2", "--ends", "2", "--steps", "1"]) == 0
+    assert main([*judge, "--prompts", "2", "--ends", "2", "--guides", "2", "--steps", "1"]) == 0
     figures = json.loads((tmp_path / "report" / "imagine.json").read_text())["sections"]
-    assert {section["name"] for section in figures} == {"imagine", "imagine-ends", "imagine-copies"}
+    names = {"imagine", "imagine-ends", "imagine-copies", "imagine-sketch", "imagine-restyle"}
+    assert {section["name"] for section in figures} == names
     assert "look as asked" in capsys.readouterr().out
     assert main([*judge, "--prompts", "1", "--ends", "1", "--steps", "1", "--size", "96x64"]) == 2
     assert "no held-out clips of 96x64" in capsys.readouterr().err

@@ -8,7 +8,11 @@ import itertools
 import numpy as np
 import pytest
 
+from worldsim.data.captioned import Clip
+from worldsim.data.sketch import draw
 from worldsim.evals.instruments.imagine import Asked, LookReader, copies, counted, ends, right, words
+from worldsim.evals.instruments.imagine_guides import followed, restyled, sketches
+from worldsim.evals.section import Figure
 from worldsim_envs.toybox.asks import KINDS, areas, ask
 from worldsim_envs.toybox.clips import make_clips
 from worldsim_policies.base import make_explorer
@@ -78,3 +82,41 @@ def test_seams_and_what_is_kept() -> None:
     assert "imagine-ends.kept" not in cut
     gone = {f.key: f for f in ends(real, broken[:, :12], real, real, areas(SIZE[0])).figures}
     assert gone["imagine-ends.kept"].value == 0
+
+
+def test_lines_are_followed_by_what_was_drawn_alone(asked: list[Asked]) -> None:
+    real = np.stack([a.real for a in asked[:12]])
+    drawn = np.stack([draw(frame[None], np.random.default_rng(i))[0] for i, frame in enumerate(real)])
+    same = {f.key: f for f in sketches(drawn, real, np.zeros_like(real), real).figures}
+    assert (
+        same["imagine-sketch.followed"].value > 0.9
+        and "without the sketch 0.0 %" in same["imagine-sketch.followed"].reference
+    )
+    others = {f.key: f for f in sketches(drawn, np.roll(real, 3, 0), real, real).figures}
+    assert others["imagine-sketch.f1"].value < same["imagine-sketch.f1"].value - 0.1
+    assert followed(np.zeros(SIZE, np.uint8), real[0]) == pytest.approx((np.nan, np.nan), nan_ok=True)
+
+
+def test_restyled_clips_are_judged_beside_the_real_pair() -> None:
+    pairs: list[list[Clip]] = []
+    seed = 0
+    while len(pairs) < 5:
+        made = make_clips(seed, *SIZE, lambda rng: make_explorer("toybox", rng))
+        pairs += [made] if len(made) == 2 and made[1].look in ("day", "night") else []
+        seed += 1
+    sources, real = (np.stack([pair[i].frames for pair in pairs]) for i in (0, 1))
+    looks = [pair[1].look for pair in pairs]
+    shown = [ask("one", seed, *SIZE) for seed in range(40)]
+    reader = LookReader([a.real for a in shown], [a.look for a in shown])
+    judged = dict.fromkeys(("day", "night"), areas(SIZE[0]))
+
+    def judge(clips: np.ndarray) -> dict[str, Figure]:
+        return {f.key.split(".")[1]: f for f in restyled(sources, clips, real, looks, looks, reader, judged).figures}
+
+    right, unchanged = judge(real), judge(sources)
+    assert right["look"].value == 1 and right["kept"].value == 1 and right["flicker"].value == 0
+    assert unchanged["look"].value < 0.5 and unchanged["psnr"].value < 25 < right["psnr"].value
+    moved, noisy = judge(np.roll(real, 12, axis=3)), real.copy()
+    noisy[:, ::2] = np.minimum(noisy[:, ::2].astype(int) + 6, 255)
+    assert moved["kept"].value < 0.3 and moved["look"].value == 1
+    assert judge(noisy)["flicker"].value > 4

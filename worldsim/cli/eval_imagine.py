@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worldsim.evals.section import Section
     from worldsim.runtime.imagine import Given, Imaginer
 
+DETECTED = ("day", "night")  # looks in which things can be detected
 REAL = 400  # real frames that looks are told by
 TRAINED = 4000  # clips that were trained on and are looked through for copies
 
@@ -32,8 +33,9 @@ class EvalConfig:
         clips: the clips that they were trained on, whose held-out part is used.
         out: folder of the report; reports/imagine if not given.
         prompts: of each kind. ends: held-out clips that are gone on with, and joined.
+        guides: held-out frames that are drawn as sketches, and clips that are made again in another look.
         size: of the frames, as WIDTHxHEIGHT.
-        steps, guidance, sampler: as for `worldsim imagine`.
+        steps, guidance, source_guidance, sampler: as for `worldsim imagine`.
         seed: of the prompts and the noise.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
@@ -43,9 +45,11 @@ class EvalConfig:
     out: Path = Path("reports/imagine")
     prompts: int = 50
     ends: int = 20
+    guides: int = 20
     size: str = "64x64"
     steps: int = 24
     guidance: float = 3.0
+    source_guidance: float = 1.5
     sampler: str = "euler"
     seed: int = 0
     device: str = "auto"
@@ -57,8 +61,8 @@ def eval_imagine(config: EvalConfig) -> None:
     Raises:
         WorldsimError: for networks or clips that aren't there, a size that has none, or a missing package.
     """
-    if config.prompts < 1 or config.ends < 1:
-        raise WorldsimError("--prompts and --ends must be at least 1")
+    if min(config.prompts, config.ends, config.guides) < 1:
+        raise WorldsimError("--prompts, --ends and --guides must be at least 1")
     for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
     from worldsim.cli.record import parse_size
@@ -76,6 +80,7 @@ def eval_imagine(config: EvalConfig) -> None:
     model = Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
     clips = CaptionedClips(config.clips)
     sections = [*judge_words(config, model, clips, size), judge_ends(config, model, clips, size)]
+    sections += [judge_sketches(config, model, clips, size), *judge_looks(config, model, clips, size)]
     facts = {
         "world": f"{clips.facts['world']}, {size[1]}x{size[0]}",
         "weights": digest(model.dit.state_dict()),
@@ -114,9 +119,8 @@ def judge_ends(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size:
     from worldsim.evals.instruments.imagine import GIVEN, ends
     from worldsim.runtime.imagine import WINDOW, Given
 
-    numbers = clips.buckets(held_out=True).get((WINDOW, *size), np.zeros(0, int))
-    chosen = [clips.clip(int(n)) for n in numbers]
-    chosen = [clip for clip in chosen if clip.look in ("", "day", "night")][: config.ends]
+    chosen = [clips.clip(int(n)) for n in held_out_of(clips, size)]
+    chosen = [clip for clip in chosen if clip.look in ("", *DETECTED)][: config.ends]
     if not chosen:
         raise WorldsimError(f"{clips.path} has no held-out clips of {size[1]}x{size[0]}; give another --size")
     made: list[list[np.ndarray]] = [[], [], []]
@@ -129,6 +133,71 @@ def judge_ends(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size:
     asks = asks_of(str(clips.facts["world"]))
     onwards, back, joined = map(np.stack, made)
     return ends(np.stack([clip.frames for clip in chosen]), onwards, back, joined, asks.areas(size[0]))
+
+
+def judge_sketches(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size: tuple[int, int]) -> Section:
+    """A section on held-out frames, drawn, and made again of the drawing and a caption."""
+    from worldsim.cli.reporting import progress
+    from worldsim.data.sketch import draw
+    from worldsim.evals.instruments.imagine_guides import sketches
+    from worldsim.runtime.imagine import Given
+
+    frames, drawn, made, without = [], [], [], []
+    numbers = held_out_of(clips, size)[: config.guides]
+    with progress("sketches", len(numbers)) as done:
+        for i, number in enumerate(numbers):
+            clip = clips.clip(int(number))
+            lines = draw(clip.frames[:1], np.random.default_rng([config.seed, i]))[0]
+            done(1)
+            if not lines.any():
+                continue
+            sketch = np.repeat(lines[..., None], 3, axis=-1)
+            for pictures, given in ((made, Given(sketch=sketch)), (without, None)):
+                pictures.append(_imagine(config, model, given, clip.moments[0][-1], size, 1, i)[0])
+            frames.append(clip.frames[0])
+            drawn.append(lines)
+    return sketches(*map(np.stack, (drawn, made, without, frames)))
+
+
+def judge_looks(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size: tuple[int, int]) -> list[Section]:
+    """A section on held-out clips, made again in the other look that they are there in; none if there are no such."""
+    from worldsim.cli.reporting import progress
+    from worldsim.evals.instruments.imagine_guides import restyled
+    from worldsim.runtime.imagine import WINDOW, Given
+    from worldsim.train.pieces import last_clause
+
+    paired = [(int(n), other) for n in held_out_of(clips, size) for other in clips.paired(int(n))][: config.guides]
+    if not paired:
+        return []
+    sources, real, made, told = [], [], [], []
+    with progress("looks", len(paired)) as done:
+        for i, pair in enumerate(paired):
+            source, truth = map(clips.clip, pair)
+            naming = [text for text in truth.story if truth.look in text]
+            told.append(last_clause(naming[0]) if naming else truth.look)
+            made.append(_imagine(config, model, Given(source=source.frames), told[-1], size, WINDOW, i))
+            sources.append(source.frames)
+            real.append(truth.frames)
+            done(1)
+    looks = [clips.label(other)[0] for _, other in paired]
+    areas = asks_of(str(clips.facts["world"])).areas(size[0])
+    judged = dict.fromkeys(DETECTED, areas)
+    reader = look_reader(clips, config.seed)
+    return [restyled(*map(np.stack, (sources, made, real)), looks, told, reader, judged)]
+
+
+def held_out_of(clips: CaptionedClips, size: tuple[int, int]) -> np.ndarray:
+    """Numbers of the held-out clips of a size (height, width).
+
+    Raises:
+        WorldsimError: if there are none.
+    """
+    from worldsim.runtime.imagine import WINDOW
+
+    numbers = clips.buckets(held_out=True).get((WINDOW, *size))
+    if numbers is None:
+        raise WorldsimError(f"{clips.path} has no held-out clips of {size[1]}x{size[0]}; give another --size")
+    return numbers
 
 
 def prompts_of(world: str, count: int, seed: int, size: tuple[int, int]) -> list[Asked]:
@@ -165,4 +234,5 @@ def _imagine(
 ) -> np.ndarray:
     from worldsim.runtime.imagine import imagine
 
-    return imagine(model, given, text, size, frames, config.steps, config.guidance, config.seed + seed, config.sampler)
+    rest = (config.seed + seed, config.sampler, config.source_guidance)
+    return imagine(model, given, text, size, frames, config.steps, config.guidance, *rest)
