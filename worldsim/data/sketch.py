@@ -19,7 +19,7 @@ WIDEST = 5  # pixels; of what is wider, the outline is read
 
 def outlines(frame: np.ndarray, threshold: float = 120.0) -> np.ndarray:
     """Thin lines where a frame uint8 `[H, W, 3]` changes (Canny 1986), at full contrast -> a sketch."""
-    contrast = cv2.normalize(frame, np.empty_like(frame), 0, 255, cv2.NORM_MINMAX)
+    contrast = cv2.normalize(frame, np.empty(frame.shape, np.uint8), 0, 255, cv2.NORM_MINMAX)
     return np.asarray(cv2.Canny(contrast, threshold / 2, threshold, L2gradient=True))
 
 
