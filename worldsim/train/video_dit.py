@@ -141,7 +141,7 @@ def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in named if id(p) not in chosen]
     adamw = torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)
-    return [Muon(hidden, lr=lr, weight_decay=0.01), adamw]
+    return [Muon(hidden, lr=lr), adamw]
 
 
 class ClipDraws:
