@@ -190,7 +190,8 @@ class ClipDraws:
             tau, given = draw_levels(rng, extent, training.own_levels, training.pure_noise_prob)
             known = (torch.from_numpy(x).flatten()[None] for x in (tau, given))
             clips.append(Tokens(to_tokens(latents[None].float(), patch_size), place[None], size[None], *known))
-            texts.append("" if rng.random() < training.untold else str(rng.choice(captions)))
+            told = self._latents.clips.synonyms.vary(str(rng.choice(captions)), rng)
+            texts.append("" if rng.random() < training.untold else told)
         return clips, texts
 
     def _draw(self, number: int, length: int, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
@@ -227,7 +228,7 @@ def train_video_dit(
     torch.manual_seed(training.seed)
     dit = VideoDiT(config)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "autoencoder": key}
+    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key}
     del settings["steps"]
     trainer = Trainer(
         out,
@@ -274,7 +275,8 @@ def fit(
             )
         if height % rows or width % columns:
             raise WorldsimError(f"clips of {width}x{height} don't divide into tokens of {columns}x{rows} pixels")
-    text = config.text if config.text.words else dataclasses.replace(config.text, words=vocabulary(clips.captions()))
+    words = config.text.words or vocabulary(clips.captions(), clips.synonyms.words)
+    text = dataclasses.replace(config.text, words=words)
     return dataclasses.replace(config, channels=autoencoder.config.channels, text=text)
 
 
