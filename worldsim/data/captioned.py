@@ -18,6 +18,7 @@ from numcodecs import Zstd
 
 from worldsim import atomic
 from worldsim.artifact import ArtifactKind
+from worldsim.data.synonyms import AS_RECORDED_ONLY, Synonyms
 from worldsim.safe_read import parse_json, read_safetensors, reading
 
 CLIP_FRAMES = 17  # of a recorded clip: 4 k + 1, as the video autoencoder wants it
@@ -117,17 +118,18 @@ class CaptionedClips:
 
     Args:
         path: folder that `worldsim record clips` wrote.
+        synonyms: of the world's words.
 
     Attributes:
-        path: of the folder. facts: what the manifest says.
+        path: of the folder. facts: what the manifest says. synonyms: as given.
         digest: names the content.
 
     Raises:
         WorldsimError: if it is missing, cut, changed, or of another version.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, synonyms: Synonyms = AS_RECORDED_ONLY):
+        self.path, self.synonyms = path, synonyms
         self.facts = KIND.read_manifest(path)
         self.digest: str = self.facts["digest"]
         KIND.check_files(path, self.facts["files"])

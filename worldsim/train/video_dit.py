@@ -35,7 +35,7 @@ NAME = "video-dit"
 FILE = f"{NAME}.safetensors"
 PREVIEWED = 4  # clips
 MOST_CLIPS = 24  # of a row
-LENGTHS = {1: 0.35, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.45}  # frames of a step's clips, and how often
+LENGTHS = {1: 0.6, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.2}  # frames of a step's clips, and how often
 CLOSEST = 0.1  # 1 - tau from which on errors count no more
 MASKS = {"none": 0.4, "head": 0.2, "tail": 0.1, "both": 0.1, "random": 0.05, "interpolate": 0.05, "region": 0.1}
 
@@ -146,7 +146,7 @@ def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in named if id(p) not in chosen]
     adamw = torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)
-    return [Muon(hidden, lr=lr, weight_decay=0.01), adamw]
+    return [Muon(hidden, lr=lr), adamw]
 
 
 class ClipDraws:
@@ -193,7 +193,8 @@ class ClipDraws:
             tau, given = draw_levels(rng, piece.extent, training.own_levels, training.pure_noise_prob)
             known = (torch.from_numpy(x).flatten() for x in (tau, given))
             clips.append(Tokens(*(x[None] for x in (piece.values, place, size, *known, piece.guide))))
-            texts.append("" if rng.random() < training.untold else str(rng.choice(piece.captions)))
+            told = self._clips.synonyms.vary(str(rng.choice(piece.captions)), rng)
+            texts.append("" if rng.random() < training.untold else told)
         return clips, texts
 
 
@@ -222,7 +223,7 @@ def train_video_dit(
     torch.manual_seed(training.seed)
     dit = VideoDiT(config)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "autoencoder": key}
+    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key}
     del settings["steps"]
     trainer = Trainer(
         out,
@@ -269,7 +270,8 @@ def fit(
             )
         if height % rows or width % columns:
             raise WorldsimError(f"clips of {width}x{height} don't divide into tokens of {columns}x{rows} pixels")
-    text = config.text if config.text.words else dataclasses.replace(config.text, words=vocabulary(clips.captions()))
+    words = config.text.words or vocabulary(clips.captions(), clips.synonyms.words)
+    text = dataclasses.replace(config.text, words=words)
     return dataclasses.replace(config, channels=autoencoder.config.channels, text=text)
 
 
