@@ -152,8 +152,9 @@ def judge_sketches(config: EvalConfig, model: Imaginer, clips: CaptionedClips, s
             if not lines.any():
                 continue
             sketch = np.repeat(lines[..., None], 3, axis=-1)
-            for pictures, given in ((made, Given(sketch=sketch)), (without, None)):
-                pictures.append(_imagine(config, model, given, clip.moments[0][-1], size, 1, i)[0])
+            text = clip.moments[0][-1]
+            made.append(_imagine(config, model, Given(sketch=sketch), text, size, 1, i)[0])
+            without.append(_imagine(config, model, None, text, size, 1, i)[0])
             frames.append(clip.frames[0])
             drawn.append(lines)
     return sketches(*map(np.stack, (drawn, made, without, frames)))
