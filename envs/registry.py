@@ -38,7 +38,7 @@ class WorldEntry:
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         synonyms: other words for what those say, a `worldsim.data.synonyms.Synonyms`.
-        asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
+        asks: module that asks prompts whose answers are known, a `worldsim.evals.instruments.imagine.Asker`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.
@@ -96,6 +96,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.crafter:RECIPE",
             clips="worldsim_envs.crafter.clips:SOURCE",
             synonyms="worldsim_envs.crafter.synonyms:SYNONYMS",
+            asks="worldsim_envs.crafter.asks",
             episode_frames=1000,
         ),
         WorldEntry(

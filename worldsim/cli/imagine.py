@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from worldsim.safe_read import read_png
 from worldsim.terminal import printable
 
 if TYPE_CHECKING:
+    import torch
+
     from worldsim.runtime.imagine import Given, Imaginer
 
 FPS = 15.0
 MOST_LETTERS = 2000  # of a prompt
+MOST_MADE = 64  # clips, to keep the best of
 MOST_READ = 1021  # frames of a video file
 PICTURES, VIDEOS, GIF = (".png",), (".mp4", ".mkv", ".mov"), ".gif"
 
@@ -48,6 +52,8 @@ class ImagineConfig:
         source_guidance: how much it leans on what --restyle names.
         sampler: euler, ddim or ddpm.
         seed: the same seed gives the same clip.
+        best_of: make so many, of this seed and those after it, and keep the one that the words fit best, as the run's
+            two towers see it (worldsim train clip).
         device: auto, cpu, cuda, cuda:1 or mps.
     """
 
@@ -68,6 +74,7 @@ class ImagineConfig:
     source_guidance: float = 1.5
     sampler: str = "euler"
     seed: int = 0
+    best_of: int = 1
     device: str = "auto"
 
 
@@ -92,16 +99,28 @@ def imagine(config: ImagineConfig) -> None:
     model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
     frames = config.frames or (1 if config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
-    rest = (config.seed, config.sampler)
+    choose = chooser(config, device)
     leaning = engine.Guidance(config.guidance, config.source_guidance)
-    engine.check_request(model, engine.Given(), config.prompt, size, frames, config.steps, leaning, *rest)
+    request = (config.prompt, size, frames, config.steps, leaning, config.seed, config.sampler)
+    engine.check_request(model, engine.Given(), *request)
     given = what_is_given(config, size)
     whole = given.clip if given.source is None else given.source
     if whole is not None:
         frames = len(whole)
     say_unknown(model, config.prompt)
-    made = engine.imagine(
-        model, given, config.prompt, size, frames, config.steps, config.guidance, *rest, config.source_guidance
+    made = choose(
+        lambda seed: engine.imagine(
+            model,
+            given,
+            config.prompt,
+            size,
+            frames,
+            config.steps,
+            config.guidance,
+            seed,
+            config.sampler,
+            config.source_guidance,
+        )
     )
     write_frames(config.out, made)
     print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
@@ -117,6 +136,10 @@ def check_flags(config: ImagineConfig) -> None:
         raise WorldsimError(f"a --prompt of {len(config.prompt):,} letters; at most {MOST_LETTERS:,} are read")
     if not config.size:
         raise WorldsimError("--size '' is not WIDTHxHEIGHT, as in 64x64")
+    if not 1 <= config.best_of <= MOST_MADE:
+        raise WorldsimError(f"--best-of {config.best_of}: give 1 to {MOST_MADE}")
+    if config.best_of > 1 and not config.prompt.strip():
+        raise WorldsimError("--best-of is judged by words; give --prompt too")
     suffix = config.out.suffix.lower()
     if suffix not in (*PICTURES, *VIDEOS, GIF):
         raise WorldsimError(f"--out {config.out}: give a name that ends in .mp4, .gif, or .png for a picture")
@@ -138,6 +161,30 @@ def check_flags(config: ImagineConfig) -> None:
         raise WorldsimError("--change is of a picture or a clip; give --image or --video")
     if config.change is not None and (config.end or config.frames):
         raise WorldsimError("a picture or clip that is changed keeps its length and end; leave --end and --frames out")
+
+
+def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[int], np.ndarray]], np.ndarray]:
+    """Calls a maker of clips with --seed, or with --best-of seeds, and says which of them it keeps.
+
+    Raises:
+        WorldsimError: if there are no towers to tell the best by.
+    """
+    if config.best_of == 1:
+        return lambda make: make(config.seed)
+    from worldsim.runtime.clip_score import ClipScorer, best_of
+    from worldsim.train.clip_towers import load_clip_scorer
+
+    loaded = load_clip_scorer(config.model)
+    scorer = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
+
+    def best(make: Callable[[int], np.ndarray]) -> np.ndarray:
+        number, made = best_of(
+            config.best_of, lambda i: make(config.seed + i), lambda clip: scorer.score(clip, config.prompt)
+        )
+        print(f"the best of {config.best_of} is that of --seed {config.seed + number}")
+        return made
+
+    return best
 
 
 def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:

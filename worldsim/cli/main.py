@@ -61,9 +61,13 @@ COMMANDS = {
     "train video-dit": Command(
         "worldsim.cli.train_video", "train_dit", "TrainConfig", "learn to imagine clips from words and pictures"
     ),
+    "train clip": Command(
+        "worldsim.cli.train_clip", "train_clip", "TrainClipConfig", "learn how well words fit clips and pictures"
+    ),
     "imagine": Command(
         "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
     ),
+    "find": Command("worldsim.cli.find", "find", "FindConfig", "find frames of a recording by words"),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
