@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldsim.models.text import MOST_WORDS, TextConfig, TextEncoder, vocabulary
+from worldsim.models.text import TextConfig, TextEncoder, vocabulary
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_latents, to_tokens
 
