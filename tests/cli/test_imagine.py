@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from bombs import png_bomb
 from painted import AUTOENCODER, DIT, painted_clips
 
 from worldsim.cli.main import main
@@ -96,22 +95,12 @@ def test_a_picture_of_another_size_is_fitted_and_said_so(
     assert "large.png is 100x200: cut around its middle" in capsys.readouterr().out
 
 
-def bomb(path: Path) -> Path:
-    """A PNG of a few bytes that says it is of 60,000 x 60,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    return path
-
-
 def test_what_cant_be_imagined_is_one_error(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video, one = write_video(tmp_path / "given.mp4", 6), write_video(tmp_path / "one.mp4", 1)
-    out = tmp_path / "out.mp4"
+    out, bomb = tmp_path / "out.mp4", tmp_path / "bomb.png"
+    bomb.write_bytes(png_bomb())
     for options, message in (
         (["--prompt", "  "], "nothing to imagine from"),
         (["--prompt", "ball " * 1000], "a --prompt of 5,000 letters; at most 2,000"),
@@ -121,7 +110,7 @@ def test_what_cant_be_imagined_is_one_error(
         (["--prompt", "a", "--size", "big"], "is not WIDTHxHEIGHT"),
         (["--prompt", "a", "--frames", 8], "8 frames"),
         (["--prompt", "a", "--sampler", "best"], "no sampler 'best'"),
-        (["--image", bomb(tmp_path / "bomb.png")], "60,000x60,000 pixels"),
+        (["--image", bomb], "60,000x60,000 pixels"),
         (["--image", tmp_path / "none.png"], "there is no"),
         (["--image", video, "--video", video], "both say how it begins"),
         (["--video", one, "--end", video, "--frames", 17], "one.mp4 has one frame, too few to join"),

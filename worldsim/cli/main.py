@@ -65,6 +65,9 @@ COMMANDS = {
         "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
     ),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
+    "export imaginer": Command(
+        "worldsim.cli.export_imaginer", "export_imaginer", "ExportImaginerConfig", "make what imagines paint for worlds"
+    ),
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
     ),

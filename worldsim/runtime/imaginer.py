@@ -110,8 +110,8 @@ class ImaginerBundle:
         """
         if world not in self.worlds:
             raise WorldsimError(
-                f"imaginer {self.name!r} draws {', '.join(self.worlds)}, not {world!r}. Give --world {self.world}, "
-                "or another imaginer."
+                f"imaginer {self.name!r} draws {', '.join(self.worlds)}, not {world!r}: play {self.world}, or give "
+                "another imaginer"
             )
         return self.worlds[world]
 
@@ -153,8 +153,8 @@ def open_imaginer(name: str | Path = "") -> ImaginerBundle:
     if not str(name):
         if not names:
             raise WorldsimError(
-                "no imaginer is installed, and words are painted by one. Train one (docs/imagine.md), export it, and "
-                "give its folder: worldsim export imaginer runs/imagine --out imaginers/toybox"
+                "no imaginer is installed, which paints pictures of words. Train one (docs/imagine.md), export it with "
+                "worldsim export imaginer, and give its folder: --imaginer PATH"
             )
         name = names[0]
     if str(name) in names:

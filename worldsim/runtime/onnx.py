@@ -134,7 +134,7 @@ def _outputs(spec: WorldSpec, sizes: Sizes) -> dict[str, tuple[int, list[tuple[s
 def load_graph(
     data: bytes, weights: Mapping[str, onnxruntime.OrtValue], threads: int, providers: Sequence[str]
 ) -> onnxruntime.InferenceSession:
-    """A checked graph, handed its weights by name, ready to run; what ONNX Runtime raises is the caller's to explain."""
+    """A checked graph, handed its weights by name and ready to run; the caller explains ONNX Runtime's errors."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only

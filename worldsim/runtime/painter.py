@@ -85,13 +85,18 @@ class Painter:
         levels = np.arange(steps + 1, dtype=np.float32) / np.float32(steps)
         for i in range(steps):
             progress(i, steps)
-            (noisy,) = self._run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(guidance))
-        (painted,) = self._run(picture, noisy)
+            (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(guidance))
+        (painted,) = self.run(picture, noisy)
         if painted.dtype != np.uint8 or painted.shape != (size.height, size.width, 3):
             raise self._fails(picture, "run", "its outputs are not those of this imaginer")
         return np.asarray(painted)
 
-    def _run(self, graph: str, *inputs: Any) -> list[Any]:
+    def run(self, graph: str, *inputs: Any) -> list[Any]:
+        """Run one of the graphs, loaded when it is first needed.
+
+        Raises:
+            WorldsimError: if ONNX Runtime can't.
+        """
         if graph not in self._sessions:
             data, names = self._graphs[graph]
             try:

@@ -176,6 +176,10 @@ class Player:
         self.start = start
         self._ask(lambda play: play.begin(start), paused=False)
 
+    def begin_again(self) -> None:
+        """Begin anew with what play began with."""
+        self._ask(lambda play: play.begin_again(), paused=False)
+
     def go_to_nearest(self) -> None:
         """Begin anew at the start that looks most like the moment shown."""
 
