@@ -37,6 +37,7 @@ class WorldEntry:
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
+        synonyms: other words for what those say, a `worldsim.data.synonyms.Synonyms`.
         asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
@@ -53,6 +54,7 @@ class WorldEntry:
     recipe: str = ""
     probes: str = ""
     clips: str = ""
+    synonyms: str = ""
     asks: str = ""
     staging: str = ""
     episode_frames: int = 0
@@ -93,6 +95,7 @@ WORLDS = {
             explorer="worldsim_policies.scripted.crafter:CrafterExplorer",
             recipe="worldsim.train.recipes.crafter:RECIPE",
             clips="worldsim_envs.crafter.clips:SOURCE",
+            synonyms="worldsim_envs.crafter.synonyms:SYNONYMS",
             episode_frames=1000,
         ),
         WorldEntry(
@@ -124,6 +127,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.toybox:RECIPE",
             probes="worldsim_envs.toybox.evaluation:PROBES",
             clips="worldsim_envs.toybox.clips:SOURCE",
+            synonyms="worldsim_envs.toybox.synonyms:SYNONYMS",
             asks="worldsim_envs.toybox.asks",
             staging="worldsim_envs.toybox.staging",
             episode_frames=1500,

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from worldsim.models.guides import guide_tokens
 from worldsim.models.text import TextConfig, TextEncoder, vocabulary
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_latents, to_tokens
@@ -47,7 +48,10 @@ def clip_tokens(extent: tuple[int, int, int], seed: int) -> Tokens:
     count = place.shape[1]
     values = torch.randn(1, count, CONFIG.token_width, generator=generator)
     tau = torch.rand(1, count, generator=generator)
-    return Tokens(values, place, size, tau, torch.rand(1, count, generator=generator) < 0.3)
+    given = torch.rand(1, count, generator=generator) < 0.3
+    source = torch.randn(count, CONFIG.token_width, generator=generator) if seed % 2 else None
+    sketch = torch.rand(1, extent[1] * 16, extent[2] * 8, generator=generator) if seed % 3 else None
+    return Tokens(values, place, size, tau, given, guide_tokens(extent, CONFIG.token_width, sketch, source)[None])
 
 
 @torch.no_grad()
@@ -96,6 +100,24 @@ def test_every_token_has_its_own_level_and_flag(dit: VideoDiT) -> None:
     for changed, at in ((clip._replace(tau=tau), 4), (clip._replace(given=given), 7)):
         change = (dit(changed, words) - made).abs().mean(-1)[0]
         assert change.argmax() == at and (change > 0).all()
+
+
+@torch.no_grad()
+def test_guides_add_nothing_at_first_and_then_where_they_are(dit: VideoDiT) -> None:
+    clip, words = clip_tokens((2, 2, 3), 0), dit.text.tokens(["a red ball"])[:, None]
+    sketch = torch.zeros(1, 32, 24)
+    sketch[0, 17, 10] = 1  # the token of the second row and column
+    drawn, blank, source = (
+        clip._replace(guide=guide_tokens((2, 2, 3), CONFIG.token_width, *guides)[None])
+        for guides in ((sketch, None), (sketch * 0, None), (None, clip.values[0] * 0))
+    )
+    assert drawn.guide.shape == clip.guide.shape and not clip.guide.any()
+    begun = VideoDiT(CONFIG)
+    torch.nn.init.normal_(begun.out.weight)
+    assert torch.equal(begun(drawn, words), begun(clip, words))
+    assert (dit(drawn, words) - dit(blank, words)).abs().mean(-1)[0].argmax() == 4
+    assert not torch.allclose(dit(blank, words), dit(clip, words), atol=1e-4)  # an empty sketch is not none
+    assert not torch.allclose(dit(source, words), dit(clip, words), atol=1e-4)
 
 
 @torch.no_grad()

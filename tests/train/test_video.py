@@ -11,6 +11,7 @@ from painted import AUTOENCODER, COLOURS, DIT, painted_clips
 from square import EAGER
 
 from worldsim.data.captioned import CaptionedClips
+from worldsim.data.synonyms import Synonyms
 from worldsim.errors import WorldsimError
 from worldsim.runtime.imagine import Given, imagine
 from worldsim.train import trainer as trainer_module
@@ -105,6 +106,15 @@ def test_other_clips_are_refused(begun: Path, tmp_path: Path) -> None:
     other = painted_clips(tmp_path / "other", frames=1)
     with pytest.raises(WorldsimError, match=r"trained with other settings \(clips"):
         train_video_autoencoder(other, begun, AUTOENCODER, ONE_STEP, EAGER)
+
+
+def test_other_words_for_the_same_are_learned_too(clips: CaptionedClips, begun: Path, tmp_path: Path) -> None:
+    told = CaptionedClips(clips.path, Synonyms({"square": ("box",), "red": ("dark crimson",)}))
+    training = VideoDiTTraining(steps=1, batch=1, row_tokens=48)
+    dit = train_video_dit(told, load_video_autoencoder(begun / FILE), tmp_path, DIT, training, EAGER)
+    assert dit.text.unknown("A dark crimson box, a green hat") == ["hat"]
+    with pytest.raises(WorldsimError, match=r"trained with other settings \(.*synonyms"):
+        train_video_dit(clips, load_video_autoencoder(begun / FILE), tmp_path, DIT, training, EAGER)
 
 
 def test_networks_of_other_kinds_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim import atomic
-from worldsim.data.captioned import CaptionedClips
+from worldsim.data.captioned import KIND, CaptionedClips
 from worldsim.errors import WorldsimError, require
 
 if TYPE_CHECKING:
@@ -82,6 +82,18 @@ def train_dit(config: TrainConfig) -> None:
         print(f"done; next: worldsim imagine --model {config.out} --prompt 'a red ball' --out ball.mp4")
 
 
+def open_clips(path: Path) -> CaptionedClips:
+    """Clips with the synonyms of the world that they show.
+
+    Raises:
+        WorldsimError: if they are missing, cut or changed.
+    """
+    from worldsim_envs.registry import load, world_entry
+
+    world = world_entry(str(KIND.read_manifest(path)["world"]))
+    return CaptionedClips(path, load(world.synonyms)) if world.synonyms else CaptionedClips(path)
+
+
 @contextlib.contextmanager
 def _training(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]]:
     for module in ("torch", "einops", "tensorboard"):
@@ -93,7 +105,7 @@ def _training(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]
     _check(config)
     keep_memory()
     with distributed.processes(choose_device(config.device)) as device:
-        clips = CaptionedClips(config.clips)
+        clips = open_clips(config.clips)
         with atomic.lock(config.out) if distributed.is_main() else contextlib.nullcontext():
             yield clips, RunOptions(device, config.minutes, config.accumulate)
 

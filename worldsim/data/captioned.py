@@ -18,6 +18,7 @@ from numcodecs import Zstd
 
 from worldsim import atomic
 from worldsim.artifact import ArtifactKind
+from worldsim.data.synonyms import AS_RECORDED_ONLY, Synonyms
 from worldsim.safe_read import parse_json, read_safetensors, reading
 
 CLIP_FRAMES = 17  # of a recorded clip: 4 k + 1, as the video autoencoder wants it
@@ -117,17 +118,18 @@ class CaptionedClips:
 
     Args:
         path: folder that `worldsim record clips` wrote.
+        synonyms: of the world's words.
 
     Attributes:
-        path: of the folder. facts: what the manifest says.
+        path: of the folder. facts: what the manifest says. synonyms: as given.
         digest: names the content.
 
     Raises:
         WorldsimError: if it is missing, cut, changed, or of another version.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, synonyms: Synonyms = AS_RECORDED_ONLY):
+        self.path, self.synonyms = path, synonyms
         self.facts = KIND.read_manifest(path)
         self.digest: str = self.facts["digest"]
         KIND.check_files(path, self.facts["files"])
@@ -165,6 +167,18 @@ class CaptionedClips:
         """Story and moments of a clip, without its frames."""
         shard, place = self.locate(number)
         return self._shards[shard].words(place)
+
+    def label(self, number: int) -> tuple[str, int]:
+        """(look, group) of a clip, without its frames."""
+        shard, place = self.locate(number)
+        return self._shards[shard].label(place)
+
+    def paired(self, number: int) -> list[int]:
+        """The clips that show the same as this one in other looks; a group is in one shard."""
+        shard, place = self.locate(number)
+        look, group = self.label(number)
+        same = number - place + np.flatnonzero(self._shards[shard].groups == group)
+        return [int(n) for n in same if self.label(int(n))[0] != look]
 
     def buckets(self, held_out: bool) -> dict[Bucket, np.ndarray]:
         """Numbers of the clips to learn from, or of those that are held out, by bucket."""
@@ -207,6 +221,9 @@ class _Shard:
 
     def words(self, place: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
         return self._words[place][:2]
+
+    def label(self, place: int) -> tuple[str, int]:
+        return self._words[place][2], int(self.groups[place])
 
     def clip(self, place: int) -> Clip:
         begin = int(self._ends[place - 1]) if place else 0

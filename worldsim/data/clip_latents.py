@@ -66,13 +66,18 @@ class ClipLatents:
         """How many frames of a clip there are as pictures."""
         return 1 + len(_pictures(self.clips.bucket(number)[0]))
 
+    @staticmethod
+    def frame(which: int) -> int:
+        """Which frame of a clip the picture of this number is."""
+        return MOMENT * PICTURES[which - 1] if which else 0
+
     def picture(self, number: int, which: int) -> tuple[Tensor, tuple[str, ...]]:
         """One of a clip's `pictures`, by number: half precision `[1, C, h, w]`, and what is true of it."""
         shard, place = self.clips.locate(number)
-        moments = self.clips.words(number)[1]
+        true = self.clips.words(number)[1][self.frame(which) // MOMENT]
         if which == 0:
-            return self._shards[shard]["clips"][place, :1], moments[0]
-        return self._shards[shard]["pictures"][place, which - 1, None], moments[PICTURES[which - 1]]
+            return self._shards[shard]["clips"][place, :1], true
+        return self._shards[shard]["pictures"][place, which - 1, None], true
 
 
 def _pictures(frames: int) -> list[int]:

@@ -32,10 +32,11 @@ class TextConfig:
     depth: int = 3
 
 
-def vocabulary(texts: Iterable[str], fewest: int = 3) -> tuple[str, ...]:
-    """Words that occur at least so often, in order of the alphabet."""
+def vocabulary(texts: Iterable[str], more: Iterable[str] = (), fewest: int = 3) -> tuple[str, ...]:
+    """Words that occur at least so often in texts, and all of those in `more`, in order of the alphabet."""
     counts = collections.Counter(word for text in texts for word in split_words(text))
-    return tuple(sorted(word for word, count in counts.items() if count >= fewest))
+    frequent = {word for word, count in counts.items() if count >= fewest}
+    return tuple(sorted(frequent.union(*map(split_words, more))))
 
 
 class TextEncoder(nn.Module):

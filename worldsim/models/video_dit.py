@@ -2,11 +2,11 @@
 
 A token is a patch of a latent frame (tubelets: ViViT, Arnab et al. 2021). Every token has a noise level of its own
 (diffusion forcing, Chen et al. 2024) and says whether it is given; words are read through their mean and by
-cross-attention. Several clips may be packed into one row (NaViT, Dehghani et al. 2023). Knows nothing of pixels,
-samplers or losses.
+cross-attention, and guides (a sketch, a source) through a layer that adds nothing at first. Several clips may be packed
+into one row (NaViT, Dehghani et al. 2023). Knows nothing of pixels, samplers or losses.
 
-B rows, S tokens and N texts of a row, K words, V numbers of a token, D width, E head width; t, h, w latent frames, rows
-and columns of tokens.
+B rows, S tokens and N texts of a row, K words, V numbers of a token, G of its guides, D width, E head width; t, h, w
+latent frames, rows and columns of tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from worldsim.models.guides import guide_width
 from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles
 from worldsim.models.text import TextConfig, TextEncoder, text_config
 from worldsim.models.words import BEGIN, PAD
@@ -62,7 +63,8 @@ class Tokens(NamedTuple):
 
     Attributes:
         values: `[B, S, V]`. place: (t, h, w) in its clip, `[B, S, 3]`. extent: (t, h, w) of its clip, `[B, S, 3]`.
-        tau: signal level `[B, S]`. given: bool `[B, S]`.
+        tau: signal level `[B, S]`. given: bool `[B, S]`. guide: what `guide_tokens` makes, `[B, S, G]`, zeros
+            for none; None if no clip has any.
         text: which of its row's texts belongs to it, int64 `[B, S]`, or PADDING; None if a row is one clip.
     """
 
@@ -71,6 +73,7 @@ class Tokens(NamedTuple):
     extent: Tensor
     tau: Tensor
     given: Tensor
+    guide: Tensor | None = None
     text: Tensor | None = None
 
 
@@ -100,6 +103,7 @@ class VideoDiT(nn.Module):
         self.word_in = nn.Linear(config.text.width, width)
         self.text_in = nn.Linear(config.text.width, width)
         self.token_in = nn.Linear(config.token_width, width)
+        self.guide_in = nn.Linear(guide_width(config.token_width), width, bias=False)  # so that zeros add nothing
         self.place_in = nn.Linear(6 * 2 * WAVES, width)
         self.tau = FourierFeatures(width)
         self.given = nn.Parameter(torch.randn(width) * 0.02)
@@ -110,9 +114,8 @@ class VideoDiT(nn.Module):
         )
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.out = nn.Linear(width, config.token_width)
-        for layer in (self.modulation[1], self.out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for weight in (*self.modulation.parameters(), *self.out.parameters(), *self.guide_in.parameters()):
+            nn.init.zeros_(weight)
 
     def forward(self, tokens: Tokens, words: Tensor) -> Tensor:
         """One pass.
@@ -136,6 +139,8 @@ class VideoDiT(nn.Module):
             owner = torch.arange(count, device=words.device).repeat_interleave(longest)
             word_mask = word_mask & (text[..., None] == owner) | (text == PADDING)[..., None]
         x = self.token_in(tokens.values) + self.place_in(place_features(tokens.place, tokens.extent))
+        if tokens.guide is not None:
+            x = x + self.guide_in(tokens.guide)
         condition = self.tau(tokens.tau) + mean + tokens.given[..., None] * self.given
         shared = self.modulation(condition)  # [B, S, 6 D]
         angles = rotary_angles(tokens.place, self.config.width // self.config.heads)[:, None]
@@ -189,7 +194,7 @@ def pack(clips: Sequence[Tokens], words: Tensor, length: int) -> tuple[Tokens, T
     """Put clips one after the other into as few rows as first fit gives, the largest first.
 
     Args:
-        clips: a row each of its own, `[1, S_i, ...]`.
+        clips: a row each of its own, with guides, `[1, S_i, ...]`.
         words: tokens of their texts, int64 `[clips, K]`.
         length: S of the rows; no clip is longer.
 

@@ -27,6 +27,7 @@ from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames, to_pixels
 from worldsim.models.flow import add_noise
+from worldsim.models.guides import guide_tokens
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
 from worldsim.models.video_dit import Tokens, VideoDiT, places, to_latents, to_tokens
 from worldsim.models.words import MOST_WORDS, split_words
@@ -149,9 +150,10 @@ class Imaginer:
         words = self.dit.text.tokens(texts).to(self.device)[:, None]
         place, size = (x.to(self.device).expand(rows, -1, -1) for x in places(extent))
         flags = given.expand(rows, -1)
+        guide = guide_tokens(extent, self.dit.config.token_width).to(self.device).expand(rows, -1, -1)
 
         def denoise(noisy: Tensor, tau: Tensor) -> Tensor:
-            tokens = Tokens(noisy.expand(rows, -1, -1), place, size, tau.expand(rows, -1), flags)
+            tokens = Tokens(noisy.expand(rows, -1, -1), place, size, tau.expand(rows, -1), flags, guide)
             with mixed_precision(self.device):
                 told, *untold = self.dit(tokens, words)
             return untold[0] + guidance * (told - untold[0]) if untold else told

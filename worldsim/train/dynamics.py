@@ -220,5 +220,5 @@ def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     ]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in learning if id(p) not in chosen]
-    muon = [Muon(hidden, lr=lr, weight_decay=0.01)] if hidden else []
+    muon = [Muon(hidden, lr=lr)] if hidden else []
     return [*muon, torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)]

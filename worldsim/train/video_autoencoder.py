@@ -22,8 +22,9 @@ from worldsim.models.autoencoder import to_frames, to_pixels
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.psnr import psnr_of_error
 from worldsim.train import checkpoint, distributed
-from worldsim.train.autoencoder import adamw, moving_weight
+from worldsim.train.autoencoder import moving_weight
 from worldsim.train.draws import Draws
+from worldsim.train.muon import Muon
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 NAME = "video-autoencoder"
@@ -37,15 +38,15 @@ class VideoAutoencoderTraining:
     """Settings of a training.
 
     Attributes:
-        steps: optimizer steps. batch: rows of a step. lr: peak learning rate.
+        steps: optimizer steps. batch: rows of a step. lr: peak learning rate of Muon; AdamW's is half of it.
         row_pixels: pixels of a row in all its clips together: small and short clips come in larger numbers.
         motion_weight: extra weight of pixels that differ from the frame before, or from what is around them.
         noise: largest standard deviation of the noise on the latents while the decoder learns.
     """
 
-    steps: int = 12_000
-    batch: int = 4
-    lr: float = 1e-3
+    steps: int = 40_000
+    batch: int = 1
+    lr: float = 2e-3
     row_pixels: int = 17 * 64 * 64 * 2
     motion_weight: float = 6.0
     noise: float = 0.2
@@ -90,6 +91,13 @@ def rows_of(bucket: Bucket, length: int, row_pixels: int) -> int:
     return max(1, row_pixels // (length * bucket[1] * bucket[2]))
 
 
+def optimizers(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon on the convolutions, AdamW on everything else."""
+    kernels = [p for p in autoencoder.parameters() if p.ndim > 2]
+    rest = [p for p in autoencoder.parameters() if p.ndim <= 2]
+    return [Muon(kernels, lr=lr), torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)]
+
+
 def train_video_autoencoder(
     clips: CaptionedClips,
     out: Path,
@@ -118,7 +126,7 @@ def train_video_autoencoder(
         NAME,
         autoencoder,
         ClipReconstructionLoss(autoencoder),
-        functools.partial(adamw, lr=training.lr),
+        functools.partial(optimizers, lr=training.lr),
         settings,
         steps=training.steps,
         batch=training.batch,

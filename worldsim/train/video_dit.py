@@ -1,4 +1,4 @@
-"""Train the video DiT: denoise clips of all sizes, told in words, from whatever may be given of them.
+"""Train the video DiT: denoise clips of all sizes, told in words, from whatever may be given or drawn of them.
 
 Clips of all sizes and lengths are packed into rows of equal length (NaViT, Dehghani et al. 2023), so that every step
 has as many tokens, and some of each kind. Knows no sampler.
@@ -22,11 +22,12 @@ from worldsim.errors import WorldsimError
 from worldsim.models.flow import add_noise
 from worldsim.models.text import vocabulary
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
-from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_tokens
+from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places
 from worldsim.runtime.imagine import Imaginer, imagine
 from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
 from worldsim.train.muon import Muon
+from worldsim.train.pieces import Pieces
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 from worldsim.train.video_autoencoder import load_video_autoencoder
 
@@ -34,7 +35,7 @@ NAME = "video-dit"
 FILE = f"{NAME}.safetensors"
 PREVIEWED = 4  # clips
 MOST_CLIPS = 24  # of a row
-LENGTHS = {1: 0.35, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.45}  # frames of a step's clips, and how often
+LENGTHS = {1: 0.6, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.2}  # frames of a step's clips, and how often
 CLOSEST = 0.1  # 1 - tau from which on errors count no more
 MASKS = {"none": 0.4, "head": 0.2, "tail": 0.1, "both": 0.1, "random": 0.05, "interpolate": 0.05, "region": 0.1}
 
@@ -48,6 +49,8 @@ class VideoDiTTraining:
             may have more.
         lr: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
         untold: share of the clips whose words are dropped, for classifier-free guidance.
+        sketched: share of the clips that follow a sketch of themselves.
+        restyled: share of the clips which there are in several looks that follow another look of themselves.
         own_levels: share of the clips in which every latent frame has a noise level of its own.
         pure_noise_prob: share of the noise levels that are exactly 0.
     """
@@ -57,6 +60,8 @@ class VideoDiTTraining:
     row_tokens: int = 640
     lr: float = 1e-3
     untold: float = 0.1
+    sketched: float = 0.15
+    restyled: float = 0.2
     own_levels: float = 0.5
     pure_noise_prob: float = 0.1
     seed: int = 0
@@ -141,14 +146,15 @@ def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in named if id(p) not in chosen]
     adamw = torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)
-    return [Muon(hidden, lr=lr, weight_decay=0.01), adamw]
+    return [Muon(hidden, lr=lr), adamw]
 
 
 class ClipDraws:
     """Makes the batches of a training: which clips, what is told of them, noise levels, and what is given."""
 
     def __init__(self, latents: ClipLatents, config: VideoDiTConfig, training: VideoDiTTraining):
-        self._latents, self._config, self._training = latents, config, training
+        self._config, self._training, self._clips = config, training, latents.clips
+        self._pieces = Pieces(latents, config.patch_size, training.sketched, training.restyled)
         self._numbers = np.concatenate(list(latents.clips.buckets(held_out=False).values()))
 
     def __call__(self, draws: Draws, dit: VideoDiT) -> tuple[Tokens, Tensor, Tensor]:
@@ -172,34 +178,24 @@ class ClipDraws:
 
     def _row(self, rng: np.random.Generator) -> tuple[list[Tokens], list[str]]:
         """Clips that fill a row, and what is told of each; ends with the first that doesn't fit."""
-        training, patch_size = self._training, self._config.patch_size
+        training = self._training
         clips: list[Tokens] = []
         texts: list[str] = []
         free = training.row_tokens
         while len(clips) < MOST_CLIPS:
             number = int(rng.choice(self._numbers))
-            length = min(
-                int(rng.choice(list(LENGTHS), p=list(LENGTHS.values()))), self._latents.clips.bucket(number)[0]
-            )
-            latents, captions = self._draw(number, length, rng)
-            extent = (len(latents), latents.shape[-2] // patch_size[0], latents.shape[-1] // patch_size[1])
-            place, size = places(extent)
+            length = min(int(rng.choice(list(LENGTHS), p=list(LENGTHS.values()))), self._clips.bucket(number)[0])
+            piece = self._pieces.draw(number, length, rng)
+            place, size = places(piece.extent)
             free -= len(place)
             if free < 0 and clips:
                 break
-            tau, given = draw_levels(rng, extent, training.own_levels, training.pure_noise_prob)
-            known = (torch.from_numpy(x).flatten()[None] for x in (tau, given))
-            clips.append(Tokens(to_tokens(latents[None].float(), patch_size), place[None], size[None], *known))
-            texts.append("" if rng.random() < training.untold else str(rng.choice(captions)))
+            tau, given = draw_levels(rng, piece.extent, training.own_levels, training.pure_noise_prob)
+            known = (torch.from_numpy(x).flatten() for x in (tau, given))
+            clips.append(Tokens(*(x[None] for x in (piece.values, place, size, *known, piece.guide))))
+            told = self._clips.synonyms.vary(str(rng.choice(piece.captions)), rng)
+            texts.append("" if rng.random() < training.untold else told)
         return clips, texts
-
-    def _draw(self, number: int, length: int, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
-        """Latents of a clip's beginning or of one of its frames, and what is true of that."""
-        if length == 1:
-            return self._latents.picture(number, int(rng.integers(self._latents.pictures(number))))
-        story, moments = self._latents.clips.words(number)
-        whole = length == self._latents.clips.bucket(number)[0]
-        return self._latents.clip(number, length), story if whole else moments[0]
 
 
 def train_video_dit(
@@ -227,7 +223,7 @@ def train_video_dit(
     torch.manual_seed(training.seed)
     dit = VideoDiT(config)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "autoencoder": key}
+    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key}
     del settings["steps"]
     trainer = Trainer(
         out,
@@ -274,7 +270,8 @@ def fit(
             )
         if height % rows or width % columns:
             raise WorldsimError(f"clips of {width}x{height} don't divide into tokens of {columns}x{rows} pixels")
-    text = config.text if config.text.words else dataclasses.replace(config.text, words=vocabulary(clips.captions()))
+    words = config.text.words or vocabulary(clips.captions(), clips.synonyms.words)
+    text = dataclasses.replace(config.text, words=words)
     return dataclasses.replace(config, channels=autoencoder.config.channels, text=text)
 
 

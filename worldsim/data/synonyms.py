@@ -1,0 +1,86 @@
+"""Says a caption in other words that mean the same. The words are a world's; knows no world, and no clips.
+
+Synonyms({"ball": ("sphere",)}, (" with ",)).vary("a red ball and a cone", rng)     "a cone with a red sphere"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+AS_RECORDED = 0.5  # share of the captions that stay as they are
+OTHERWISE = 0.5  # of the others, how often something is said in other words
+FRONTED = 0.3  # of the others, how often the setting comes first, where there is one
+BARE = 0.15  # of the others, how many lose their articles
+
+_SMALL = r"(?:by|in|at|of|is|are|to|on|with|and|the|left|right|here)\b"
+_THING = rf"(?:an?|one|two|three|four|five|six|many)(?: (?!{_SMALL})\w+){{1,3}}"
+_LIST = re.compile(
+    rf"(?<![\w'])({_THING}(?:, {_THING})*) and ({_THING})(?=$|[,;.:]| (?:here|by|in|at)\b)", re.IGNORECASE
+)
+
+_SETTING = re.compile(r"^([^.;:]+), ((?:in|at|by|drawn) [^,.;:]+)$")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Synonyms:
+    """Words of one world that mean the same.
+
+    Attributes:
+        phrases: lower-case words -> what may be said instead. Where several begin at a word, the longest counts.
+        joins: what may stand between two things that are listed, besides " and ".
+    """
+
+    phrases: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    joins: Sequence[str] = ()
+
+    def vary(self, text: str, rng: np.random.Generator) -> str:
+        """The same in other words, in lower case, or as it is; the generator decides.
+
+        One phrase is said in one way throughout a text. Things that are only listed come in any order, and when or how
+        it all is ("at night") may come first.
+        """
+        if rng.random() < AS_RECORDED:
+            return text
+        text = _LIST.sub(lambda found: self._listed(found, rng), text.lower())
+        if rng.random() < FRONTED:
+            text = _SETTING.sub(r"\2, \1", text)
+        if self.phrases:
+            ways: dict[str, str] = {}
+            text = self._pattern.sub(lambda found: self._other(found[0], ways, rng), text)
+        return re.sub(r"\b(?:an?|the) ", "", text) if rng.random() < BARE else text
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that `vary` may put into a text, which a vocabulary needs to hold."""
+        return (*(way for ways in self.phrases.values() for way in ways), *self.joins)
+
+    @property
+    def key(self) -> str:
+        """Names the content."""
+        return json.dumps([dict(self.phrases), list(self.joins)], sort_keys=True)
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self.phrases, key=len, reverse=True)
+        return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b(?!')")
+
+    def _other(self, phrase: str, ways: dict[str, str], rng: np.random.Generator) -> str:
+        if phrase not in ways:
+            others = self.phrases[phrase]
+            ways[phrase] = others[int(rng.integers(len(others)))] if rng.random() < OTHERWISE else phrase
+        return ways[phrase]
+
+    def _listed(self, found: re.Match[str], rng: np.random.Generator) -> str:
+        things = [*found[1].split(", "), found[2]]
+        things = [things[i] for i in rng.permutation(len(things))]
+        joins = (" and ", *self.joins) if len(things) == 2 else (" and ",)
+        return f"{', '.join(things[:-1])}{joins[int(rng.integers(len(joins)))]}{things[-1]}"
+
+
+AS_RECORDED_ONLY = Synonyms()
