@@ -95,6 +95,8 @@ def test_a_run_is_exported_and_imagines_alike(
     run, out = write_tiny_run(tmp_path / "run"), tmp_path / "imaginer"
     assert main(["export", "imaginer", str(run), "--worlds", str(tiny_world), "--out", str(out)]) == 0
     assert f"MB in {out}" in capsys.readouterr().out
+    card = (out / "card.md").read_text()
+    assert "tiny at 48x32" in card and "licence: MIT" in card and "It knows 5 words" in card
     bundle = ImaginerBundle(out)
     assert bundle.world == "tiny" and bundle.origin == {"source": "random numbers", "licence": "MIT"}
     for model, name in ((run, "run.png"), (out, "imaginer.png")):
@@ -108,6 +110,7 @@ def test_a_run_is_exported_and_imagines_alike(
     for arguments, message in (
         ([str(tmp_path / "none"), "--worlds", str(tiny_world)], "no file"),
         ([str(run), "--worlds", "no-such-world"], "no world 'no-such-world'"),
+        ([str(run), "--worlds", str(tiny_world), "--report", str(tmp_path / "none")], "Run: worldsim eval imagine"),
     ):
         assert main(["export", "imaginer", *arguments, "--out", str(tmp_path / "x")]) == 2
         assert message in capsys.readouterr().err and not (tmp_path / "x").exists()

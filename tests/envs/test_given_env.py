@@ -32,10 +32,10 @@ def test_words(env: GeneratedEnv, tiny_imaginer: Path) -> None:
     first, info = env.reset(seed=5, options={"prompt": "a red ball"})
     assert info["start"] == -1 and info["steps_since_real"] == 0
     assert info["strangeness"] > 0 and isinstance(info["strange"], bool)
-    frames = [env.step(np.int64(1))[0] for _ in range(3)]
+    after = env.step(np.int64(1))[0]
     again, _ = env.reset(seed=5, options={"prompt": "a red ball"})
     assert np.array_equal(first, again)
-    assert all(np.array_equal(frame, env.step(np.int64(1))[0]) for frame in frames)
+    assert np.array_equal(after, env.step(np.int64(1))[0])
     assert not np.array_equal(first, env.reset(seed=6, options={"prompt": "a red ball"})[0])
     assert not np.array_equal(first, env.reset(seed=5)[0])
     seed = int(np.random.Generator(np.random.PCG64(np.random.SeedSequence(5))).integers(2**63))

@@ -43,6 +43,16 @@ def test_a_dropped_picture_begins_a_play_that_waits(staged, keyboard, world, tmp
     assert stage.player.view.branches == 1
 
 
+def test_a_picture_unlike_anything_learned_is_said_to_be_so(staged, world, tmp_path):
+    frames = {"known": world.starts.frames[0, -1], "strange": np.random.default_rng(0).integers(0, 256, (32, 48, 3))}
+    stage = staged()
+    for name, frame in frames.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), frame.astype(np.uint8)[..., ::-1])
+        drop(tmp_path / f"{name}.png")
+        stage.until(lambda frame=frame: np.array_equal(stage.player.view.frame, frame))
+        assert stage.player.view.strange == (name == "strange"), stage.player.view.drift
+
+
 def test_the_middle_is_cut_to_the_worlds_shape(world):
     picture = np.zeros((320, 1000, 3), np.uint8)
     picture[:, 260:740] = 255  # 320 high, the world's 3:2 is 480 wide

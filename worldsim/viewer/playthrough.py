@@ -79,6 +79,13 @@ class Playthrough:
         else:
             self.begin(beginning.start)
 
+    @property
+    def strange(self) -> bool:
+        """Whether the moment shown is a beginning from elsewhere that is unlike anything that the world has learned."""
+        now = self.history.now
+        begun = now.index == 0 and now.start is None
+        return begun and now.drift is not None and now.drift > self._gauge.strangeness.limit
+
     def verdict(self) -> str:
         """What to say, before play goes on, of frames from elsewhere that it has just begun with."""
         return self._gauge.strangeness.verdict(self.history.now.drift or 0.0)
