@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from bombs import png_bomb
 from painted import AUTOENCODER, DIT, painted_clips
 
 from worldsim.cli.find import choose
@@ -151,22 +150,12 @@ def test_what_is_found_is_apart() -> None:
     assert found == [(20, 0.95), (4, 0.9), (28, 0.6)]
 
 
-def bomb(path: Path) -> Path:
-    """A PNG of a few bytes that says it is of 60,000 x 60,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    return path
-
-
 def test_what_cant_be_imagined_is_one_error(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video, one = write_video(tmp_path / "given.mp4", 6), write_video(tmp_path / "one.mp4", 1)
-    out, blank = tmp_path / "out.mp4", tmp_path / "blank.png"
+    out, bomb, blank = (tmp_path / name for name in ("out.mp4", "bomb.png", "blank.png"))
+    bomb.write_bytes(png_bomb())
     cv2.imwrite(str(blank), np.full((32, 48, 3), 255, np.uint8))
     for options, message in (
         (["--prompt", "  "], "nothing to imagine from"),
@@ -179,7 +168,7 @@ def test_what_cant_be_imagined_is_one_error(
         (["--prompt", "a", "--sampler", "best"], "no sampler 'best'"),
         (["--image", picture, "--best-of", 2], "--best-of is judged by words"),
         (["--prompt", "a", "--best-of", 0], "--best-of 0: give 1 to 64"),
-        (["--image", bomb(tmp_path / "bomb.png")], "60,000x60,000 pixels"),
+        (["--image", bomb], "60,000x60,000 pixels"),
         (["--image", tmp_path / "none.png"], "there is no"),
         (["--image", video, "--video", video], "both say how it begins"),
         (["--video", one, "--end", video, "--frames", 17], "one.mp4 has one frame, too few to join"),

@@ -7,7 +7,7 @@ import pytest
 
 from worldsim.data.synonyms import Synonyms
 from worldsim.evals.permanence.scene import COLOURS
-from worldsim.models.text import split_words
+from worldsim.models.words import split_words
 from worldsim_envs.registry import WORLDS, load
 from worldsim_envs.toybox.synonyms import SYNONYMS
 

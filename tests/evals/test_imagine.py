@@ -101,7 +101,7 @@ def test_seams_and_what_is_kept() -> None:
     assert gone["imagine-ends.kept"].value == 0
 
 
-def test_lines_are_followed_by_what_was_drawn_alone(asked: list[Asked]) -> None:
+def test_lines_are_followed_by_what_was_drawn_alone(asked: list[AskedToys]) -> None:
     real = np.stack([a.real for a in asked[:12]])
     drawn = np.stack([draw(frame[None], np.random.default_rng(i))[0] for i, frame in enumerate(real)])
     same = {f.key: f for f in sketches(drawn, real, np.zeros_like(real), real).figures}

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 
 from worldsim import atomic
+from worldsim.cli.play import PlayConfig, find_world, play
 from worldsim.data.video import VideoWriter, read_frames
 from worldsim.errors import WorldsimError, require
+from worldsim.runtime.imaginer import IMAGINER, ImaginerBundle, open_imaginer, shipped_imaginers
 from worldsim.safe_read import read_png
 from worldsim.terminal import printable
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from worldsim.runtime.imagine import Given, Imaginer
 
+RUN = "runs/imagine"  # of the networks, where no imaginer is shipped
 FPS = 15.0
 MOST_LETTERS = 2000  # of a prompt
 MOST_MADE = 64  # clips, to keep the best of
@@ -31,11 +34,12 @@ PICTURES, VIDEOS, GIF = (".png",), (".mp4", ".mkv", ".mov"), ".gif"
 
 @dataclasses.dataclass(frozen=True)
 class ImagineConfig:
-    """Imagine a clip: worldsim imagine --model runs/imagine --prompt "a red ball, at night" --out ball.mp4
+    """Imagine a clip: worldsim imagine --prompt "a red ball, at night" --out ball.mp4
 
     Attributes:
-        out: .mp4, .gif, or .png for a single picture.
-        model: folder of the run that trained the networks.
+        out: .mp4, .gif, or .png for a single picture; none is needed with --play.
+        model: folder of the run that trained the networks, or an imaginer: a shipped one's name, or the folder of one.
+            The first shipped imaginer if not given, or else runs/imagine.
         prompt: plain words.
         image: a picture that the clip begins with (.png).
         video: a clip that it begins with, or with --change that is changed.
@@ -55,10 +59,12 @@ class ImagineConfig:
         best_of: make so many, of this seed and those after it, and keep the one that the words fit best, as the run's
             two towers see it (worldsim train clip).
         device: auto, cpu, cuda, cuda:1 or mps.
+        play: step into it, in a window.
+        world: the world to play it in, its name or the folder of a bundle; the imaginer's own if not given.
     """
 
-    out: Path
-    model: Path = Path("runs/imagine")
+    out: Path | None = None
+    model: str = ""
     prompt: str = ""
     image: Path | None = None
     video: Path | None = None
@@ -76,6 +82,8 @@ class ImagineConfig:
     seed: int = 0
     best_of: int = 1
     device: str = "auto"
+    play: bool = False
+    world: str = ""
 
 
 def imagine(config: ImagineConfig) -> None:
@@ -89,15 +97,15 @@ def imagine(config: ImagineConfig) -> None:
     from worldsim.cli.record import parse_size
     from worldsim.device import choose_device
     from worldsim.runtime import imagine as engine
-    from worldsim.train.video_dit import load_imaginer
 
     check_flags(config)
+    world = find_world(world_to_play(config)) if config.play else ""
     sides = parse_size(config.size)
     size = sides["height"], sides["width"]
     device = choose_device(config.device)
-    loaded = load_imaginer(config.model)
+    loaded = open_model(config.model)
     model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
-    frames = config.frames or (1 if config.out.suffix.lower() in PICTURES else engine.WINDOW)
+    frames = config.frames or (1 if config.out and config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
     choose = chooser(config, device)
     leaning = engine.Guidance(config.guidance, config.source_guidance)
@@ -122,8 +130,45 @@ def imagine(config: ImagineConfig) -> None:
             config.source_guidance,
         )
     )
-    write_frames(config.out, made)
-    print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
+    if config.out:
+        write_frames(config.out, made)
+        print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
+    if config.play:
+        play(PlayConfig(world=world, seed=config.seed), made)
+
+
+def open_model(name: str) -> Imaginer:
+    """The networks of a run or of an imaginer; of the first shipped one, or of runs/imagine, if the name is empty.
+
+    Raises:
+        WorldsimError: if they are not there, or not whole.
+    """
+    from worldsim.runtime.export_imaginer import load_networks
+    from worldsim.train.video_dit import load_imaginer
+
+    if bundle := find_imaginer(name):
+        return load_networks(bundle)
+    return load_imaginer(Path(name or RUN))
+
+
+def find_imaginer(name: str) -> ImaginerBundle | None:
+    """The imaginer that a model's name means; None if it means the folder of a run."""
+    if name in shipped_imaginers() or (name and (Path(name) / IMAGINER.manifest).exists()):
+        return open_imaginer(name)
+    return open_imaginer() if not name and shipped_imaginers() else None
+
+
+def world_to_play(config: ImagineConfig) -> str:
+    """The world asked for, or the imaginer's own.
+
+    Raises:
+        WorldsimError: if neither is known.
+    """
+    if config.world:
+        return config.world
+    if bundle := find_imaginer(config.model):
+        return bundle.world
+    raise WorldsimError(f"--play: {config.model or RUN} doesn't say what it draws; name it: --world toybox")
 
 
 def check_flags(config: ImagineConfig) -> None:
@@ -140,11 +185,6 @@ def check_flags(config: ImagineConfig) -> None:
         raise WorldsimError(f"--best-of {config.best_of}: give 1 to {MOST_MADE}")
     if config.best_of > 1 and not config.prompt.strip():
         raise WorldsimError("--best-of is judged by words; give --prompt too")
-    suffix = config.out.suffix.lower()
-    if suffix not in (*PICTURES, *VIDEOS, GIF):
-        raise WorldsimError(f"--out {config.out}: give a name that ends in .mp4, .gif, or .png for a picture")
-    if suffix in PICTURES and config.frames > 1:
-        raise WorldsimError(f"--out {config.out} is one picture, and --frames {config.frames}; give a name in .mp4")
     if config.image and config.video:
         raise WorldsimError("--image and --video both say how it begins; give one of them")
     for flag in ("--sketch", "--restyle"):
@@ -161,6 +201,22 @@ def check_flags(config: ImagineConfig) -> None:
         raise WorldsimError("--change is of a picture or a clip; give --image or --video")
     if config.change is not None and (config.end or config.frames):
         raise WorldsimError("a picture or clip that is changed keeps its length and end; leave --end and --frames out")
+    check_out(config)
+
+
+def check_out(config: ImagineConfig) -> None:
+    """Refuse what can't be written, or played."""
+    if config.world and not config.play:
+        raise WorldsimError("--world says where to play; give --play, too")
+    if config.out is None:
+        if not config.play:
+            raise WorldsimError("nowhere to put it: give --out F, or --play to step into it")
+        return
+    suffix = config.out.suffix.lower()
+    if suffix not in (*PICTURES, *VIDEOS, GIF):
+        raise WorldsimError(f"--out {config.out}: give a name that ends in .mp4, .gif, or .png for a picture")
+    if suffix in PICTURES and config.frames > 1:
+        raise WorldsimError(f"--out {config.out} is one picture, and --frames {config.frames}; give a name in .mp4")
 
 
 def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[int], np.ndarray]], np.ndarray]:
@@ -174,7 +230,7 @@ def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[
     from worldsim.runtime.clip_score import ClipScorer, best_of
     from worldsim.train.clip_towers import load_clip_scorer
 
-    loaded = load_clip_scorer(config.model)
+    loaded = load_clip_scorer(Path(config.model or RUN))
     scorer = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
 
     def best(make: Callable[[int], np.ndarray]) -> np.ndarray:

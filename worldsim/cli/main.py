@@ -69,6 +69,9 @@ COMMANDS = {
     ),
     "find": Command("worldsim.cli.find", "find", "FindConfig", "find frames of a recording by words"),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
+    "export imaginer": Command(
+        "worldsim.cli.export_imaginer", "export_imaginer", "ExportImaginerConfig", "make what imagines paint for worlds"
+    ),
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
     ),

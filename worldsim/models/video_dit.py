@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from worldsim.models.guides import guide_width
 from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles
-from worldsim.models.text import BEGIN, PAD, TextConfig, TextEncoder, text_config
+from worldsim.models.text import TextConfig, TextEncoder, text_config
+from worldsim.models.words import BEGIN, PAD
 
 WAVES = 4  # of each number of a token's place
 PADDING = -1  # the text of tokens that belong to no clip

@@ -11,7 +11,7 @@ from typing import Literal
 
 Command = Literal[
     "pause", "step", "rewind", "switch", "back", "forward", "mark", "jump", "restart", "nearest", "previous", "next",
-    "slower", "faster", "save", "clip", "agent", "hud", "scaling", "help", "full screen", "gallery",
+    "slower", "faster", "save", "clip", "prompt", "agent", "hud", "scaling", "help", "full screen", "gallery",
 ]  # fmt: skip
 
 KEYS: dict[Command, str] = {
@@ -31,6 +31,7 @@ KEYS: dict[Command, str] = {
     "faster": "Equal",
     "save": "F5",
     "clip": "KeyC",
+    "prompt": "KeyI",
     "agent": "KeyT",
     "hud": "KeyH",
     "scaling": "Tab",
@@ -47,6 +48,7 @@ EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
     (("previous", "next"), "other starts"),
     (("slower", "faster"), "slower, faster"),
     (("save", "clip"), "save, film"),
+    (("prompt",), "words to a picture"),
     (("agent",), "agent on, off"),
     (("hud", "scaling"), "figures, scaling"),
     (("help", "full screen"), "help, full screen"),

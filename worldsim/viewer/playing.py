@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pygame
 
 from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
-from worldsim.runtime.savefile import SUFFIX, Beginning, SavedPlay, save_play
+from worldsim.runtime.pictures import SUFFIXES, begun_with, fitting, read_picture
+from worldsim.runtime.savefile import SUFFIX, SavedPlay, save_play
 from worldsim.runtime.session import Session
 from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
 from worldsim.viewer.bindings import Bindings
@@ -30,10 +30,9 @@ from worldsim.viewer.gamepad import Gamepad
 from worldsim.viewer.goal import goal_in_card
 from worldsim.viewer.hud import Hud
 from worldsim.viewer.keys import is_shortcut
-from worldsim.viewer.picture import SUFFIXES, fitted, read_picture
 from worldsim.viewer.player import Player, View
 from worldsim.viewer.playthrough import Playthrough
-from worldsim.viewer.screen import Wish
+from worldsim.viewer.screen import Picture, Wish
 from worldsim.viewer.twin import Twin
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ class Extras:
         clip: kind of such a film. clip_seconds: of it. clip_keys: whether it shows the keys held.
         open_policy: makes the agent, which plays until somebody takes over.
         open_twin: makes the real game to play beside. Both are called on the player's thread.
+        prompts: whether pictures can be painted of words.
     """
 
     bindings: Bindings = dataclasses.field(default_factory=Bindings)
@@ -64,6 +64,7 @@ class Extras:
     clip_keys: bool = False
     open_policy: Callable[[Bundle], Policy] | None = None
     open_twin: Callable[[Bundle], Twin] | None = None
+    prompts: bool = False
 
 
 class Playing:
@@ -101,7 +102,8 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
-        without: tuple[Command, ...] = () if self.extras.open_policy else ("agent",)
+        there: dict[Command, bool] = {"agent": self.extras.open_policy is not None, "prompt": self.extras.prompts}
+        without = [command for command, is_there in there.items() if not is_there]
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
         self._own_at = {SCANCODES[code]: code for code in self._own}
@@ -109,7 +111,7 @@ class Playing:
         self._help = key_help.KeyHelp(self.name, goal_in_card(world.card), self.spec.keys, self.keys)
         self._pad = Gamepad(self.spec.keys)
         self._capture = capture
-        self._scrubbing = False
+        self._scrubbing = self._held = False  # _held: stands still only while keys go elsewhere
         self._shown_branches: list[pygame.Rect] = []  # where their pictures were drawn
         self._seed = seed
         self._writers: list[threading.Thread] = []
@@ -129,6 +131,32 @@ class Playing:
     def say(self, notice: str) -> None:
         """Show a line in the status bar for a while."""
         self.player.say(notice)
+
+    @property
+    def world_name(self) -> str:
+        """Of the world played."""
+        return self.spec.name
+
+    def hold(self, still: bool) -> None:
+        """Pause while keys go elsewhere."""
+        if still:
+            self._held = not self.player.paused
+            self.player.keys.release_all()
+        if self._held:
+            self.player.pause(still)
+
+    def take(self, picture: Picture) -> Wish:
+        """Begin with a picture, paused, if it is of this world."""
+        if picture.world != self.spec.name:
+            return picture
+        self.player.begin_with(begun_with(picture.frames, self.world, self._seed))
+        self.judge(picture.said)
+        return None
+
+    def judge(self, said: str = "") -> None:
+        """Say how strange the picture is that play has just begun with, and what else the user should know of it."""
+        also = f"; {said}" if said else ""
+        self.player.ask(lambda play: f"{self._cap('pause')} plays. The picture is {play.verdict()}{also}")
 
     def close(self, failed: bool = False) -> str:
         """End play; a film is finished or, after a failure, removed. Returns what was filmed, for people.
@@ -189,16 +217,7 @@ class Playing:
         except WorldsimError as error:
             self.say(str(error))
             return None
-        frame = fitted(picture, self.spec)
-        self.player.begin_with(Beginning(None, self._seed, frame[None], np.zeros(0, np.int64)))
-        size = f"{picture.shape[1]}x{picture.shape[0]} to {self.spec.width}x{self.spec.height}"
-
-        def judged(play: Playthrough) -> str:
-            drift = play.history.now.drift or 0.0
-            return f"{self._cap('pause')} plays. {drift:.1f} times as strange as real frames; fitted from {size}"
-
-        self.player.ask(judged)
-        return None
+        return self.take(Picture(self.spec.name, picture[None], fitting(picture, self.spec)))
 
     def _scrub(self, event: pygame.Event) -> None:
         """Follow the mouse on the timeline, and on the pictures of branches."""
@@ -235,9 +254,10 @@ class Playing:
                 player.mark()
             case "jump":
                 player.jump()
-            case "restart" | "previous" | "next":
-                way = {"restart": 0, "previous": -1, "next": 1}[command]
-                player.go_to((player.start + way) % self._starts)
+            case "restart":
+                player.begin_again()
+            case "previous" | "next":
+                player.go_to((player.start + (1 if command == "next" else -1)) % self._starts)
             case "nearest":
                 player.go_to_nearest()
             case "slower" | "faster":
@@ -248,6 +268,8 @@ class Playing:
                 player.ask(self._save)
             case "clip":
                 player.ask(self._film)
+            case "prompt":
+                return "prompt"
             case "hud":
                 self.figures = not self.figures
             case "scaling":

@@ -7,13 +7,12 @@ save_play(play.saved(), "door.world")
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldsim.runtime.savefile import Beginning, SavedLine, SavedPlay
+from worldsim.runtime.savefile import Beginning, SavedLine, SavedPlay, frame_digest
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.drift import DriftGauge
@@ -72,6 +71,25 @@ class Playthrough:
         moment = Moment.packed(state, beginning.start)
         self.history.begin(dataclasses.replace(moment, drift=self._gauge.of_state(state), twin=twin), beginning)
 
+    def begin_again(self) -> None:
+        """Begin with what the line shown began with."""
+        beginning = self.history.line.beginning
+        if beginning.start is None:
+            self.begin_with(beginning)
+        else:
+            self.begin(beginning.start)
+
+    @property
+    def strange(self) -> bool:
+        """Whether the moment shown is a beginning from elsewhere that is unlike anything that the world has learned."""
+        now = self.history.now
+        begun = now.index == 0 and now.start is None
+        return begun and now.drift is not None and now.drift > self._gauge.strangeness.limit
+
+    def verdict(self) -> str:
+        """What to say, before play goes on, of frames from elsewhere that it has just begun with."""
+        return self._gauge.strangeness.verdict(self.history.now.drift or 0.0)
+
     def begin_nearest(self) -> int:
         """Begin at the start that looks most like the moment shown; returns it."""
         start = self._gauge.nearest_start(self.history.now.state)
@@ -110,7 +128,7 @@ class Playthrough:
             shown=number[history.line],
             number=history.number,
             marks=tuple((number[line], n) for line, n in history.marks if line in number),
-            frame=_digest(history.now.frame),
+            frame=frame_digest(history.now.frame),
         )
 
     def open(self, saved: SavedPlay, progress: Callable[[int, int], None] = lambda *_: None) -> bool:
@@ -158,7 +176,7 @@ class Playthrough:
         history.arrange(shown, branches[-MOST_BRANCHES:], saved.number)
         history.marks = [(lines[i], n) for i, n in saved.marks]
         self.seed = shown.beginning.seed
-        return _digest(kept[owner, saved.number].frame) == saved.frame
+        return frame_digest(kept[owner, saved.number].frame) == saved.frame
 
     def _step(self, before: Moment, action: int) -> Moment:
         state, made = self.session.step(before.state, np.array([action]))
@@ -193,7 +211,3 @@ def _saved_line(line: Line[Moment], number: dict[Line[Moment], int]) -> SavedLin
     if line.parent is None:
         return SavedLine(line.beginning, -1, -1, tuple(line.actions))
     return SavedLine(None, number[line.parent], line.fork, tuple(line.actions))
-
-
-def _digest(frame: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest()
