@@ -61,6 +61,9 @@ COMMANDS = {
     "train video-dit": Command(
         "worldsim.cli.train_video", "train_dit", "TrainConfig", "learn to imagine clips from words and pictures"
     ),
+    "train restyle": Command(
+        "worldsim.cli.train_restyle", "train_looks", "RestyleConfig", "learn to draw a world's frames in other looks"
+    ),
     "imagine": Command(
         "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
     ),

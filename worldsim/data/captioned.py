@@ -166,6 +166,11 @@ class CaptionedClips:
         shard, place = self.locate(number)
         return self._shards[shard].words(place)
 
+    def label(self, number: int) -> tuple[str, int]:
+        """(look, group) of a clip, without its frames."""
+        shard, place = self.locate(number)
+        return self._shards[shard].label(place)
+
     def buckets(self, held_out: bool) -> dict[Bucket, np.ndarray]:
         """Numbers of the clips to learn from, or of those that are held out, by bucket."""
         found: dict[Bucket, list[int]] = {}
@@ -207,6 +212,9 @@ class _Shard:
 
     def words(self, place: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
         return self._words[place][:2]
+
+    def label(self, place: int) -> tuple[str, int]:
+        return self._words[place][2], int(self.groups[place])
 
     def clip(self, place: int) -> Clip:
         begin = int(self._ends[place - 1]) if place else 0
