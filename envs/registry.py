@@ -38,6 +38,7 @@ class WorldEntry:
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
+        live: module that live play is judged by: `NOUNS`, `areas`, `in_looks(count, seed, height, width)` and `Brush`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.
@@ -54,6 +55,7 @@ class WorldEntry:
     probes: str = ""
     clips: str = ""
     asks: str = ""
+    live: str = ""
     staging: str = ""
     episode_frames: int = 0
     agent_steps: int = 500
@@ -125,6 +127,7 @@ WORLDS = {
             probes="worldsim_envs.toybox.evaluation:PROBES",
             clips="worldsim_envs.toybox.clips:SOURCE",
             asks="worldsim_envs.toybox.asks",
+            live="worldsim_envs.toybox.live",
             staging="worldsim_envs.toybox.staging",
             episode_frames=1500,
         ),

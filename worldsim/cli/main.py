@@ -82,6 +82,9 @@ COMMANDS = {
     "eval imagine": Command(
         "worldsim.cli.eval_imagine", "eval_imagine", "EvalConfig", "judge what is imagined from words and clips"
     ),
+    "eval live": Command(
+        "worldsim.cli.eval_live", "eval_live", "EvalLiveConfig", "judge other looks, and events in words, in live play"
+    ),
     "eval latent-actions": Command(
         "worldsim.cli.latent_actions", "latent_actions", "LatentActionsConfig", "judge the codes that stand for actions"
     ),
