@@ -38,7 +38,8 @@ class WorldEntry:
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
-        live: module that live play is judged by: `NOUNS`, `areas`, `in_looks(count, seed, height, width)` and `Brush`.
+        live: module that live play is judged by: `NOUNS`, `areas`, `in_looks(count, seed, height, width)`,
+            `restored(frames, look)` and `Brush`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.

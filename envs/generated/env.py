@@ -44,6 +44,7 @@ class GeneratedEnv(WorldEnv):
         ood: add `"ood"` to the info: how unlike the training frames this one is, in standard deviations of a latent
             (`Session.ood`). It costs about a fifth of a step.
         max_ood: the same, and truncate an episode once that is larger; None for never.
+        look: draw observations in this look of the world, "night" for example; the state stays what it was.
 
     Raises:
         WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
@@ -65,9 +66,10 @@ class GeneratedEnv(WorldEnv):
         max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
         max_ood: float | None = None,
+        look: str = "",
     ):
         limits = max_cumulative_uncertainty, ood, max_ood
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits)
+        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits, look)
         super().__init__(self._dream.world, self._dream.origin, render_mode)
         self._play: Play | None = None
 
@@ -105,4 +107,4 @@ class GeneratedEnv(WorldEnv):
 
     def _at(self, play: Play) -> Moment:
         self._play = play
-        return play.state.frame[0], {name: values[0].item() for name, values in play.info().items()}
+        return self._dream.observe(play)[0], {name: values[0].item() for name, values in play.info().items()}

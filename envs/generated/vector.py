@@ -63,6 +63,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
         max_ood: float | None = None,
+        look: str = "",
     ):
         modes = [mode.value for mode in AutoresetMode]
         if num_envs < 1:
@@ -72,7 +73,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if autoreset_mode not in (*AutoresetMode, *modes):
             raise WorldsimError(f"no autoreset_mode {autoreset_mode!r}; there are {', '.join(modes)}")
         limits = max_cumulative_uncertainty, ood, max_ood
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits)
+        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits, look)
         self.world, self.origin = self._dream.world, self._dream.origin
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -120,7 +121,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             if seeds[row] is not None:
                 self._chance[row], self._seeds[row] = seeding.np_random(seeds[row])
         self._play = self._renew(self._play, rows, starts)
-        return self._play.state.frame.copy(), _masked(self._play, rows)
+        return self._dream.observe(self._play).copy(), _masked(self._play, rows)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Generate the next frame of every row.
@@ -149,9 +150,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward, (terminated, truncated) = play.reward.copy(), self._dream.ends(play)
         over, final = terminated | truncated, {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
-            last = np.full(self.num_envs, None, object)
+            last, frames = np.full(self.num_envs, None, object), self._dream.observe(play)
             for row in np.flatnonzero(over):
-                last[row] = play.state.frame[row].copy()
+                last[row] = frames[row].copy()
             final = {
                 "final_obs": last,
                 "_final_obs": over,
@@ -161,7 +162,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             play = self._renew(play, over)
         self._play = play
         infos = _masked(play, np.ones(self.num_envs, np.bool_))
-        return play.state.frame.copy(), reward, terminated, truncated, {**final, **infos}
+        return self._dream.observe(play).copy(), reward, terminated, truncated, {**final, **infos}
 
     def clone_state(self) -> Clone:
         """All rows and their random generators, as a value: keep it, pickle it, restore it as often as you like."""
@@ -175,13 +176,13 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         self._play, self._chance = self._dream.restore(clone, self.num_envs)
         self._seeds = [-1] * self.num_envs
-        return self._play.state.frame.copy(), _masked(self._play, np.ones(self.num_envs, np.bool_))
+        return self._dream.observe(self._play).copy(), _masked(self._play, np.ones(self.num_envs, np.bool_))
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """The current frame of every row."""
         if self.render_mode is None or self._play is None:
             return None
-        return tuple(frame.copy() for frame in self._play.state.frame)
+        return tuple(frame.copy() for frame in self._dream.observe(self._play))
 
     def _check_open(self, what: str) -> None:
         if self.closed:

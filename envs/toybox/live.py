@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from worldsim.evals.permanence.scene import PALETTE, SHAPES
+from worldsim_envs.palette import HUES
 from worldsim_envs.toybox.asks import areas
 from worldsim_envs.toybox.env import ToyboxEnv
 from worldsim_envs.toybox.looks import LOOKS
@@ -14,7 +15,7 @@ from worldsim_envs.toybox.room import Act
 from worldsim_envs.toybox.view import GROUND, UNITS, Part, rasterise, shadow, toy_parts
 from worldsim_envs.toybox.words import NAMES
 
-__all__ = ["NOUNS", "Brush", "areas", "in_looks"]
+__all__ = ["NOUNS", "Brush", "areas", "in_looks", "restored"]
 
 NOUNS = tuple(NAMES[shape] for shape in SHAPES)  # of the detector's shapes, in words
 RADIUS = 5.0  # of a toy that the brush paints, in units
@@ -40,6 +41,14 @@ def in_looks(count: int, seed: int, height: int, width: int) -> dict[str, np.nda
             room.look = look
         made[look] = np.stack([env.view.render(room) for room in rooms])
     return made
+
+
+def restored(frames: np.ndarray, look: str) -> np.ndarray:
+    """Frames uint8 `[n, H, W, 3]` in a look, their colours stretched so that toys have the hues that the detector
+    knows: a look mixes all six with one colour."""
+    shown = np.array(LOOKS[look].toys, float)
+    slope, offset = np.polyfit(shown.reshape(-1), HUES.reshape(-1), 1)
+    return np.clip(np.rint(frames * slope + offset), 0, 255).astype(np.uint8)
 
 
 class Brush:

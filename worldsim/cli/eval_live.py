@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from worldsim.evals.permanence.detector import detect
 from worldsim.evals.permanence.scene import COLOURS
 from worldsim.evals.section import Section
 from worldsim.runtime.bundle import Bundle, open_world
-from worldsim.runtime.events import Painter, parse_event, picture_after, region_of
+from worldsim.runtime.events import Painter, happen, parse_event, region_of
 from worldsim.runtime.load import load_runtime
 from worldsim.runtime.looks import Looks
 from worldsim.runtime.session import Session, State
@@ -109,10 +110,8 @@ def judge_looks(config: EvalLiveConfig, bundle: Bundle, session: Session, looks:
         for first in range(0, config.rollouts, ROWS):
             rows = range(first, min(first + ROWS, config.rollouts))
             players = [StickyExplorer(len(spec.actions), np.random.default_rng([config.seed, row])) for row in rows]
-            state, frames = (
-                session.start([row % len(bundle.starts) for row in rows], [config.seed + r for r in rows]),
-                [],
-            )
+            starts = [row % len(bundle.starts) for row in rows]
+            state, frames = session.start(starts, [config.seed + row for row in rows]), []
             for _ in range(config.frames):
                 actions = [player(frame, {}) for player, frame in zip(players, state.frame, strict=True)]
                 state, seen = session.step(state, np.array(actions))
@@ -127,7 +126,8 @@ def judge_looks(config: EvalLiveConfig, bundle: Bundle, session: Session, looks:
     drawn = {}
     for look in looks.names[1:]:
         in_look = looks.draw(rollouts.reshape(-1, *rollouts.shape[2:]), look).reshape(rollouts.shape)
-        drawn[look] = live.Restyled(in_look, real[look], looks.draw(native, look))
+        restored = functools.partial(judge.restored, look=look)
+        drawn[look] = live.Restyled(in_look, real[look], looks.draw(native, look), restored)
     milliseconds, fps = timed(session, looks)
     return live.restyle(rollouts, native, drawn, reader, judge.areas(spec.height), milliseconds, fps)
 
@@ -183,21 +183,19 @@ def tell(
         if kind == "vanishes":
             words = f"the {COLOURS[thing[0]]} {judge.NOUNS[thing[1]]} is gone"
         try:
-            event = parse_event(words)
-            picture = picture_after(frame, event, painter, config.seed + row)
-            region = region_of(frame, event, painter)
+            region = region_of(frame, parse_event(words), painter)
         except WorldsimError:
             continue
-        begun.append((live.Told(kind, words, *thing, frame, picture, region, {}, {}), alone))
+        begun.append((live.Told(kind, words, *thing, frame, frame, region, {}, {}), alone))
     if not begun:
         return [], len(rows)
     before = session.stack([alone for _, alone in begun])
-    after = session.show(before, np.stack([told.after for told, _ in begun]))
-    later, untold = (followed(session, state) for state in (after, before))
+    states = happen(session, before, [parse_event(told.words) for told, _ in begun], painter)
+    later, untold = followed(session, states[-1]), followed(session, idle(session, before, len(states) - 1))
     made = []
     for i, (told, _) in enumerate(begun):
         follows = ({k: frames[i] for k, frames in side.items()} for side in (later, untold))
-        made.append(dataclasses.replace(told, later=next(follows), untold=next(follows)))
+        made.append(dataclasses.replace(told, after=states[0].frame[i], later=next(follows), untold=next(follows)))
     return made, len(rows) - len(made)
 
 

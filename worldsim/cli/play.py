@@ -25,6 +25,7 @@ from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
 from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
 from worldsim.runtime.load import load_runtime
+from worldsim.runtime.looks import looks_for
 from worldsim.runtime.savefile import SavedPlay, load_play
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture
@@ -60,6 +61,7 @@ class PlayConfig:
         beside_real: play the real game in a split screen, under the same keys, and see how far the two are apart.
         keys: a JSON file with keys of your own; your keys.json, if there is one, if not given.
         folder: where save files and films of the last seconds go.
+        look: what the world is drawn in, one of its looks, if it has some: "night" for example.
         clip: what the key for a film of the last seconds makes.
         clip_seconds: how much of the last seconds such a film shows.
         clip_keys: show the world's buttons in such a film, lit while they are held.
@@ -80,6 +82,7 @@ class PlayConfig:
     beside_real: bool = False
     keys: Path | None = None
     folder: Path = Path()
+    look: str = ""
     clip: Literal["mp4", "gif"] = "mp4"
     clip_seconds: float = 20.0
     clip_keys: bool = False
@@ -107,6 +110,8 @@ def play(config: PlayConfig) -> None:
     if not (config.world or names):
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
     asked = find_world(config.world) if config.world else None
+    if config.look:
+        looks_for(open_world(asked or names[0]), config.look)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
     try:
         if config.headless:
@@ -210,6 +215,7 @@ def make_extras(config: PlayConfig, world: Bundle | None) -> Extras:
         config.clip_keys,
         open_policy if source else None,
         open_twin if config.beside_real else None,
+        config.look,
     )
     if world:
         extras.bindings.applied(world.spec)
@@ -271,6 +277,9 @@ def play_headless(config: PlayConfig, world: Bundle) -> None:
     actions = scripted(script, world.spec.noop) if script else at_random(len(world.spec.actions), config.seed)
     with Capture(config.record, world) if config.record else contextlib.nullcontext() as capture:
         session, start = open_session(config, world), config.start
+        looks = looks_for(world, config.look) if config.look else None
+        if capture and looks:
+            capture.change_look(config.look)
         state, began = None, time.perf_counter()
         for _ in range(frames):
             if state is None:
@@ -280,7 +289,7 @@ def play_headless(config: PlayConfig, world: Bundle) -> None:
             action = next(actions)
             state, made = session.step(state, np.array([action]))
             if capture:
-                capture.write(made.frame[0], action)
+                capture.write((looks.draw(made.frame, config.look) if looks else made.frame)[0], action)
             if made.ended[0]:
                 state, start = None, (start + 1) % len(world.starts)
     seconds = time.perf_counter() - began

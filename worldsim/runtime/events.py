@@ -1,7 +1,7 @@
 """Spoken events: what happens in a running world, told in words. Imports no torch; who paints is handed in.
 
     event = parse_event("a yellow ball drops in", looks.names)
-    state = happen(session, state, event, painter)
+    *_, state = happen(session, state, [event], painter)
 
 The picture on screen is painted anew in one region, and shown (`Session.show`): all else is bit for bit what it was,
 and so is everything that the world remembers. A look changes no state: `worldsim.runtime.looks` draws it.
@@ -35,7 +35,8 @@ DIFFERS = 24  # levels of 255 from the background, from which on something is th
 REACH = 40.0  # how far a pixel of a thing may be from its colour (CIE76)
 LEAST_THING = 1 / 512  # share of the frame's pixels
 MARGIN = 3  # pixels around what vanishes: its edge and its shadow
-FREE = 0.25  # share of a region in which something may be already, at most
+FREE = 0.04  # share of the floor of a free region in which something may be, at most
+HELD = 3  # frames for which a region is shown again
 
 
 class Painter(Protocol):
@@ -90,17 +91,27 @@ def parse_event(words: str, looks: Sequence[str] = ()) -> Event:
     )
 
 
-def happen(session: Session, state: State, event: Event, painter: Painter) -> State:
-    """Let a thing appear or vanish in every row of a state.
+def happen(session: Session, state: State, events: Sequence[Event], painter: Painter) -> list[State]:
+    """Let things appear or vanish, one event in every row of a state.
 
-    The same state and event give the same picture.
+    A world believes what it has seen for some frames: so the region is held for `HELD` frames more, in which nobody
+    does anything and all else goes on. The same state and events give the same pictures.
+
+    Returns:
+        The states of these 1 + `HELD` frames; play goes on from the last.
 
     Raises:
         WorldsimError: if there is no room for it, or no such thing.
     """
-    rows = zip(state.frame, state.seed, state.number, strict=True)
-    pictures = [picture_after(frame, event, painter, int(seed) + int(number)) for frame, seed, number in rows]
-    return session.show(state, np.stack(pictures))
+    assert len(events) == len(state), (len(events), len(state))
+    rows = list(zip(state.frame, events, state.seed, state.number, strict=True))
+    regions = np.stack([region_of(frame, event, painter) for frame, event, _, _ in rows])[..., None]
+    pictures = np.stack([picture_after(frame, event, painter, int(s) + int(n)) for frame, event, s, n in rows])
+    states = [session.show(state, pictures)]
+    for _ in range(HELD):
+        after, seen = session.step(states[-1], np.full(len(state), session.spec.noop))
+        states.append(session.show(after, np.where(regions, pictures, seen.frame)))
+    return states
 
 
 def picture_after(frame: np.ndarray, event: Event, painter: Painter, seed: int = 0) -> np.ndarray:
@@ -125,25 +136,21 @@ def region_of(frame: np.ndarray, event: Event, painter: Painter) -> np.ndarray:
 
 
 def where_nothing_is(frame: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
-    """A free region, bool `[H, W]`: two cells high and two wide or, where there is less room, one, at the foot of the
-    frame, where the fewest pixels differ from the median of their row.
+    """A free region, bool `[H, W]`: at the foot of the frame, two cells high and two wide or, where there is less room,
+    one; nothing stands in its lower half, and the fewest pixels differ from the median of their row.
 
     Raises:
         WorldsimError: if there is none.
     """
     differs = (np.abs(frame - np.median(frame, axis=1, keepdims=True)) > DIFFERS).any(-1)
     height, width = differs.shape
-    top = max(0, height - 2 * cell[0])
+    top, floor = max(0, height - 2 * cell[0]), max(0, height - cell[0])
     for columns in (2 * cell[1], cell[1]):
-        lefts = range(0, width - columns + 1, cell[1])
-        taken = [
-            (float(differs[top:, left : left + columns].mean()), abs(2 * left + columns - width), left)
-            for left in lefts
-        ]
-        if taken and min(taken)[0] <= FREE:
+        places = [np.s_[left : left + columns] for left in range(0, width - columns + 1, cell[1])]
+        free = [place for place in places if differs[floor:, place].mean() <= FREE]
+        if free:
             region = np.zeros_like(differs)
-            left = min(taken)[2]
-            region[top:, left : left + columns] = True
+            region[top:, min(free, key=lambda place: float(differs[top:, place].mean()))] = True
             return region
     raise WorldsimError("there is no room in view: look elsewhere, and say it again")
 

@@ -133,6 +133,19 @@ class Looks:
         return np.asarray(drawn)
 
 
+def looks_for(world: Bundle, look: str) -> Looks:
+    """The looks of a world that has this one.
+
+    Raises:
+        WorldsimError: if it has not, or none at all.
+    """
+    looks = Looks.open(world)
+    if looks is None:
+        raise WorldsimError(f"world {world.spec.name!r} has no looks, so not {look!r}: leave the look out")
+    looks.check(look)
+    return looks
+
+
 def write_looks(
     folder: Path, world: str, names: Sequence[str], graph: tuple[bytes, list[str]], weights: dict[str, np.ndarray]
 ) -> None:

@@ -31,6 +31,6 @@ class Repainter:
 
     def __call__(self, frame: np.ndarray, region: np.ndarray, thing: str, seed: int) -> np.ndarray:
         """The frame uint8 `[H, W, 3]` with a thing in the region, or nothing."""
-        given, size = Given(clip=frame[None], region=region), (frame.shape[0], frame.shape[1])
+        given, size = Given(clip=frame[None].copy(), region=region), (frame.shape[0], frame.shape[1])
         words = f"a {thing}" if thing else self.nothing
         return imagine(self.model, given, words, size, 1, self.steps, self.guidance, seed)[0]

@@ -223,7 +223,7 @@ class Session:
         seen = channels // self.runtime.sizes.layers
         differs = (frames != state.frame).any(-1).reshape(len(state), h, frames.shape[1] // h, w, -1).any((2, 4))
         around = np.pad(differs, ((0, 0), (1, 1), (1, 1)))
-        near = np.lib.stride_tricks.sliding_window_view(around, (3, 3), (1, 2)).any((3, 4))
+        near = np.asarray(np.lib.stride_tricks.sliding_window_view(around, (3, 3), (1, 2)).any((3, 4)))
         anew = np.concatenate([np.repeat(near[:, None], seen, 1), np.repeat(differs[:, None], channels - seen, 1)], 1)
         latents = np.where(anew, self.runtime.encode(frames[:, None])[:, 0], state.latents)
         changed = differs.any((1, 2))

@@ -19,6 +19,7 @@ import pygame
 from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.looks import Looks
 from worldsim.runtime.savefile import SUFFIX, Beginning, SavedPlay, save_play
 from worldsim.runtime.session import Session
 from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
@@ -55,6 +56,7 @@ class Extras:
         clip: kind of such a film. clip_seconds: of it. clip_keys: whether it shows the keys held.
         open_policy: makes the agent, which plays until somebody takes over.
         open_twin: makes the real game to play beside. Both are called on the player's thread.
+        look: what a world that has such a look is drawn in at first.
     """
 
     bindings: Bindings = dataclasses.field(default_factory=Bindings)
@@ -64,6 +66,7 @@ class Extras:
     clip_keys: bool = False
     open_policy: Callable[[Bundle], Policy] | None = None
     open_twin: Callable[[Bundle], Twin] | None = None
+    look: str = ""
 
 
 class Playing:
@@ -80,7 +83,7 @@ class Playing:
         extras: what else there is.
 
     Raises:
-        WorldsimError: if the user's keys do not fit the world.
+        WorldsimError: if the user's keys do not fit the world, or its looks are not whole.
     """
 
     def __init__(
@@ -101,7 +104,9 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
-        without: tuple[Command, ...] = () if self.extras.open_policy else ("agent",)
+        self._looks = Looks.open(world)
+        absent: dict[Command, bool] = {"agent": self.extras.open_policy is None, "look": self._looks is None}
+        without = [command for command, missing in absent.items() if missing]
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
         self._own_at = {SCANCODES[code]: code for code in self._own}
@@ -119,7 +124,8 @@ class Playing:
     def _open(self, open_session: Callable[[Bundle], Session]) -> Playthrough:
         policy = self.extras.open_policy(self.world) if self.extras.open_policy else None
         twin = self.extras.open_twin(self.world) if self.extras.open_twin else None
-        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin)
+        look = self.extras.look if self._looks and self.extras.look in self._looks.names else ""
+        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin, self._looks, look)
 
     @property
     def error(self) -> Exception | None:
@@ -244,6 +250,8 @@ class Playing:
                 player.change_speed(1 if command == "faster" else -1)
             case "agent":
                 player.let_agent_play(not player.agent)
+            case "look":
+                player.ask(lambda play: f"Look: {play.change_look()}")
             case "save":
                 player.ask(self._save)
             case "clip":
@@ -265,10 +273,10 @@ class Playing:
         """Write the last seconds, on a thread of its own: play goes on meanwhile."""
         history, path = play.history, self._new_file(f".{self.extras.clip}")
         number = round(self.extras.clip_seconds * self.spec.fps)
-        moments = history.recent(max(1, number))
+        moments, look = history.recent(max(1, number)), play.look
 
         def write() -> None:
-            pictures = [(moment.frame, moment.action) for moment in moments]
+            pictures = [(play.drawn(moment.frame, look), moment.action) for moment in moments]
             try:
                 write_clip(path, pictures, self.spec, self.extras.clip_keys)
             except WorldsimError as error:

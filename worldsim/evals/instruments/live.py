@@ -7,18 +7,17 @@ N rollouts, T frames, M real frames, H x W pixels.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from worldsim.evals.instruments.imagine import LookReader
-from worldsim.evals.permanence.detector import REACH, Detection, detect
+from worldsim.evals.permanence.detector import Detection, detect
 from worldsim.evals.section import Figure, Section, Strip, mean_figure, number, share_figure
 from worldsim.psnr import psnr_of_error
 
 EVERY = 4  # one frame in so many is looked at
 NEAR = 4.0  # pixels that a thing may be off
-REACHES = (REACH, 48.0, 64.0, 80.0)  # how far from a palette colour a thing's pixels may be in some look
 STILL = 2  # levels of 255 that a pixel that stands still changes at most
 LATER = (16, 64)  # frames after an event
 SHOWN = 4  # film strips
@@ -30,12 +29,14 @@ class Restyled:
 
     Attributes:
         rollouts: generated frames drawn in it, uint8 `[N, T, H, W, 3]`.
+        restored: brings the hues of things in frames uint8 `[n, H, W, 3]` back to those that the detector knows.
         real: real frames in it, uint8 `[M, H, W, 3]`. drawn: the same real frames in the world's own look, drawn in it.
     """
 
     rollouts: np.ndarray
     real: np.ndarray
     drawn: np.ndarray
+    restored: Callable[[np.ndarray], np.ndarray]
 
 
 def restyle(
@@ -62,66 +63,44 @@ def restyle(
         "restyle",
         "Other looks while one plays",
         f"{count} rollouts of {length} frames, each drawn in every look. Things are found by the detector of the "
-        "permanence suite; where a look mixes their hues, with the reach that finds most of them in real frames. One "
-        "is kept if it is found in the same colour within "
-        f"{NEAR:g} pixels of where it is in the frame as generated. Looks are told by the nearest real frame.",
+        "permanence suite, after the hues that a look mixes are brought back. One is kept if it is found in the same "
+        f"colour within {NEAR:g} pixels of where it is in the frame as generated. Looks are told by the nearest real "
+        "frame. Still pixels are those that change by at most "
+        f"{STILL} levels of 255 as generated.",
     )
     own = [detect(frame, areas) for frame in rollouts[:, ::EVERY].reshape(-1, *rollouts.shape[2:])]
     own_real = [detect(frame, areas) for frame in real]
     still = np.abs(rollouts[:, 1:].astype(np.int16) - rollouts[:, :-1]).max(-1) <= STILL
+    as_made = f"as generated {number(float(np.nanmean(_change(rollouts, still))))}"
     for look, made in looks.items():
-        reach = max(REACHES, key=lambda reach: sum(_kept(own_real, made.real, areas, reach)))
         frames = made.rollouts[:, ::EVERY].reshape(-1, *rollouts.shape[2:])
-        kept, ceiling = _kept(own, frames, areas, reach), _kept(own_real, made.real, areas, reach)
-        seen = [reader(frame) == look for frame in frames]
-        real_error = np.square(made.drawn.astype(np.float32) - made.real).mean((1, 2, 3))
-        section.figures += [
-            share_figure(
-                f"restyle.kept.{look}",
-                f"{look}: things kept",
-                sum(kept),
-                len(kept),
-                f"real frames in that look {_share(ceiling)}",
-            ),
-            share_figure(
-                f"restyle.look.{look}",
-                f"{look}: look as asked",
-                sum(seen),
-                len(seen),
-                f"real frames {_share([reader(frame) == look for frame in made.real])}",
-            ),
-            mean_figure(
-                f"restyle.flicker.{look}",
-                f"{look}: change of pixels that stand still, levels of 255",
-                _change(made.rollouts, still),
-                "",
-                f"as generated {number(float(np.nanmean(_change(rollouts, still))))}",
-            ),
-            mean_figure(
-                f"restyle.psnr.{look}",
-                f"{look}: real frames against the real look",
-                psnr_of_error(np.maximum(real_error, 1e-2)),
-                "dB",
-            ),
-        ]
+        kept, ceiling = _kept(own, made.restored(frames), areas), _kept(own_real, made.restored(made.real), areas)
+        seen, really = ([reader(frame) == look for frame in side] for side in (frames, made.real))
+        flicker = _change(made.rollouts, still)
+        error = np.square(made.drawn.astype(np.float32) - made.real).mean((1, 2, 3))
+        key, real_share = f"restyle.{look}", f"real frames in that look {_share(ceiling)}"
+        section.figures.extend(
+            [
+                share_figure(f"{key}.kept", f"{look}: things kept", sum(kept), len(kept), real_share),
+                share_figure(f"{key}.look", f"{look}: look as asked", sum(seen), len(seen), f"real {_share(really)}"),
+                mean_figure(f"{key}.flicker", f"{look}: change of still pixels", flicker, "levels", as_made),
+                mean_figure(f"{key}.psnr", f"{look}: real frames, drawn", psnr_of_error(error), "dB"),
+            ]
+        )
     section.figures.append(mean_figure("restyle.ms", "time to draw a frame", milliseconds, "ms"))
     section.figures.append(mean_figure("restyle.fps", "frames a second, generated and drawn", np.array([fps])))
     for i in range(min(SHOWN, count)):
-        rows = {
-            "as generated": rollouts[i, :: length // 8],
-            **{k: v.rollouts[i, :: length // 8] for k, v in looks.items()},
-        }
+        every = slice(None, None, max(1, length // 8))
+        rows = {"as generated": rollouts[i, every], **{look: made.rollouts[i, every] for look, made in looks.items()}}
         section.strips.append(Strip(f"Rollout {i + 1}", rows))
     return section
 
 
-def _kept(
-    expected: Sequence[Sequence[Detection]], frames: np.ndarray, areas: tuple[float, float], reach: float
-) -> list[bool]:
+def _kept(expected: Sequence[Sequence[Detection]], frames: np.ndarray, areas: tuple[float, float]) -> list[bool]:
     """Of every expected thing, whether it is in its frame uint8 `[n, H, W, 3]`."""
     kept = []
     for things, frame in zip(expected, frames, strict=True):
-        found = detect(frame, areas, reach) if things else []
+        found = detect(frame, areas) if things else []
         kept += [any(_same(thing, other) for other in found) for thing in things]
     return kept
 
@@ -177,7 +156,8 @@ def events(told: Sequence[Told], areas: tuple[float, float], painter: str, refus
         "without the event.",
     )
     for kind in ("appears", "vanishes"):
-        section.figures += _figures(f"{name}.{kind}", kind, [event for event in told if event.kind == kind], areas)
+        chosen = [event for event in told if event.kind == kind]
+        section.figures.extend(_figures(f"{name}.{kind}", kind, chosen, areas))
     for event in told[:SHOWN]:
         rows = [event.before, event.after, *event.later.values()]
         section.strips.append(Strip(event.words, {"": np.stack(rows)}, ("before", "then", *map(str, event.later))))
