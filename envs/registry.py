@@ -39,6 +39,8 @@ class WorldEntry:
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         synonyms: other words for what those say, a `worldsim.data.synonyms.Synonyms`.
         asks: module that asks prompts whose answers are known, a `worldsim.evals.instruments.imagine.Asker`.
+        live: module that live play is judged by: `NOUNS`, `areas`, `in_looks(count, seed, height, width)`,
+            `restored(frames, look)` and `Brush`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.
@@ -56,6 +58,7 @@ class WorldEntry:
     clips: str = ""
     synonyms: str = ""
     asks: str = ""
+    live: str = ""
     staging: str = ""
     episode_frames: int = 0
     agent_steps: int = 500
@@ -130,6 +133,7 @@ WORLDS = {
             clips="worldsim_envs.toybox.clips:SOURCE",
             synonyms="worldsim_envs.toybox.synonyms:SYNONYMS",
             asks="worldsim_envs.toybox.asks",
+            live="worldsim_envs.toybox.live",
             staging="worldsim_envs.toybox.staging",
             episode_frames=1500,
         ),

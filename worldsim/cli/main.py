@@ -64,6 +64,9 @@ COMMANDS = {
     "train clip": Command(
         "worldsim.cli.train_clip", "train_clip", "TrainClipConfig", "learn how well words fit clips and pictures"
     ),
+    "train restyle": Command(
+        "worldsim.cli.train_restyle", "train_looks", "RestyleConfig", "learn to draw a world's frames in other looks"
+    ),
     "imagine": Command(
         "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
     ),
@@ -85,6 +88,9 @@ COMMANDS = {
     ),
     "eval imagine": Command(
         "worldsim.cli.eval_imagine", "eval_imagine", "EvalConfig", "judge what is imagined from words and clips"
+    ),
+    "eval live": Command(
+        "worldsim.cli.eval_live", "eval_live", "EvalLiveConfig", "judge other looks, and events in words, in live play"
     ),
     "eval latent-actions": Command(
         "worldsim.cli.latent_actions", "latent_actions", "LatentActionsConfig", "judge the codes that stand for actions"

@@ -11,7 +11,7 @@ from typing import Literal
 
 Command = Literal[
     "pause", "step", "rewind", "switch", "back", "forward", "mark", "jump", "restart", "nearest", "previous", "next",
-    "slower", "faster", "save", "clip", "prompt", "agent", "hud", "scaling", "help", "full screen", "gallery",
+    "slower", "faster", "save", "clip", "prompt", "agent", "look", "hud", "scaling", "help", "full screen", "gallery",
 ]  # fmt: skip
 
 KEYS: dict[Command, str] = {
@@ -33,6 +33,7 @@ KEYS: dict[Command, str] = {
     "clip": "KeyC",
     "prompt": "KeyI",
     "agent": "KeyT",
+    "look": "KeyL",
     "hud": "KeyH",
     "scaling": "Tab",
     "help": "F1",
@@ -50,6 +51,7 @@ EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
     (("save", "clip"), "save, film"),
     (("prompt",), "words to a picture"),
     (("agent",), "agent on, off"),
+    (("look",), "another look"),
     (("hud", "scaling"), "figures, scaling"),
     (("help", "full screen"), "help, full screen"),
     (("gallery",), "all worlds"),

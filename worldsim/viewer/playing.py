@@ -18,6 +18,7 @@ import pygame
 from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.looks import Looks
 from worldsim.runtime.pictures import SUFFIXES, begun_with, fitting, read_picture
 from worldsim.runtime.savefile import SUFFIX, SavedPlay, save_play
 from worldsim.runtime.session import Session
@@ -55,6 +56,7 @@ class Extras:
         open_policy: makes the agent, which plays until somebody takes over.
         open_twin: makes the real game to play beside. Both are called on the player's thread.
         prompts: whether pictures can be painted of words.
+        look: what a world that has such a look is drawn in at first.
     """
 
     bindings: Bindings = dataclasses.field(default_factory=Bindings)
@@ -65,6 +67,7 @@ class Extras:
     open_policy: Callable[[Bundle], Policy] | None = None
     open_twin: Callable[[Bundle], Twin] | None = None
     prompts: bool = False
+    look: str = ""
 
 
 class Playing:
@@ -81,7 +84,7 @@ class Playing:
         extras: what else there is.
 
     Raises:
-        WorldsimError: if the user's keys do not fit the world.
+        WorldsimError: if the user's keys do not fit the world, or its looks are not whole.
     """
 
     def __init__(
@@ -102,7 +105,12 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
-        there: dict[Command, bool] = {"agent": self.extras.open_policy is not None, "prompt": self.extras.prompts}
+        self._looks = Looks.open(world)
+        there: dict[Command, bool] = {
+            "agent": self.extras.open_policy is not None,
+            "prompt": self.extras.prompts,
+            "look": self._looks is not None,
+        }
         without = [command for command, is_there in there.items() if not is_there]
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
@@ -121,7 +129,8 @@ class Playing:
     def _open(self, open_session: Callable[[Bundle], Session]) -> Playthrough:
         policy = self.extras.open_policy(self.world) if self.extras.open_policy else None
         twin = self.extras.open_twin(self.world) if self.extras.open_twin else None
-        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin)
+        look = self.extras.look if self._looks and self.extras.look in self._looks.names else ""
+        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin, self._looks, look)
 
     @property
     def error(self) -> Exception | None:
@@ -264,6 +273,8 @@ class Playing:
                 player.change_speed(1 if command == "faster" else -1)
             case "agent":
                 player.let_agent_play(not player.agent)
+            case "look":
+                player.ask(lambda play: f"Look: {play.change_look()}")
             case "save":
                 player.ask(self._save)
             case "clip":
@@ -287,10 +298,10 @@ class Playing:
         """Write the last seconds, on a thread of its own: play goes on meanwhile."""
         history, path = play.history, self._new_file(f".{self.extras.clip}")
         number = round(self.extras.clip_seconds * self.spec.fps)
-        moments = history.recent(max(1, number))
+        moments, look = history.recent(max(1, number)), play.look
 
         def write() -> None:
-            pictures = [(moment.frame, moment.action) for moment in moments]
+            pictures = [(play.drawn(moment.frame, look), moment.action) for moment in moments]
             try:
                 write_clip(path, pictures, self.spec, self.extras.clip_keys)
             except WorldsimError as error:
