@@ -92,6 +92,7 @@ WORLDS = {
             env="worldsim_envs.crafter.env:CrafterEnv",
             explorer="worldsim_policies.scripted.crafter:CrafterExplorer",
             recipe="worldsim.train.recipes.crafter:RECIPE",
+            probes="worldsim_envs.crafter.evaluation:PROBES",
             clips="worldsim_envs.crafter.clips:SOURCE",
             episode_frames=1000,
         ),

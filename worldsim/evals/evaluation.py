@@ -23,6 +23,7 @@ from worldsim.evals.probes import Probes, TurnProbe
 from worldsim.evals.real_play import RealPlay, play_policy, play_random
 from worldsim.evals.scenes import RecordingSplit, Scenes
 from worldsim.evals.section import Section
+from worldsim.evals.world_judge import Judged
 from worldsim.runtime.base import Runtime
 from worldsim.runtime.session import State
 
@@ -124,7 +125,14 @@ class Evaluation:
             sections.append(self._events(readers.state))
         if self._probes.turn is not None and readers.state is not None:
             sections.append(self._turn(self._probes.turn, readers.state))
+        if self._probes.judge is not None:
+            sections.append(self._probes.judge(self._judged()))
         return sections
+
+    def _judged(self) -> Judged:
+        window, size = self._runtime.sizes.window, self._size
+        judged = self._simulator, self._codec, self._split, self._real.env, size.scenes, window, self._seed
+        return Judged(*judged, self._progress)
 
     def _train_readers(self) -> Readers:
         from worldsim.evals.reader import train_action_reader, train_state_reader
@@ -135,6 +143,8 @@ class Evaluation:
             read_action = train_action_reader(self._recording, folder, steps, on_progress)
         if not self._spec.state_names:
             return Readers(read_action, None)
+        if self._probes.make_reader is not None:
+            return Readers(read_action, self._probes.make_reader(self._spec.height, self._spec.width))
         with self._progress("training the state reader, steps", steps) as on_progress:
             return Readers(read_action, train_state_reader(self._recording, folder, steps, on_progress))
 
