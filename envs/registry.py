@@ -35,6 +35,7 @@ class WorldEntry:
         expert: the best policy that was written for it; the explorer if "".
         state_targets: what an encoder is pretrained to predict of it besides the exact state.
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
+        arms: experiments on the recipe, a dict of more of them by the name of the arm.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
@@ -51,6 +52,7 @@ class WorldEntry:
     expert: str = ""
     state_targets: str = ""
     recipe: str = ""
+    arms: str = ""
     probes: str = ""
     clips: str = ""
     asks: str = ""
@@ -102,6 +104,7 @@ WORLDS = {
             env="worldsim_envs.doom.maze:DoomMazeEnv",
             explorer="worldsim_policies.scripted.doom_maze:MazeExplorer",
             recipe="worldsim.train.recipes.doom_maze:RECIPE",
+            arms="worldsim.train.recipes.doom_maze_arms:ARMS",
             probes="worldsim_envs.doom.maze_evaluation:PROBES",
             episode_frames=1000,
         ),

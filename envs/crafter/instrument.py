@@ -2,7 +2,7 @@
 
 Scenes are held-out play in which the player goes away and comes back. The generated world gets their past, then the
 recorded keys alone. The game is asked the same: begun anew, brought to the same moment, and continued under the same
-keys with other chance. Where a cow then stands in the way the walk is another one, so even the game is not always right.
+keys with other chance. Where a cow then stands in the way the walk is another one, so the game isn't always right.
 
 N scenes, T frames of past, n frames after them.
 """
@@ -176,7 +176,11 @@ def _with_memory_cut(
             past = frames[None, scene, end - length : end], scenes.actions[None, scene, end - length : end - 1]
             made.append(
                 rollout(
-                    judged.simulator, *past, scenes.actions[None, scene, end - 1 : end], judged.seed + frame, on_progress
+                    judged.simulator,
+                    *past,
+                    scenes.actions[None, scene, end - 1 : end],
+                    judged.seed + frame,
+                    on_progress,
                 )
             )
     shown = [reader.read(frame[0]).tiles[0] for frame in made]
@@ -214,9 +218,7 @@ def _add_memory(
     section.tables.append(Table("Tiles right by steps since they were in view, %", ("", "tiles", *shown), rows))
 
 
-def _add_rules(
-    section: Section, scenes: Scenes, reader: TileReader, free: np.ndarray, decoded: np.ndarray
-) -> None:
+def _add_rules(section: Section, scenes: Scenes, reader: TileReader, free: np.ndarray, decoded: np.ndarray) -> None:
     first = scenes.frames[:, scenes.context - 1 : scenes.context]
     found = {}
     for name, frames in (("generated", free), ("real, encoded and decoded", decoded), ("real", scenes.truth)):

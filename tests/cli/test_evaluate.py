@@ -91,7 +91,7 @@ def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, 
     assert "free-running PSNR at 16" in shown and "actions read as given" in shown and "Targets" not in shown
     found = json.loads((out / "eval.json").read_text())
     names = [section["name"] for section in found["sections"]]
-    assert names == ["fidelity", "trust", "actions", "drift", "motion", "outcome", "stillness"]
+    assert names == ["fidelity", "trust", "actions", "drift", "detail", "motion", "outcome", "stillness"]
     assert found["facts"]["weights"] == Bundle(world).digest
     assert "stillness.starts_psnr_12" in {f["key"] for section in found["sections"] for f in section["figures"]}
     html = (out / "eval.html").read_text("utf-8")
@@ -216,7 +216,19 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path):
         events=(EventProbe("ends", "ends", "", "count"),),
     )
     sections = evaluate_tiny(tiny_world, tmp_path / "waves", asked, seed=1)
-    names = ["fidelity", "state", "trust", "actions", "drift", "motion", "outcome", "stillness", "events", "turn"]
+    names = [
+        "fidelity",
+        "state",
+        "trust",
+        "actions",
+        "drift",
+        "detail",
+        "motion",
+        "outcome",
+        "stillness",
+        "events",
+        "turn",
+    ]
     assert list(sections) == names
     keys = {figure.key for section in sections.values() for figure in section.figures}
     assert {"state.place_16", "state.place_kept", "turn.returned", "stillness.starts_psnr_12"} <= keys

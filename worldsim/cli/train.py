@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from worldsim import atomic
-from worldsim.cli.worlds import recipe_of, worlds_with_recipes
+from worldsim.cli.worlds import recipe_of, world_of_arm, worlds_with_recipes
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
@@ -40,7 +40,8 @@ class TrainConfig:
             dynamics.
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
-        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
+        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name; or an arm of
+            the experiments on this one, such as doom-maze-told-noise.
         weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder,
             sizes and dynamics are taken over: to make it better, or to teach it other play.
         steps: optimizer steps of each training; the recipe's if 0.
@@ -101,9 +102,9 @@ def check_flags(config: TrainConfig) -> None:
         raise WorldsimError(
             f"nothing to train is called {what!r}; there are {', '.join((*recipes, AUTOENCODER, DYNAMICS))}"
         )
-    if config.recipe and config.recipe not in recipes:
-        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(recipes)}")
-    if config.recipe and what in recipes and config.recipe != what:
+    if config.recipe and config.recipe not in recipes and recipe_of(config.recipe) is None:
+        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(recipes)}, and arms of experiments")
+    if config.recipe and what in recipes and what not in (config.recipe, world_of_arm(config.recipe)):
         raise WorldsimError(f"{what} has its own recipe; worldsim train dynamics takes another with --recipe")
     if config.weights and what == AUTOENCODER:
         raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")

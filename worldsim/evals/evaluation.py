@@ -17,7 +17,19 @@ from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.evals.core import ProgressCallback, policy_rollout, reset_from_context, rollout
 from worldsim.evals.generated import PredictionRecorder, SessionSimulator, runtime_codec, runtime_ood
-from worldsim.evals.instruments import actions, drift, events, fidelity, motion, outcome, state, stillness, trust, turn
+from worldsim.evals.instruments import (
+    actions,
+    detail,
+    drift,
+    events,
+    fidelity,
+    motion,
+    outcome,
+    state,
+    stillness,
+    trust,
+    turn,
+)
 from worldsim.evals.instruments.state import ReadState
 from worldsim.evals.probes import Probes, TurnProbe
 from worldsim.evals.real_play import RealPlay, play_policy, play_random
@@ -166,7 +178,7 @@ class Evaluation:
         counterfactual = 2 * n * max(h for h in actions.HORIZONS if h <= longest)
         with self._progress("other actions, frames", counterfactual) as on_progress:
             following = actions.following(simulator, scenes, free, len(self._spec.actions), self._seed, on_progress)
-        return [*sections, *self._long_runs(readers, following)]
+        return [*sections, *self._long_runs(readers, following, scenes, free)]
 
     def _trust(self, scenes: Scenes, free: np.ndarray, recorder: PredictionRecorder) -> Section:
         n, longest = free.shape[:2]
@@ -184,8 +196,9 @@ class Evaluation:
             self._codec,
         )
 
-    def _long_runs(self, readers: Readers, following: actions.Part) -> list[Section]:
-        """Long free runs beside real play under the same policy: action agreement, drift, motion."""
+    def _long_runs(self, readers: Readers, following: actions.Part, known: Scenes, free: np.ndarray) -> list[Section]:
+        """Long free runs beside real play under the same policy: action agreement, drift, detail, motion. `free` are
+        the frames of the `known` scenes under their own keys."""
         size, split, seed = self._size, self._split, self._seed
         real, real_actions, info = self._real_runs(readers.state)
         scenes = split.draw(size.runs, self._simulator.context, 0, seed)
@@ -218,6 +231,7 @@ class Evaluation:
         sections = [
             actions.action_section([following, agreement], size.scenes, played),
             drift.drift(generated, real, gallery.reshape(-1, *gallery.shape[2:]), self._codec),
+            detail.detail(free, known.truth, generated, real, self._codec),
             self._motion(generated, real, readers.state),
         ]
         if self._real.env is None:
