@@ -102,7 +102,7 @@ def test_slowness_and_uniformity():
     assert float(uniformity(latents)) < float(uniformity(alike)) - 1
 
 
-@pytest.mark.parametrize("arm", ["control", "predictable", "told-noise", "long-clips", "four-passes"])
+@pytest.mark.parametrize("arm", ["control", "predictable", "told-noise", "long-clips", "four-passes", "large"])
 def test_the_arms_of_the_maze_are_recipes(arm: str):
     recipe, control = recipe_of(f"doom-maze-{arm}"), recipe_of("doom-maze-control")
     assert recipe is not None and control is not None and (arm == "control") == (recipe == control)
