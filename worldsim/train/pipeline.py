@@ -21,7 +21,8 @@ DECODER_SHARE = 0.1  # besides, where the decoder is trained alone
 
 
 def train_world(recipe: Recipe, recording: Recording, out: Path, options: RunOptions) -> tuple[Autoencoder, WorldModel]:
-    """Autoencoder, its decoder alone if the recipe has that, then dynamics; continues from the last checkpoints in `out`."""
+    """Autoencoder, its decoder alone if the recipe has that, then dynamics; continues from the last checkpoints in
+    `out`."""
     autoencoder = train_autoencoder(
         recording, out, recipe.autoencoder, recipe.autoencoder_training, options.share(AUTOENCODER_SHARE)
     )
