@@ -322,3 +322,23 @@ def test_a_name_in_a_bundle_is_no_path():
     assert report_folder(None, "../../x").parent == Path("reports")
     assert report_folder(None, "..").parent == report_folder(None, "a/b").parent == Path("reports")
     assert report_folder(Path("here"), "../x") == Path("here")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_parts_in_a_cluster_are_the_evaluation(tiny_world: Path, recording: Path, tmp_path: Path):
+    ray = pytest.importorskip("ray")
+    figures = {}
+    try:
+        for where in ("cluster", "here"):
+            if where == "cluster":
+                ray.init(num_cpus=2, log_to_driver=False)
+            flags = ["--quick", "--out", str(tmp_path / where), *(["--ray"] if where == "cluster" else [])]
+            assert main(["eval", str(tiny_world), "--recording", str(recording), *flags]) == 0
+            found = json.loads((tmp_path / where / "figures.json").read_text())["figures"]
+            figures[where] = {key: figure["value"] for key, figure in found.items()}
+    finally:
+        ray.shutdown()
+    assert list(figures["cluster"]) == list(figures["here"])
+    for key, value in figures["here"].items():
+        assert figures["cluster"][key] == (value if value is None else pytest.approx(value, rel=0.02, abs=0.02)), key

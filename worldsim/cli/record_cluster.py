@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from worldsim import atomic
+from worldsim.cli.cluster import RETRIES, join_cluster, result_of
 from worldsim.cli.record import FailedSeed, Performs, Played, play_seed, write_recording
 from worldsim.data.recording import Recording, RecordingWriter
-from worldsim.errors import WorldsimError, require
 from worldsim.safe_read import read_json, reading
 
 SEEDS = 8  # of a range
-RETRIES = 20  # of a range whose worker dies
 FAILED = "failed.json"
 
 
@@ -38,12 +37,7 @@ def record_over_cluster(make: Callable[[], Performs], out: Path, frames: int, se
         WorldsimError: as `write_recording`; or if Ray is not installed, there is no cluster, or a range can't be
             played because whoever plays it dies.
     """
-    ray = require("ray", "cluster")
-    if not ray.is_initialized():
-        try:
-            ray.init(address="auto", log_to_driver=False)
-        except ConnectionError as error:
-            raise WorldsimError("--ray finds no cluster: run `ray start --head`, or set RAY_ADDRESS") from error
+    ray = join_cluster()
     shards = out.with_name(f"{out.name}.shards").resolve()
     write_recording(make, out, frames, seed, functools.partial(_from_cluster, ray, make, shards, seed), skip)
     shutil.rmtree(shards, ignore_errors=True)  # those that were not needed
@@ -63,18 +57,8 @@ def _from_cluster(
                 seeds = next(ranges)
                 flight.append((seeds, task.remote(make, seeds, shards)))
             seeds, done = flight.popleft()
-            try:
-                ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, WorldsimError):
-                    raise error.cause from None
-                raise
-            except ray.exceptions.RayError as error:
-                raise WorldsimError(
-                    f"seeds {seeds.start} to {seeds.stop - 1} can't be played: whoever plays them dies ("
-                    f"{type(error).__name__}). The whole episodes in {writer.path} are safe; look after the nodes, "
-                    "and run the same command again."
-                ) from error
+            way_out = f"The whole episodes in {writer.path} are safe; look after the nodes, and run the same again."
+            result_of(ray, done, f"playing seeds {seeds.start} to {seeds.stop - 1}", way_out)
             for seed, played in read_shard(shards, seeds):
                 if seed >= writer.next_seed:
                     yield seed, played

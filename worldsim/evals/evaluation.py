@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -130,16 +131,41 @@ class Evaluation:
 
     def run(self) -> list[Section]:
         """Run every instrument that fits this world."""
-        readers = self._train_readers()
-        sections = self._from_scenes(readers)
-        sections += [self._outcome(), self._stillness()]
-        if self._probes.events and readers.state is not None:
-            sections.append(self._events(readers.state))
-        if self._probes.turn is not None and readers.state is not None:
-            sections.append(self._turn(self._probes.turn, readers.state))
-        if self._probes.judge is not None:
-            sections.append(self._probes.judge(self._judged()))
-        return sections
+        return [section for part in self.parts for section in self.run_part(part)]
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of what can be run by itself, here or elsewhere, in the order of the report."""
+        reads_state = bool(self._spec.state_names)
+        asked = {
+            "events": bool(self._probes.events) and reads_state,
+            "turn": self._probes.turn is not None and reads_state,
+            "judge": self._probes.judge is not None,
+        }
+        return ["scenes", "outcome", "stillness", *(part for part, fits in asked.items() if fits)]
+
+    def run_part(self, part: str) -> list[Section]:
+        """Run one of `parts`."""
+        readers = self.readers
+        if part == "scenes":
+            return self._from_scenes(readers)
+        if part == "outcome":
+            return [self._outcome()]
+        if part == "stillness":
+            return [self._stillness()]
+        if part == "judge":
+            assert self._probes.judge is not None
+            return [self._probes.judge(self._judged())]
+        assert readers.state is not None
+        if part == "events":
+            return [self._events(readers.state)]
+        assert part == "turn" and self._probes.turn is not None
+        return [self._turn(self._probes.turn, readers.state)]
+
+    @functools.cached_property
+    def readers(self) -> Readers:
+        """Trained when first asked for, if they are not beside the recording."""
+        return self._train_readers()
 
     def _judged(self) -> Judged:
         window, size = self._runtime.sizes.window, self._size
