@@ -35,6 +35,7 @@ class WorldEntry:
         expert: the best policy that was written for it; the explorer if "".
         state_targets: what an encoder is pretrained to predict of it besides the exact state.
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
+        arms: experiments on the recipe, a dict of more of them by the name of the arm.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         synonyms: other words for what those say, a `worldsim.data.synonyms.Synonyms`.
@@ -54,6 +55,7 @@ class WorldEntry:
     expert: str = ""
     state_targets: str = ""
     recipe: str = ""
+    arms: str = ""
     probes: str = ""
     clips: str = ""
     synonyms: str = ""
@@ -97,6 +99,7 @@ WORLDS = {
             env="worldsim_envs.crafter.env:CrafterEnv",
             explorer="worldsim_policies.scripted.crafter:CrafterExplorer",
             recipe="worldsim.train.recipes.crafter:RECIPE",
+            probes="worldsim_envs.crafter.evaluation:PROBES",
             clips="worldsim_envs.crafter.clips:SOURCE",
             synonyms="worldsim_envs.crafter.synonyms:SYNONYMS",
             asks="worldsim_envs.crafter.asks",
@@ -108,6 +111,7 @@ WORLDS = {
             env="worldsim_envs.doom.maze:DoomMazeEnv",
             explorer="worldsim_policies.scripted.doom_maze:MazeExplorer",
             recipe="worldsim.train.recipes.doom_maze:RECIPE",
+            arms="worldsim.train.recipes.doom_maze_arms:ARMS",
             probes="worldsim_envs.doom.maze_evaluation:PROBES",
             episode_frames=1000,
         ),

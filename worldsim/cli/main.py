@@ -117,6 +117,7 @@ COMMANDS = {
     "bench train": Command(
         "worldsim.cli.bench_train", "bench_train", "BenchTrainConfig", "measure how fast a world learns"
     ),
+    "curve": Command("worldsim.cli.curve", "curve", "CurveConfig", "fit how quality grows with frames and with size"),
     "card": Command("worldsim.cli.card", "card", "CardConfig", "write a world's card from what was measured"),
 }
 
