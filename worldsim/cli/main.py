@@ -104,6 +104,11 @@ COMMANDS = {
     "bench train": Command(
         "worldsim.cli.bench_train", "bench_train", "BenchTrainConfig", "measure how fast a world learns"
     ),
+    "bench serve": Command(
+        "worldsim.cli.bench_serve", "bench_serve", "BenchServeConfig", "measure a server with many players"
+    ),
+    "bench web": Command("worldsim.cli.bench_web", "bench_web", "BenchWebConfig", "measure a world in a browser"),
+    "bench play": Command("worldsim.cli.bench_play", "bench_play", "BenchPlayConfig", "measure play in the window"),
     "card": Command("worldsim.cli.card", "card", "CardConfig", "write a world's card from what was measured"),
 }
 

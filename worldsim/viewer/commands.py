@@ -11,7 +11,7 @@ from typing import Literal
 
 Command = Literal[
     "pause", "step", "rewind", "switch", "back", "forward", "mark", "jump", "restart", "nearest", "previous", "next",
-    "slower", "faster", "save", "clip", "agent", "hud", "scaling", "help", "full screen", "gallery",
+    "slower", "faster", "save", "clip", "agent", "challenge", "hud", "scaling", "help", "full screen", "gallery",
 ]  # fmt: skip
 
 KEYS: dict[Command, str] = {
@@ -32,6 +32,7 @@ KEYS: dict[Command, str] = {
     "save": "F5",
     "clip": "KeyC",
     "agent": "KeyT",
+    "challenge": "KeyG",
     "hud": "KeyH",
     "scaling": "Tab",
     "help": "F1",
@@ -48,6 +49,7 @@ EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
     (("slower", "faster"), "slower, faster"),
     (("save", "clip"), "save, film"),
     (("agent",), "agent on, off"),
+    (("challenge",), "challenge"),
     (("hud", "scaling"), "figures, scaling"),
     (("help", "full screen"), "help, full screen"),
     (("gallery",), "all worlds"),

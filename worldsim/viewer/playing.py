@@ -24,6 +24,7 @@ from worldsim.runtime.session import Session
 from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
 from worldsim.viewer.bindings import Bindings
 from worldsim.viewer.capture import Capture
+from worldsim.viewer.challenge import Challenge
 from worldsim.viewer.clip import write_clip
 from worldsim.viewer.commands import Command, assign_keys
 from worldsim.viewer.gamepad import Gamepad
@@ -35,6 +36,7 @@ from worldsim.viewer.player import Player, View
 from worldsim.viewer.playthrough import Playthrough
 from worldsim.viewer.screen import Wish
 from worldsim.viewer.twin import Twin
+from worldsim_envs.registry import WORLDS
 
 if TYPE_CHECKING:
     from worldsim_policies.base import Policy
@@ -101,7 +103,11 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
-        without: tuple[Command, ...] = () if self.extras.open_policy else ("agent",)
+        self.challenge: Challenge | None = None
+        self.best = 0  # frames for which a challenge found all it hid
+        without: list[Command] = [] if self.extras.open_policy else ["agent"]
+        if not (world.spec.name in WORLDS and WORLDS[world.spec.name].staging):  # nothing to hide there
+            without.append("challenge")
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
         self._own_at = {SCANCODES[code]: code for code in self._own}
@@ -248,6 +254,8 @@ class Playing:
                 player.ask(self._save)
             case "clip":
                 player.ask(self._film)
+            case "challenge":
+                self._challenge()
             case "hud":
                 self.figures = not self.figures
             case "scaling":
@@ -255,6 +263,16 @@ class Playing:
             case "help":
                 self._toggle_help()
         return None
+
+    def _challenge(self) -> None:
+        """Begin a challenge; or end the one that runs."""
+        view = self.player.view
+        if self.challenge and self.challenge.stage in ("away", "back"):
+            self.challenge.give_up()
+        elif self.challenge and self.challenge.stage == "hide":
+            self.challenge = None
+        elif view is not None:
+            self.challenge = Challenge(view.frame, view.index)
 
     def _save(self, play: Playthrough) -> str:
         path = self._new_file(SUFFIX)
@@ -309,6 +327,10 @@ class Playing:
                 corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
                 corner.top += CAPTION if self.extras.open_twin else 0
                 self.hud.draw(surface, corner, self.player, view)
+            if self.challenge:
+                self.challenge.watch(view.frame, view.index)
+                self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
+                self.challenge.draw(surface, area, self.challenge.line(self._cap("challenge"), self.best))
             self._shown_branches = branches.place(area, view)
             branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:
