@@ -71,7 +71,7 @@ def test_going_back_in_time_ends_it():
 @pytest.mark.slow
 def test_the_toy_box_keeps_what_its_screen_hides():
     session = Session(load_runtime(open_world("toybox"), device="cpu"))
-    state = session.start([0], [1])
+    state = session.start([2], [1])  # three toys below a screen
     challenge = Challenge(state.frame[0], 0)
     assert challenge.objects
     down, up, stand = (session.spec.action_index(name) for name in ("screen-down", "screen-up", "stand"))

@@ -86,7 +86,8 @@ class Challenge:
         count = self.objects.total()
         match self.stage:
             case "hide":
-                return f"Hide all {count}: cover them, or look away. In sight: {self._seen.total()}"
+                what = "it: cover it" if count == 1 else f"all {count}: cover them"
+                return f"Hide {what}, or look away. In sight: {self._seen.total()}"
             case "away":
                 return f"Out of sight for {self.hidden} frames. Look again, the later the better. {key}: all is lost"
             case "back":

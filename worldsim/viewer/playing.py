@@ -330,7 +330,10 @@ class Playing:
             if self.challenge:
                 self.challenge.watch(view.frame, view.index)
                 self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
-                self.challenge.draw(surface, area, self.challenge.line(self._cap("challenge"), self.best))
+                place = draw.fit(
+                    self.spec.width, self.spec.height, area.inflate(-2 * MARGIN, -2 * MARGIN), not self.smooth
+                )
+                self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
             self._shown_branches = branches.place(area, view)
             branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:
