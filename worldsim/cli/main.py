@@ -118,6 +118,11 @@ COMMANDS = {
         "worldsim.cli.bench_train", "bench_train", "BenchTrainConfig", "measure how fast a world learns"
     ),
     "curve": Command("worldsim.cli.curve", "curve", "CurveConfig", "fit how quality grows with frames and with size"),
+    "bench serve": Command(
+        "worldsim.cli.bench_serve", "bench_serve", "BenchServeConfig", "measure a server with many players"
+    ),
+    "bench web": Command("worldsim.cli.bench_web", "bench_web", "BenchWebConfig", "measure a world in a browser"),
+    "bench play": Command("worldsim.cli.bench_play", "bench_play", "BenchPlayConfig", "measure play in the window"),
     "card": Command("worldsim.cli.card", "card", "CardConfig", "write a world's card from what was measured"),
 }
 

@@ -25,6 +25,7 @@ from worldsim.runtime.session import Session
 from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
 from worldsim.viewer.bindings import Bindings
 from worldsim.viewer.capture import Capture
+from worldsim.viewer.challenge import Challenge
 from worldsim.viewer.clip import write_clip
 from worldsim.viewer.commands import Command, assign_keys
 from worldsim.viewer.gamepad import Gamepad
@@ -35,6 +36,7 @@ from worldsim.viewer.player import Player, View
 from worldsim.viewer.playthrough import Playthrough
 from worldsim.viewer.screen import Picture, Wish
 from worldsim.viewer.twin import Twin
+from worldsim_envs.registry import WORLDS
 
 if TYPE_CHECKING:
     from worldsim_policies.base import Policy
@@ -105,11 +107,14 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
+        self.challenge: Challenge | None = None
+        self.best = 0  # frames for which a challenge found all it hid
         self._looks = Looks.open(world)
         there: dict[Command, bool] = {
             "agent": self.extras.open_policy is not None,
             "prompt": self.extras.prompts,
             "look": self._looks is not None,
+            "challenge": world.spec.name in WORLDS and bool(WORLDS[world.spec.name].staging),  # something to hide
         }
         without = [command for command, is_there in there.items() if not is_there]
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
@@ -279,6 +284,8 @@ class Playing:
                 player.ask(self._save)
             case "clip":
                 player.ask(self._film)
+            case "challenge":
+                self._challenge()
             case "prompt":
                 return "prompt"
             case "hud":
@@ -288,6 +295,16 @@ class Playing:
             case "help":
                 self._toggle_help()
         return None
+
+    def _challenge(self) -> None:
+        """Begin a challenge; or end the one that runs."""
+        view = self.player.view
+        if self.challenge and self.challenge.stage in ("away", "back"):
+            self.challenge.give_up()
+        elif self.challenge and self.challenge.stage == "hide":
+            self.challenge = None
+        elif view is not None:
+            self.challenge = Challenge(view.frame, view.index)
 
     def _save(self, play: Playthrough) -> str:
         path = self._new_file(SUFFIX)
@@ -342,6 +359,13 @@ class Playing:
                 corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
                 corner.top += CAPTION if self.extras.open_twin else 0
                 self.hud.draw(surface, corner, self.player, view)
+            if self.challenge:
+                self.challenge.watch(view.frame, view.index)
+                self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
+                place = draw.fit(
+                    self.spec.width, self.spec.height, area.inflate(-2 * MARGIN, -2 * MARGIN), not self.smooth
+                )
+                self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
             self._shown_branches = branches.place(area, view)
             branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:
