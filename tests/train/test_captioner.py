@@ -50,8 +50,8 @@ def test_it_says_what_is_there(clips: CaptionedClips, run: Path) -> None:
         likely = describer.captions(painted)
         assert all(name in text.split() for name, text in zip(COLOURS, likely, strict=True))
     drawn = [describer.captions(painted, seed) for seed in range(8)]
-    assert {len(texts[0].split()) for texts in drawn} == {3}
-    assert len({texts[0] for texts in drawn}) > 1 and describer.captions(painted, 3) == drawn[3]
+    assert all(texts[0] for texts in drawn) and len({texts[0] for texts in drawn}) > 1
+    assert describer.captions(painted, 3) == drawn[3]
     assert caption_figures(describer, clips) == {"true": 1.0}
 
 

@@ -7,6 +7,7 @@ B clips, S tokens of a clip, K words, V the vocabulary with its tokens that are 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from worldsim.models.layers import Block, axis_angles
 from worldsim.models.text import BEGIN, FIRST, PAD, UNKNOWN
 from worldsim.models.video_dit import WordReader
+
+LIKELY = 0.1  # of the most likely word's probability: rarer ones are not drawn (min-p sampling, Nguyen et al. 2024)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,20 +69,22 @@ class Captioner(nn.Module):
             x = block(reader(x, seen, everywhere), unmodulated, angles, earlier)
         return self.out(self.norm(x)).float()
 
-    def write(self, features: Tensor, generator: torch.Generator, drawn: int = 2, longest: int = 48) -> list[str]:
+    def write(self, features: Tensor, generator: torch.Generator, drawn: int = 1, longest: int = 48) -> list[str]:
         """Captions of clips.
 
         Args:
             features: `[B, S, features]`.
             generator: draws the first `drawn` words, which decide what kind of caption it will be; the others are the
                 most likely ones. With 0, all are.
-            longest: words of a caption at most.
+            longest: words of a caption at most; it has at least one.
         """
         tokens = torch.full((len(features), 1), BEGIN, device=features.device)
         for place in range(longest):
             logits = self(tokens, features)[:, -1]
-            logits[:, [BEGIN, UNKNOWN]] = -torch.inf
+            logits[:, [BEGIN, UNKNOWN] if place else [BEGIN, UNKNOWN, PAD]] = -torch.inf
             if place < drawn:
+                likely = logits - logits.amax(-1, keepdim=True) > math.log(LIKELY)
+                logits = logits.masked_fill(~likely, -torch.inf)
                 following = torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator).to(tokens.device)
             else:
                 following = logits.argmax(-1, keepdim=True)

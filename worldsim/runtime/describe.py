@@ -25,11 +25,11 @@ class Describer:
         """A caption of each clip uint8 RGB `[B, 4 k + 1, H, W, 3]`, whose sides are multiples of 16.
 
         Args:
-            seed: draws what kind of captions they are; None for the most likely ones.
+            seed: draws their first words, and so what kind of captions they are; None for the most likely ones.
         """
         device = self.captioner.out.weight.device
         pixels = to_pixels(torch.from_numpy(np.ascontiguousarray(clips)).to(device))
         generator = torch.Generator().manual_seed(seed or 0)
         with mixed_precision(device):
             features = self.scorer.towers.features(self.scorer.autoencoder.encode(pixels)).float()
-            return self.captioner.write(features, generator, drawn=0 if seed is None else 2)
+            return self.captioner.write(features, generator, drawn=0 if seed is None else 1)

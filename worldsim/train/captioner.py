@@ -21,7 +21,7 @@ from worldsim.models.captioner import Captioner, CaptionerConfig
 from worldsim.models.text import PAD, split_words
 from worldsim.runtime.describe import Describer
 from worldsim.train import checkpoint, distributed
-from worldsim.train.clip_towers import draw_pairs, load_clip_scorer
+from worldsim.train.clip_towers import PairDraws, load_clip_scorer
 from worldsim.train.draws import Draws
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 from worldsim.train.video_dit import optimizers
@@ -102,11 +102,13 @@ def train_captioner(
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
 
+    batches = PairDraws(latents, training.pictures)
+
     def train_step(draws: Draws) -> dict[str, Tensor]:
-        values, _, _, recorded = draw_pairs(latents, draws, training.pictures)
+        pairs = batches(draws)
         with torch.no_grad(), mixed_precision(options.device):
-            features = towers.features(draws.put(values.float()))
-        tokens = F.pad(towers.text.tokens(recorded), (0, 1), value=PAD)
+            features = towers.features(draws.put(pairs.latents.float()))
+        tokens = F.pad(towers.text.tokens(pairs.recorded), (0, 1), value=PAD)
         return trainer.update(draws.put(tokens), features.float())
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
