@@ -16,7 +16,7 @@ from worldsim_envs.crafter.words import NUMBERS, describe, scene
 
 KINDS = ("day", "night")
 LABELS = {"terrain": "ground and notable things", "time": "time of day", "carried": "what is carried, exactly"}
-STEPS = {"day": (60, 240), "night": (299, 302)}  # since the start, of a day of 300
+STEPS = {"day": (15, 106), "night": (180, 241)}  # since the start, of a day of 300
 BRIGHT, DARK = 0.75, 0.35  # daylight from which on it is day, and below which it is night
 STUFF = ("sapling", "wood", "stone", "coal", "iron")  # that may be carried
 LENGTH = "short"  # of what is said of the place

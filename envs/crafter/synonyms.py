@@ -1,11 +1,16 @@
-"""Other words for what Crafter's moments are told in. Data only."""
+"""Other words for what Crafter's moments are told in. Data only.
+
+Tools keep their names: their stone and iron are no rock and no ore.
+"""
 
 from __future__ import annotations
 
 from worldsim.data.synonyms import Synonyms
+from worldsim_envs.crafter.names import TOOLS
 
 SYNONYMS = Synonyms(
     phrases={
+        **{tool: (tool,) for tool in (name.replace("_", " ") for name in TOOLS)},
         "a meadow": ("a grass field", "a field of grass", "a green field"),
         "grassland": ("a grass field", "grass", "green fields"),
         "a beach": ("a sandy beach", "a shore"),
@@ -28,9 +33,7 @@ SYNONYMS = Synonyms(
         "in the early morning": ("early in the morning", "as the sun rises"),
         "to the left": ("on the left", "at the left"),
         "to the right": ("on the right", "at the right"),
-        "above": ("up", "to the north"),
-        "below": ("down", "to the south"),
-        "just": ("right", "one step"),
+        "just": ("one step",),
         "the nearest": ("the closest",),
         "the player": ("the hero", "the person"),
         "asleep": ("sleeping",),

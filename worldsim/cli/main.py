@@ -59,7 +59,7 @@ COMMANDS = {
         "worldsim.cli.train_video", "train_autoencoder", "TrainConfig", "learn to compress clips of any size"
     ),
     "train video-dit": Command(
-        "worldsim.cli.train_video", "train_dit", "TrainConfig", "learn to imagine clips from words and pictures"
+        "worldsim.cli.train_video", "train_dit", "TrainDiTConfig", "learn to imagine clips from words and pictures"
     ),
     "train clip": Command(
         "worldsim.cli.train_clip", "train_clip", "TrainClipConfig", "learn how well words fit clips and pictures"
@@ -67,6 +67,10 @@ COMMANDS = {
     "train restyle": Command(
         "worldsim.cli.train_restyle", "train_looks", "RestyleConfig", "learn to draw a world's frames in other looks"
     ),
+    "train captioner": Command(
+        "worldsim.cli.train_clip", "train_captioner", "TrainCaptionerConfig", "learn to say in words what clips show"
+    ),
+    "caption": Command("worldsim.cli.caption", "caption", "CaptionConfig", "write captions of clips, to train on"),
     "imagine": Command(
         "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
     ),

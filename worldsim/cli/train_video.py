@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldsim import atomic
 from worldsim.data.captioned import KIND, CaptionedClips
+from worldsim.data.synonyms import AS_RECORDED_ONLY
 from worldsim.errors import WorldsimError, require
 
 if TYPE_CHECKING:
@@ -46,6 +47,17 @@ class TrainConfig:
     accumulate: int = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainDiTConfig(TrainConfig):
+    """Train on clips: worldsim train video-dit --clips recordings/toybox-clips --out runs/imagine
+
+    Attributes:
+        captions: learn from these captions, which `worldsim caption` wrote, in place of the recorded ones.
+    """
+
+    captions: Path | None = None
+
+
 def train_autoencoder(config: TrainConfig) -> None:
     """Train the video autoencoder, going on from the last checkpoint.
 
@@ -61,13 +73,13 @@ def train_autoencoder(config: TrainConfig) -> None:
         print(f"done; next: worldsim train video-dit --clips {config.clips} --out {config.out}")
 
 
-def train_dit(config: TrainConfig) -> None:
+def train_dit(config: TrainDiTConfig) -> None:
     """Train the video DiT on the latents of the run's video autoencoder, going on from the last checkpoint.
 
     Raises:
         WorldsimError: as `train_autoencoder`, and if there is no video autoencoder.
     """
-    with prepared(config) as (clips, options):
+    with prepared(config, config.captions) as (clips, options):
         from worldsim.models.video_dit import VideoDiTConfig
         from worldsim.train import video_dit
 
@@ -94,20 +106,21 @@ def trained_autoencoder(config: TrainConfig) -> VideoAutoencoder:
     return video_autoencoder.load_video_autoencoder(path)
 
 
-def open_clips(path: Path) -> CaptionedClips:
-    """Clips with the synonyms of the world that they show.
+def open_clips(path: Path, captions: Path | None = None) -> CaptionedClips:
+    """Clips with the synonyms of the world that they show, and with other captions if there are some.
 
     Raises:
-        WorldsimError: if they are missing, cut or changed.
+        WorldsimError: if they are missing, cut or changed, or the captions are of others.
     """
     from worldsim_envs.registry import load, world_entry
 
     world = world_entry(str(KIND.read_manifest(path)["world"]))
-    return CaptionedClips(path, load(world.synonyms)) if world.synonyms else CaptionedClips(path)
+    synonyms = load(world.synonyms) if world.synonyms else AS_RECORDED_ONLY
+    return CaptionedClips(path, synonyms, captions)
 
 
 @contextlib.contextmanager
-def prepared(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]]:
+def prepared(config: TrainConfig, captions: Path | None = None) -> Iterator[tuple[CaptionedClips, RunOptions]]:
     """What a training needs: the clips, and how it runs on this process's device; the run's folder is locked meanwhile.
 
     Raises:
@@ -122,7 +135,7 @@ def prepared(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]]
     _check(config)
     keep_memory()
     with distributed.processes(choose_device(config.device)) as device:
-        clips = open_clips(config.clips)
+        clips = open_clips(config.clips, captions)
         with atomic.lock(config.out) if distributed.is_main() else contextlib.nullcontext():
             yield clips, RunOptions(device, config.minutes, config.accumulate)
 

@@ -7,6 +7,7 @@ with the shards that are missing. Clips of a tenth of the groups, and of some si
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from numcodecs import Zstd
 
 from worldsim import atomic
 from worldsim.artifact import ArtifactKind
+from worldsim.data.captions import Captions, read_captions
 from worldsim.data.synonyms import AS_RECORDED_ONLY, Synonyms
 from worldsim.safe_read import parse_json, read_safetensors, reading
 
@@ -119,16 +121,18 @@ class CaptionedClips:
     Args:
         path: folder that `worldsim record clips` wrote.
         synonyms: of the world's words.
+        retold: captions to take in place of the recorded ones, of a file that `worldsim caption` wrote.
 
     Attributes:
         path: of the folder. facts: what the manifest says. synonyms: as given.
-        digest: names the content.
+        digest: names the content. retold: names the captions, if they are others than the recorded ones, as a setting
+            of trainings.
 
     Raises:
-        WorldsimError: if it is missing, cut, changed, or of another version.
+        WorldsimError: if it is missing, cut, changed, or of another version, or if the captions are of another set.
     """
 
-    def __init__(self, path: Path, synonyms: Synonyms = AS_RECORDED_ONLY):
+    def __init__(self, path: Path, synonyms: Synonyms = AS_RECORDED_ONLY, retold: Path | None = None):
         self.path, self.synonyms = path, synonyms
         self.facts = KIND.read_manifest(path)
         self.digest: str = self.facts["digest"]
@@ -145,6 +149,12 @@ class CaptionedClips:
             or [np.zeros(0, bool)]
         )
         self.unseen = unseen
+        self._captions: list[Captions] | None = None
+        self.retold: dict[str, str] = {}
+        if retold is not None:
+            moments = [1 + (self.bucket(number)[0] - 1) // MOMENT for number in range(len(self))]
+            self._captions = read_captions(retold, self.digest, moments)
+            self.retold["captions"] = hashlib.sha256(retold.read_bytes()).hexdigest()
 
     def __len__(self) -> int:
         return int(self._first[-1])
@@ -161,10 +171,13 @@ class CaptionedClips:
     def clip(self, number: int) -> Clip:
         """A clip, unpacked."""
         shard, place = self.locate(number)
-        return self._shards[shard].clip(place)
+        story, moments = self.words(number)
+        return dataclasses.replace(self._shards[shard].clip(place), story=story, moments=moments)
 
-    def words(self, number: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    def words(self, number: int) -> Captions:
         """Story and moments of a clip, without its frames."""
+        if self._captions is not None:
+            return self._captions[number]
         shard, place = self.locate(number)
         return self._shards[shard].words(place)
 
@@ -219,7 +232,7 @@ class _Shard:
     def __len__(self) -> int:
         return len(self.groups)
 
-    def words(self, place: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    def words(self, place: int) -> Captions:
         return self._words[place][:2]
 
     def label(self, place: int) -> tuple[str, int]:

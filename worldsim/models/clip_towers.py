@@ -76,6 +76,10 @@ class ClipTowers(nn.Module):
 
     def clips(self, latents: Tensor) -> Tensor:
         """Latents `[B, t, C, h, w]` -> unit vectors, float32 `[B, E]`."""
+        return F.normalize(self.clip_out(self.features(latents).mean(1)).float(), dim=-1)
+
+    def features(self, latents: Tensor) -> Tensor:
+        """Latents `[B, t, C, h, w]` -> what is made of every token `[B, S, D]`."""
         rows, columns = self.config.patch_size
         t, _, h, w = latents.shape[1:]
         place, extent = (x.to(latents.device) for x in places((t, h // rows, w // columns)))
@@ -84,7 +88,7 @@ class ClipTowers(nn.Module):
         unmodulated = x.new_zeros(6 * self.config.width)
         for block in self.blocks:
             x = block(x, unmodulated, angles)
-        return F.normalize(self.clip_out(self.norm(x).mean(1)).float(), dim=-1)
+        return self.norm(x)
 
     def texts(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `[B, K]` -> unit vectors, float32 `[B, E]`, and the mean features that they are made of."""

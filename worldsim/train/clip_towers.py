@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -134,11 +135,13 @@ def train_clip_towers(
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
 
+    batches = PairDraws(latents, training.pictures)
+
     def train_step(draws: Draws) -> dict[str, Tensor]:
-        values, told, changed, recorded = draw_pairs(latents, draws, training.pictures)
-        tokens = towers.text.tokens([*told, *changed])
-        meant = None if sentences is None else draws.put(sentences(recorded))
-        return trainer.update(draws.put(values.float()), *draws.put(tuple(tokens.chunk(2))), meant)
+        pairs = batches(draws)
+        tokens = towers.text.tokens([*pairs.told, *pairs.changed])
+        meant = None if sentences is None else draws.put(sentences(pairs.recorded))
+        return trainer.update(draws.put(pairs.latents.float()), *draws.put(tuple(tokens.chunk(2))), meant)
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, ClipTowers)
@@ -151,33 +154,59 @@ def train_clip_towers(
     return learned.requires_grad_(False)
 
 
-def draw_pairs(latents: ClipLatents, draws: Draws, pictures: float) -> tuple[Tensor, list[str], list[str], list[str]]:
-    """This process's clips, all of one size: latents `[B, t, C, h, w]`, a caption of each in words that vary, the same
-    made wrong, and as it was recorded.
+class Pairs(NamedTuple):
+    """Clips of one size, and what is said of each.
 
-    The captions of a step are of one kind, which decides how long they are.
+    Attributes:
+        latents: half precision `[B, t, C, h, w]`.
+        told: a true caption of each, in words that vary. changed: the same made wrong. recorded: as it was recorded.
     """
-    rng = np.random.default_rng([draws.seed, draws.step])
-    clips = latents.clips
-    buckets = clips.buckets(held_out=False)
-    keys, shares = list(buckets), np.array([len(numbers) for numbers in buckets.values()], float)
-    numbers = buckets[keys[rng.choice(len(keys), p=shares / shares.sum())]]
-    single, kind = rng.random() < pictures, rng.random()
-    chosen = draws.own(rng.choice(numbers, draws.batch, replace=len(numbers) < draws.batch))
-    values, recorded, told, changed = [], [], [], []
-    for number in map(int, chosen):
-        own = np.random.default_rng([draws.seed, draws.step, number])
+
+    latents: Tensor
+    told: list[str]
+    changed: list[str]
+    recorded: list[str]
+
+
+class PairDraws:
+    """Makes the batches of a training.
+
+    Args:
+        latents: of the clips.
+        pictures: share of the steps that look at single frames, not at whole clips.
+    """
+
+    def __init__(self, latents: ClipLatents, pictures: float):
+        self._latents, self._pictures = latents, pictures
+        self._buckets = list(latents.clips.buckets(held_out=False).values())
+        sizes = np.array([len(numbers) for numbers in self._buckets], float)
+        self._shares = sizes / sizes.sum()
+
+    def __call__(self, draws: Draws) -> Pairs:
+        """This process's clips of a step, whose captions are of one kind, which decides how long they are."""
+        rng = np.random.default_rng([draws.seed, draws.step])
+        numbers = self._buckets[rng.choice(len(self._buckets), p=self._shares)]
+        single, kind = rng.random() < self._pictures, rng.random()
+        chosen = draws.own(rng.choice(numbers, draws.batch, replace=len(numbers) < draws.batch))
+        pairs = [self._pair(int(number), single, kind, draws) for number in chosen]
+        return Pairs(
+            torch.stack([latent for latent, _, _, _ in pairs]),
+            [told for _, told, _, _ in pairs],
+            [changed for _, _, changed, _ in pairs],
+            [recorded for _, _, _, recorded in pairs],
+        )
+
+    def _pair(self, number: int, single: bool, kind: float, draws: Draws) -> tuple[Tensor, str, str, str]:
+        rng = np.random.default_rng([draws.seed, draws.step, number])
+        latents, synonyms = self._latents, self._latents.clips.synonyms
         if single:
-            latent, captions = latents.picture(number, int(own.integers(latents.pictures(number))))
+            latent, captions = latents.picture(number, int(rng.integers(latents.pictures(number))))
         else:
-            latent, captions = latents.clip(number, clips.bucket(number)[0]), clips.words(number)[0]
+            latent, captions = latents.clip(number, latents.clips.bucket(number)[0]), latents.clips.words(number)[0]
         text = captions[int(kind * len(captions))]
-        values.append(latent)
-        recorded.append(text)
-        wrong, seed = clips.synonyms.contradict(text, own), int(own.integers(1 << 32))
-        told.append(clips.synonyms.vary(text, np.random.default_rng(seed)))
-        changed.append(clips.synonyms.vary(wrong, np.random.default_rng(seed)))
-    return torch.stack(values), told, changed, recorded
+        wrong, seed = synonyms.contradict(text, rng), int(rng.integers(1 << 32))
+        told, changed = (synonyms.vary(each, np.random.default_rng(seed)) for each in (text, wrong))
+        return latent, told, changed, text
 
 
 def retrieval_figures(scorer: ClipScorer, clips: CaptionedClips) -> dict[str, float]:

@@ -226,7 +226,7 @@ def train_video_dit(
     torch.manual_seed(training.seed)
     dit = VideoDiT(config)
     settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key}
+    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key, **clips.retold}
     del settings["steps"]
     trainer = Trainer(
         out,
