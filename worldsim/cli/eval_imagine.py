@@ -184,7 +184,8 @@ def judge_looks(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size
     areas = asks_of(str(clips.facts["world"])).areas(size[0])
     judged = dict.fromkeys(DETECTED, areas)
     reader = look_reader(clips, config.seed)
-    return [restyled(*map(np.stack, (sources, made, real)), looks, told, reader, judged)]
+    stacked = np.stack(sources), np.stack(made), np.stack(real)
+    return [restyled(*stacked, looks, told, reader, judged)]
 
 
 def held_out_of(clips: CaptionedClips, size: tuple[int, int]) -> np.ndarray:
