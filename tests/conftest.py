@@ -104,3 +104,16 @@ def tiny_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         except OSError:  # another pytest was faster
             shutil.rmtree(fresh)
     return world
+
+
+@pytest.fixture(scope="session")
+def tiny_imaginer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An imaginer that draws the tiny world (see tiny_imaginer.py), never to be changed: copy it first."""
+    from tiny import HEIGHT, WIDTH
+    from tiny_imaginer import ORIGIN, tiny_networks
+
+    from worldsim.runtime.export_imaginer import export_imaginer
+
+    folder = tmp_path_factory.mktemp("imaginers") / "doodle"
+    export_imaginer(folder, tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN)
+    return folder

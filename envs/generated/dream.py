@@ -27,8 +27,13 @@ from worldsim.data.windows import start_windows
 from worldsim.errors import WorldsimError
 from worldsim.runtime.base import Device
 from worldsim.runtime.bundle import open_world, shipped_worlds
+from worldsim.runtime.imaginer import open_imaginer, shipped_imaginers
 from worldsim.runtime.load import load_runtime
+from worldsim.runtime.looks import looks_for
+from worldsim.runtime.painter import Painter, check_prompt
+from worldsim.runtime.pictures import Strangeness, begun_with
 from worldsim.runtime.session import Session, State
+from worldsim.safe_read import PIXELS
 from worldsim.spec import WorldSpec
 
 SPLITS = ("held-out", "train", "all")
@@ -107,6 +112,9 @@ class Dream:
         max_cumulative_uncertainty: an episode is truncated once that is larger; None for never.
         ood: measure how unlike the training frames each frame is, which encodes it again.
         max_ood: the same, and an episode is truncated once that is larger; None for never.
+        imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for the first
+            shipped one. Opened when words are first given.
+        look: what frames are drawn in, see `worldsim.runtime.looks`; "" for as they are generated.
 
     Attributes:
         world: the spec; without `state_names`, for a generated world has no exact state.
@@ -114,7 +122,8 @@ class Dream:
         starts: how many there are.
 
     Raises:
-        WorldsimError: if the world, the device or the recording is not there or not whole, or the two don't fit.
+        WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
+            world has no such look.
     """
 
     def __init__(
@@ -129,6 +138,8 @@ class Dream:
         max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
         max_ood: float | None = None,
+        imaginer: str | Path = "",
+        look: str = "",
     ):
         if split not in SPLITS:
             raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
@@ -150,12 +161,17 @@ class Dream:
             max_cumulative_uncertainty,
             ood,
             max_ood,
+            imaginer if not str(imaginer) or str(imaginer) in shipped_imaginers() else Path(imaginer).absolute(),
+            look,
         )
-        self._digest = bundle.digest
+        self._bundle, self._digest = bundle, bundle.digest
+        self._imaginer, self._device = imaginer, device
+        self._painter: Painter | None = None
         self._max_steps = max_episode_steps or sys.maxsize
         self._max_cumulative_uncertainty = max_cumulative_uncertainty or math.inf
         self._ood, self._max_ood = ood or max_ood is not None, max_ood or math.inf
         self._session = Session(load_runtime(bundle, runtime, device), temperature)
+        self._look, self._looks = look, looks_for(bundle, look) if look else None
         self.starts = len(bundle.starts)
         self._recording: Recording | None = None
         if recording is not None:
@@ -169,11 +185,21 @@ class Dream:
             self._windows = start_windows(self._recording, split, bundle.starts.frames.shape[1])
             self.starts = len(self._windows.starts)
 
-    def begin(self, chance: Sequence[np.random.Generator], starts: Sequence[int | None]) -> Play:
+    def begin(
+        self,
+        chance: Sequence[np.random.Generator],
+        starts: Sequence[int | None],
+        given: Sequence[str | np.ndarray | None] | None = None,
+    ) -> Play:
         """Begin a row for each generator, which draws its seed and, where `starts` has None, its start.
 
+        Args:
+            chance: of each row.
+            starts: of each row.
+            given: of each row words or a picture, uint8 `[h, w, 3]`, to begin with instead; its start is then -1.
+
         Raises:
-            WorldsimError: for a start that there is not.
+            WorldsimError: for a start that there is not, or what can't be begun with.
         """
         for start in starts:
             if not (start is None or isinstance(start, (int, np.integer))):
@@ -182,9 +208,51 @@ class Dream:
         seeds = [seed for seed, _ in drawn]
         chosen = [own if start is None else int(start) for start, (_, own) in zip(starts, drawn, strict=True)]
         blank = np.zeros(len(drawn))
-        state, running = self._begin(chosen, seeds), np.zeros(len(drawn), bool)
+        if given is None or all(row is None for row in given):
+            state = self._begin(chosen, seeds)
+        else:
+            rows = zip(chosen, seeds, given, strict=True)
+            state = self._session.stack(
+                [
+                    self._begin([start], [seed]) if row is None else self._begin_with(row, seed)
+                    for start, seed, row in rows
+                ]
+            )
+            chosen = [start if row is None else -1 for start, row in zip(chosen, given, strict=True)]
+        running = np.zeros(len(drawn), bool)
         ood = blank if self._ood else None
         return Play(state, np.array(chosen, np.int64), blank, blank, blank, np.ones(len(drawn)), running, ood)
+
+    def given(self, options: dict[str, Any], rows: int) -> list[str | np.ndarray | None] | None:
+        """What options of a reset give each row to begin with: `"prompt"`, words, or `"image"`, uint8 RGB `[h, w, 3]`
+        of any size; one for all rows, or one a row, of which some may be None. None if there is neither.
+
+        Raises:
+            WorldsimError: for both, or beside a start, or for something else than words and pictures.
+        """
+        named = [name for name in ("start", "prompt", "image") if options.get(name) is not None]
+        if "prompt" not in named and "image" not in named:
+            return None
+        if len(named) > 1:
+            raise WorldsimError(f"reset() options {' and '.join(map(repr, named))} both say where to begin; give one")
+        value = options[named[0]]
+        single = isinstance(value, str) if named[0] == "prompt" else getattr(value, "ndim", 0) == 3
+        found = [value] * rows if single else list(value) if isinstance(value, (list, tuple, np.ndarray)) else []
+        if len(found) != rows or all(row is None for row in found):
+            raise WorldsimError(f"reset() option {named[0]!r}: give one for all rows, or {rows}, one a row")
+        for row in found:
+            if named[0] == "image" and row is not None:
+                _check_picture(row)
+            elif row is not None:
+                check_prompt(row if isinstance(row, str) else "")
+        return found
+
+    def strangeness(self, play: Play) -> dict[str, np.ndarray]:
+        """How strange the frames of a play are to the world, given ones for example: `"strangeness"` float64 `[N]`, as
+        a multiple of the median of its own starts, and `"strange"` bool `[N]`, unlike anything that it has learned."""
+        measure = Strangeness(self._session)
+        found = measure.of_frames(play.state.frame).astype(np.float64)
+        return {"strangeness": found, "strange": found > measure.limit}
 
     def step(self, play: Play, actions: np.ndarray) -> Play:
         """Generate the next frame of every row, all in one step of the network.
@@ -198,6 +266,10 @@ class Dream:
         cont = seen.cont.astype(np.float64)
         ood = self._session.ood(state).astype(np.float64) if self._ood else None
         return Play(state, play.start, reward, play.total + reward, uncertainty, cont, seen.ended, ood)
+
+    def observe(self, play: Play) -> np.ndarray:
+        """The frames to be seen, uint8 `[N, H, W, 3]`: those of the state, or in a look."""
+        return play.state.frame if self._looks is None else self._looks.draw(play.state.frame, self._look)
 
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""
@@ -255,6 +327,14 @@ class Dream:
         actions = np.stack([np.asarray(self._recording.actions[a : b - 1]) for a, b in spans])
         return self._session.reset(frames, actions, seeds)
 
+    def _begin_with(self, given: str | np.ndarray, seed: int) -> State:
+        """One row."""
+        if isinstance(given, str):
+            if self._painter is None:
+                self._painter = Painter(open_imaginer(self._imaginer), self._device)
+            given = self._painter.paint(given, self.world.name, seed=seed)
+        return begun_with(given[None], self._bundle, seed).state(self._session)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Dream:
         return self
 
@@ -267,6 +347,16 @@ def _open_again(opened: tuple[Any, ...], digest: str) -> Dream:
     if dream._digest != digest:
         raise WorldsimError(f"world {opened[0]} is not the one that was pickled: it was exported again since")
     return dream
+
+
+def _check_picture(picture: Any) -> None:
+    shape: tuple[int, ...] = getattr(picture, "shape", ())
+    if getattr(picture, "dtype", None) != np.uint8 or len(shape) != 3 or shape[2] != 3 or not picture.size > 0:
+        raise WorldsimError(
+            f"an image {getattr(picture, 'dtype', type(picture).__name__)} {list(shape)}: give uint8 RGB [h, w, 3]"
+        )
+    if shape[0] * shape[1] > PIXELS:
+        raise WorldsimError(f"an image of {shape[1]:,}x{shape[0]:,} pixels; at most {PIXELS:,} are read")
 
 
 def _size(spec: WorldSpec) -> str:

@@ -27,8 +27,11 @@ class GeneratedEnv(WorldEnv):
     far. Each world's card says how well the two uncertainties predict errors.
 
     A start is drawn from the seed unless `reset(options={"start": i})` names one; its last frame is real, all that
-    follow are generated. The same seed, start and actions give the same frames. Copies and pickles go on where the
-    original is; copies share its networks. `envs/generated/vector.py` plays many at once.
+    follow are generated. `reset(options={"prompt": "a red ball"})` begins with a picture painted of these words, and
+    `{"image": array}` with one of any size, uint8 RGB; `info` then has `"start"` -1, and `"strangeness"` and
+    `"strange"`: how unlike the world's own pictures it is, and whether it is unlike anything learned. The same seed,
+    beginning and actions give the same frames. Copies and pickles go on where the original is; copies share its
+    networks. `envs/generated/vector.py` plays many at once.
 
     Args:
         world: a shipped world's name, or the folder of a bundle.
@@ -44,13 +47,17 @@ class GeneratedEnv(WorldEnv):
         ood: add `"ood"` to the info: how unlike the training frames this one is, in standard deviations of a latent
             (`Session.ood`). It costs about a fifth of a step.
         max_ood: the same, and truncate an episode once that is larger; None for never.
+        imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for the first
+            shipped one.
+        look: draw observations in this look of the world, "night" for example; the state stays what it was.
 
     Raises:
         WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
-            temperature is none; of a reset, for a start that the world has not.
+            temperature is none; of a reset, for a start that the world has not, words without an imaginer that draws
+            this world, or something that is no picture.
     """
 
-    reset_options = ("start",)
+    reset_options = ("start", "prompt", "image")
 
     def __init__(
         self,
@@ -65,14 +72,31 @@ class GeneratedEnv(WorldEnv):
         max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
         max_ood: float | None = None,
+        imaginer: str | Path = "",
+        look: str = "",
     ):
         limits = max_cumulative_uncertainty, ood, max_ood
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits)
+        self._dream = Dream(
+            world,
+            runtime,
+            device,
+            recording,
+            split,
+            max_episode_steps,
+            temperature,
+            *limits,
+            imaginer=imaginer,
+            look=look,
+        )
         super().__init__(self._dream.world, self._dream.origin, render_mode)
         self._play: Play | None = None
 
     def _reset(self, seed: int | None, options: dict[str, Any]) -> Moment:
-        return self._at(self._dream.begin([self.np_random], [options.get("start")]))
+        given = self._dream.given(options, 1)
+        frame, info = self._at(self._dream.begin([self.np_random], [options.get("start")], given))
+        if given is not None:
+            info |= {name: values[0].item() for name, values in self._dream.strangeness(self._begun("_reset")).items()}
+        return frame, info
 
     def _step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Generate the next frame."""
@@ -105,4 +129,4 @@ class GeneratedEnv(WorldEnv):
 
     def _at(self, play: Play) -> Moment:
         self._play = play
-        return play.state.frame[0], {name: values[0].item() for name, values in play.info().items()}
+        return self._dream.observe(play)[0], {name: values[0].item() for name, values in play.info().items()}

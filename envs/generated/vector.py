@@ -35,8 +35,8 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     a row that is being reset is ignored, but still has to be one.
 
     Args:
-        world, runtime, device, recording, split, temperature, max_cumulative_uncertainty, ood, max_ood: as for
-            `GeneratedEnv`.
+        world, runtime, device, recording, split, temperature, max_cumulative_uncertainty, ood, max_ood,
+            imaginer: as for `GeneratedEnv`.
         num_envs: N.
         render_mode: "rgb_array" or None; a vector has no window.
         max_episode_steps: truncate an episode after so many; None for never.
@@ -63,6 +63,8 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_cumulative_uncertainty: float | None = None,
         ood: bool = False,
         max_ood: float | None = None,
+        imaginer: str | Path = "",
+        look: str = "",
     ):
         modes = [mode.value for mode in AutoresetMode]
         if num_envs < 1:
@@ -72,7 +74,18 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if autoreset_mode not in (*AutoresetMode, *modes):
             raise WorldsimError(f"no autoreset_mode {autoreset_mode!r}; there are {', '.join(modes)}")
         limits = max_cumulative_uncertainty, ood, max_ood
-        self._dream = Dream(world, runtime, device, recording, split, max_episode_steps, temperature, *limits)
+        self._dream = Dream(
+            world,
+            runtime,
+            device,
+            recording,
+            split,
+            max_episode_steps,
+            temperature,
+            *limits,
+            imaginer=imaginer,
+            look=look,
+        )
         self.world, self.origin = self._dream.world, self._dream.origin
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -112,15 +125,20 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         self._check_open("reset()")
         options = options or {}
-        check_options(options, ("start", "reset_mask"))
+        check_options(options, ("start", "reset_mask", "prompt", "image"))
         rows = self._mask(options.get("reset_mask"))
-        starts = self._starts(options.get("start"))
+        starts, given = self._starts(options.get("start")), self._dream.given(options, self.num_envs)
         seeds = self._seeded(seed)
         for row in np.flatnonzero(rows):
             if seeds[row] is not None:
                 self._chance[row], self._seeds[row] = seeding.np_random(seeds[row])
-        self._play = self._renew(self._play, rows, starts)
-        return self._play.state.frame.copy(), _masked(self._play, rows)
+        self._play = self._renew(self._play, rows, starts, given)
+        infos = _masked(self._play, rows)
+        if given is not None:
+            there = rows & np.array([row is not None for row in given])
+            for name, values in self._dream.strangeness(self._play).items():
+                infos[name], infos[f"_{name}"] = np.where(there, values, np.zeros_like(values)), there.copy()
+        return self._dream.observe(self._play).copy(), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Generate the next frame of every row.
@@ -149,9 +167,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward, (terminated, truncated) = play.reward.copy(), self._dream.ends(play)
         over, final = terminated | truncated, {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
-            last = np.full(self.num_envs, None, object)
+            last, frames = np.full(self.num_envs, None, object), self._dream.observe(play)
             for row in np.flatnonzero(over):
-                last[row] = play.state.frame[row].copy()
+                last[row] = frames[row].copy()
             final = {
                 "final_obs": last,
                 "_final_obs": over,
@@ -161,7 +179,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             play = self._renew(play, over)
         self._play = play
         infos = _masked(play, np.ones(self.num_envs, np.bool_))
-        return play.state.frame.copy(), reward, terminated, truncated, {**final, **infos}
+        return self._dream.observe(play).copy(), reward, terminated, truncated, {**final, **infos}
 
     def clone_state(self) -> Clone:
         """All rows and their random generators, as a value: keep it, pickle it, restore it as often as you like."""
@@ -175,13 +193,13 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         self._play, self._chance = self._dream.restore(clone, self.num_envs)
         self._seeds = [-1] * self.num_envs
-        return self._play.state.frame.copy(), _masked(self._play, np.ones(self.num_envs, np.bool_))
+        return self._dream.observe(self._play).copy(), _masked(self._play, np.ones(self.num_envs, np.bool_))
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """The current frame of every row."""
         if self.render_mode is None or self._play is None:
             return None
-        return tuple(frame.copy() for frame in self._play.state.frame)
+        return tuple(frame.copy() for frame in self._dream.observe(self._play))
 
     def _check_open(self, what: str) -> None:
         if self.closed:
@@ -192,11 +210,21 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise gym.error.ResetNeeded(f"call reset() before {what}")
         return self._play
 
-    def _renew(self, play: Play | None, rows: np.ndarray, starts: Sequence[int | None] | None = None) -> Play:
+    def _renew(
+        self,
+        play: Play | None,
+        rows: np.ndarray,
+        starts: Sequence[int | None] | None = None,
+        given: Sequence[str | np.ndarray | None] | None = None,
+    ) -> Play:
         some = np.flatnonzero(rows).tolist()
         if play is None and len(some) < self.num_envs:
             raise gym.error.ResetNeeded("call reset() for all rows before you reset some of them")
-        fresh = self._dream.begin([self._chance[i] for i in some], [starts[i] if starts else None for i in some])
+        fresh = self._dream.begin(
+            [self._chance[i] for i in some],
+            [starts[i] if starts else None for i in some],
+            [given[i] for i in some] if given else None,
+        )
         return fresh if play is None or rows.all() else self._dream.put(play, rows, fresh)
 
     def _mask(self, mask: Any) -> np.ndarray:

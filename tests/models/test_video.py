@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from worldsim.models.guides import guide_tokens
-from worldsim.models.text import MOST_WORDS, TextConfig, TextEncoder, vocabulary
+from worldsim.models.text import TextConfig, TextEncoder, vocabulary
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places, to_latents, to_tokens
+from worldsim.models.words import MOST_WORDS
 
 TEXT = TextConfig(words=("a", "ball", "blue", "red"), width=32, heads=2, depth=1)
 CONFIG = VideoDiTConfig(channels=4, patch_size=(2, 1), width=64, heads=2, depth=2, word_every=1, text=TEXT)

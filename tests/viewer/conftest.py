@@ -15,10 +15,13 @@ import pytest
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.onnx import OnnxRuntime
-from worldsim.runtime.savefile import load_play
+from worldsim.runtime.pictures import begun_with
+from worldsim.runtime.savefile import load_play, only_begun
 from worldsim.runtime.session import Frame, Session, State
 from worldsim.viewer.player import Player
 from worldsim.viewer.playing import Playing
+from worldsim.viewer.prompt import PromptBox
+from worldsim.viewer.screen import Picture
 from worldsim.viewer.viewer import Viewer
 
 PATIENCE = 30  # seconds, on a busy machine
@@ -55,6 +58,11 @@ class Keyboard:
     def release(self, code: str) -> None:
         """A key comes up."""
         pygame.event.post(pygame.Event(pygame.KEYUP, scancode=SCANCODES[code], key=0, mod=self.modifiers))
+
+    def type(self, text: str) -> None:
+        """A text is entered."""
+        for letter in text:
+            pygame.event.post(pygame.Event(pygame.TEXTINPUT, text=letter))
 
     def tap(self, code: str) -> None:
         """A key goes down and comes up at once."""
@@ -122,18 +130,29 @@ def watched(world: Bundle) -> Callable[..., Watched]:
 
 @pytest.fixture
 def staged(world: Bundle) -> Iterator[Callable[..., Stage]]:
-    """`staged(slowness=0, ends=False, **options of Playing)` -> a Stage, playing; closed after the test."""
+    """`staged(slowness=0, ends=False, prompt=None, **options of Playing)` -> a Stage, playing; closed after the test.
+    With `gallery=True` it shows the gallery first."""
     viewers: list[Viewer] = []
 
-    def stage(slowness: float = 0.0, ends: bool = False, **options: Any) -> Stage:
+    def stage(
+        slowness: float = 0.0,
+        ends: bool = False,
+        prompt: PromptBox | None = None,
+        gallery: bool = False,
+        **options: Any,
+    ) -> Stage:
         session = Watched(world, slowness, ends)
 
-        def play(chosen: Bundle | Path) -> Playing:
+        def play(chosen: Bundle | Path | Picture) -> Playing:
             saved = load_play(chosen) if isinstance(chosen, Path) else None
+            if isinstance(chosen, Picture):
+                saved = only_begun(begun_with(chosen.frames, world, 0), world)
             return Playing(world, lambda _: session, saved=saved, **options)
 
-        viewers.append(Viewer([world], play, world))
+        viewers.append(Viewer([world], play, None if gallery else world, prompt))
         made = Stage(viewers[-1], session)
+        if gallery:
+            return made
         made.until(lambda: made.player.view is not None)
         return made
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 import cv2
 import numpy as np
 import pygame
 import pytest
+from bombs import png_bomb
 
 from worldsim.errors import WorldsimError
+from worldsim.runtime.pictures import fitted, read_picture
 from worldsim.viewer.gallery import Gallery
-from worldsim.viewer.picture import fitted, read_picture
 from worldsim.viewer.viewer import Viewer
 
 
@@ -36,12 +34,23 @@ def test_a_dropped_picture_begins_a_play_that_waits(staged, keyboard, world, tmp
     drop(path)
     stage.until(lambda: stage.player.view.start is None and "500x200" in stage.player.notice[0])
     assert stage.player.paused and stage.player.view.index == 0 and stage.player.view.drift > 0
+    assert "the world has learned" in stage.player.notice[0]
     assert f"to {world.spec.width}x{world.spec.height}" in stage.player.notice[0]
     expected = fitted(gradient(200, 500), world.spec)
     assert np.abs(stage.player.view.frame.astype(int) - expected).mean() < 3
     keyboard.tap("KeyP")
     stage.frames(2)
     assert stage.player.view.branches == 1
+
+
+def test_a_picture_unlike_anything_learned_is_said_to_be_so(staged, world, tmp_path):
+    frames = {"known": world.starts.frames[0, -1], "strange": np.random.default_rng(0).integers(0, 256, (32, 48, 3))}
+    stage = staged()
+    for name, frame in frames.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), frame.astype(np.uint8)[..., ::-1])
+        drop(tmp_path / f"{name}.png")
+        stage.until(lambda frame=frame: np.array_equal(stage.player.view.frame, frame))
+        assert stage.player.view.strange == (name == "strange"), stage.player.view.drift
 
 
 def test_the_middle_is_cut_to_the_worlds_shape(world):
@@ -51,22 +60,10 @@ def test_the_middle_is_cut_to_the_worlds_shape(world):
     assert fitted(np.zeros((2, 3, 3), np.uint8), world.spec).shape == (world.spec.height, world.spec.width, 3)
 
 
-def bomb() -> bytes:
-    """A PNG file of 60,000 x 60,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("bomb.png", bomb(), "60,000x60,000 pixels"),
+        ("bomb.png", png_bomb(), "60,000x60,000 pixels"),
         ("text.png", b"hello", "neither PNG nor JPEG"),
         ("cut.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "cut.jpg"),
         ("empty.png", b"", "neither PNG nor JPEG"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,27 +12,34 @@ import cv2
 import numpy as np
 
 from worldsim import atomic
+from worldsim.cli.play import PlayConfig, find_world, play
 from worldsim.data.video import VideoWriter, read_frames
 from worldsim.errors import WorldsimError, require
+from worldsim.runtime.imaginer import IMAGINER, ImaginerBundle, open_imaginer, shipped_imaginers
 from worldsim.safe_read import read_png
 from worldsim.terminal import printable
 
 if TYPE_CHECKING:
+    import torch
+
     from worldsim.runtime.imagine import Given, Imaginer
 
+RUN = "runs/imagine"  # of the networks, where no imaginer is shipped
 FPS = 15.0
 MOST_LETTERS = 2000  # of a prompt
+MOST_MADE = 64  # clips, to keep the best of
 MOST_READ = 1021  # frames of a video file
 PICTURES, VIDEOS, GIF = (".png",), (".mp4", ".mkv", ".mov"), ".gif"
 
 
 @dataclasses.dataclass(frozen=True)
 class ImagineConfig:
-    """Imagine a clip: worldsim imagine --model runs/imagine --prompt "a red ball, at night" --out ball.mp4
+    """Imagine a clip: worldsim imagine --prompt "a red ball, at night" --out ball.mp4
 
     Attributes:
-        out: .mp4, .gif, or .png for a single picture.
-        model: folder of the run that trained the networks.
+        out: .mp4, .gif, or .png for a single picture; none is needed with --play.
+        model: folder of the run that trained the networks, or an imaginer: a shipped one's name, or the folder of one.
+            The first shipped imaginer if not given, or else runs/imagine.
         prompt: plain words.
         image: a picture that the clip begins with (.png).
         video: a clip that it begins with, or with --change that is changed.
@@ -48,11 +56,15 @@ class ImagineConfig:
         source_guidance: how much it leans on what --restyle names.
         sampler: euler, ddim or ddpm.
         seed: the same seed gives the same clip.
+        best_of: make so many, of this seed and those after it, and keep the one that the words fit best, as the run's
+            two towers see it (worldsim train clip).
         device: auto, cpu, cuda, cuda:1 or mps.
+        play: step into it, in a window.
+        world: the world to play it in, its name or the folder of a bundle; the imaginer's own if not given.
     """
 
-    out: Path
-    model: Path = Path("runs/imagine")
+    out: Path | None = None
+    model: str = ""
     prompt: str = ""
     image: Path | None = None
     video: Path | None = None
@@ -68,7 +80,10 @@ class ImagineConfig:
     source_guidance: float = 1.5
     sampler: str = "euler"
     seed: int = 0
+    best_of: int = 1
     device: str = "auto"
+    play: bool = False
+    world: str = ""
 
 
 def imagine(config: ImagineConfig) -> None:
@@ -82,29 +97,78 @@ def imagine(config: ImagineConfig) -> None:
     from worldsim.cli.record import parse_size
     from worldsim.device import choose_device
     from worldsim.runtime import imagine as engine
-    from worldsim.train.video_dit import load_imaginer
 
     check_flags(config)
+    world = find_world(world_to_play(config)) if config.play else ""
     sides = parse_size(config.size)
     size = sides["height"], sides["width"]
     device = choose_device(config.device)
-    loaded = load_imaginer(config.model)
+    loaded = open_model(config.model)
     model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
-    frames = config.frames or (1 if config.out.suffix.lower() in PICTURES else engine.WINDOW)
+    frames = config.frames or (1 if config.out and config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
-    rest = (config.seed, config.sampler)
+    choose = chooser(config, device)
     leaning = engine.Guidance(config.guidance, config.source_guidance)
-    engine.check_request(model, engine.Given(), config.prompt, size, frames, config.steps, leaning, *rest)
+    request = (config.prompt, size, frames, config.steps, leaning, config.seed, config.sampler)
+    engine.check_request(model, engine.Given(), *request)
     given = what_is_given(config, size)
     whole = given.clip if given.source is None else given.source
     if whole is not None:
         frames = len(whole)
     say_unknown(model, config.prompt)
-    made = engine.imagine(
-        model, given, config.prompt, size, frames, config.steps, config.guidance, *rest, config.source_guidance
+    made = choose(
+        lambda seed: engine.imagine(
+            model,
+            given,
+            config.prompt,
+            size,
+            frames,
+            config.steps,
+            config.guidance,
+            seed,
+            config.sampler,
+            config.source_guidance,
+        )
     )
-    write_frames(config.out, made)
-    print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
+    if config.out:
+        write_frames(config.out, made)
+        print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
+    if config.play:
+        play(PlayConfig(world=world, seed=config.seed), made)
+
+
+def open_model(name: str) -> Imaginer:
+    """The networks of a run or of an imaginer; of the first shipped one, or of runs/imagine, if the name is empty.
+
+    Raises:
+        WorldsimError: if they are not there, or not whole.
+    """
+    from worldsim.runtime.export_imaginer import load_networks
+    from worldsim.train.video_dit import load_imaginer
+
+    if bundle := find_imaginer(name):
+        return load_networks(bundle)
+    return load_imaginer(Path(name or RUN))
+
+
+def find_imaginer(name: str) -> ImaginerBundle | None:
+    """The imaginer that a model's name means; None if it means the folder of a run."""
+    if name in shipped_imaginers() or (name and (Path(name) / IMAGINER.manifest).exists()):
+        return open_imaginer(name)
+    return open_imaginer() if not name and shipped_imaginers() else None
+
+
+def world_to_play(config: ImagineConfig) -> str:
+    """The world asked for, or the imaginer's own.
+
+    Raises:
+        WorldsimError: if neither is known.
+    """
+    if config.world:
+        return config.world
+    if bundle := find_imaginer(config.model):
+        return bundle.world
+    raise WorldsimError(f"--play: {config.model or RUN} doesn't say what it draws; name it: --world toybox")
 
 
 def check_flags(config: ImagineConfig) -> None:
@@ -117,11 +181,10 @@ def check_flags(config: ImagineConfig) -> None:
         raise WorldsimError(f"a --prompt of {len(config.prompt):,} letters; at most {MOST_LETTERS:,} are read")
     if not config.size:
         raise WorldsimError("--size '' is not WIDTHxHEIGHT, as in 64x64")
-    suffix = config.out.suffix.lower()
-    if suffix not in (*PICTURES, *VIDEOS, GIF):
-        raise WorldsimError(f"--out {config.out}: give a name that ends in .mp4, .gif, or .png for a picture")
-    if suffix in PICTURES and config.frames > 1:
-        raise WorldsimError(f"--out {config.out} is one picture, and --frames {config.frames}; give a name in .mp4")
+    if not 1 <= config.best_of <= MOST_MADE:
+        raise WorldsimError(f"--best-of {config.best_of}: give 1 to {MOST_MADE}")
+    if config.best_of > 1 and not config.prompt.strip():
+        raise WorldsimError("--best-of is judged by words; give --prompt too")
     if config.image and config.video:
         raise WorldsimError("--image and --video both say how it begins; give one of them")
     for flag in ("--sketch", "--restyle"):
@@ -138,6 +201,46 @@ def check_flags(config: ImagineConfig) -> None:
         raise WorldsimError("--change is of a picture or a clip; give --image or --video")
     if config.change is not None and (config.end or config.frames):
         raise WorldsimError("a picture or clip that is changed keeps its length and end; leave --end and --frames out")
+    check_out(config)
+
+
+def check_out(config: ImagineConfig) -> None:
+    """Refuse what can't be written, or played."""
+    if config.world and not config.play:
+        raise WorldsimError("--world says where to play; give --play, too")
+    if config.out is None:
+        if not config.play:
+            raise WorldsimError("nowhere to put it: give --out F, or --play to step into it")
+        return
+    suffix = config.out.suffix.lower()
+    if suffix not in (*PICTURES, *VIDEOS, GIF):
+        raise WorldsimError(f"--out {config.out}: give a name that ends in .mp4, .gif, or .png for a picture")
+    if suffix in PICTURES and config.frames > 1:
+        raise WorldsimError(f"--out {config.out} is one picture, and --frames {config.frames}; give a name in .mp4")
+
+
+def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[int], np.ndarray]], np.ndarray]:
+    """Calls a maker of clips with --seed, or with --best-of seeds, and says which of them it keeps.
+
+    Raises:
+        WorldsimError: if there are no towers to tell the best by.
+    """
+    if config.best_of == 1:
+        return lambda make: make(config.seed)
+    from worldsim.runtime.clip_score import ClipScorer, best_of
+    from worldsim.train.clip_towers import load_clip_scorer
+
+    loaded = load_clip_scorer(Path(config.model or RUN))
+    scorer = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
+
+    def best(make: Callable[[int], np.ndarray]) -> np.ndarray:
+        number, made = best_of(
+            config.best_of, lambda i: make(config.seed + i), lambda clip: scorer.score(clip, config.prompt)
+        )
+        print(f"the best of {config.best_of} is that of --seed {config.seed + number}")
+        return made
+
+    return best
 
 
 def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:

@@ -21,11 +21,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import tyro
 
+from worldsim.cli.beginnings import painted, read_beginning, say_verdict
 from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
 from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
+from worldsim.runtime.imaginer import open_imaginer, shipped_imaginers
 from worldsim.runtime.load import load_runtime
-from worldsim.runtime.savefile import SavedPlay, load_play
+from worldsim.runtime.looks import looks_for
+from worldsim.runtime.pictures import begun_with, fitted
+from worldsim.runtime.savefile import Beginning, SavedPlay, load_play, only_begun
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.history import SECONDS
@@ -46,6 +50,8 @@ class PlayConfig:
 
     Attributes:
         file: a save file (.world) to go on from, where it was saved.
+        prompt: paint a picture of these words, and begin with it.
+        image: begin with this picture (.png, .jpg), fitted to the world's size.
         world: a shipped world by its name or title, of which the beginning is enough, or the folder of a bundle;
             without it, a gallery to choose from.
         start: which of the world's starts to begin at.
@@ -60,15 +66,19 @@ class PlayConfig:
         beside_real: play the real game in a split screen, under the same keys, and see how far the two are apart.
         keys: a JSON file with keys of your own; your keys.json, if there is one, if not given.
         folder: where save files and films of the last seconds go.
+        look: what the world is drawn in, one of its looks, if it has some: "night" for example.
         clip: what the key for a film of the last seconds makes.
         clip_seconds: how much of the last seconds such a film shows.
         clip_keys: show the world's buttons in such a film, lit while they are held.
         runtime: what runs the model; torch is the reference.
         device: where it runs.
         smooth: scale smoothly rather than with crisp pixels.
+        imaginer: what paints: the name of a shipped imaginer or the folder of one; the first shipped one if not given.
     """
 
     file: tyro.conf.Positional[Path | None] = None
+    prompt: str | None = None
+    image: Path | None = None
     world: str = ""
     start: int = 0
     seed: int = 0
@@ -80,16 +90,22 @@ class PlayConfig:
     beside_real: bool = False
     keys: Path | None = None
     folder: Path = Path()
+    look: str = ""
     clip: Literal["mp4", "gif"] = "mp4"
     clip_seconds: float = 20.0
     clip_keys: bool = False
     runtime: Literal["onnx", "torch"] = "onnx"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     smooth: bool = False
+    imaginer: str = ""
 
 
-def play(config: PlayConfig) -> None:
+def play(config: PlayConfig, given: np.ndarray | None = None) -> None:
     """Play.
+
+    Args:
+        config: what was asked for.
+        given: frames to begin with, uint8 `[T, H, W, 3]`, between which nothing was done.
 
     Raises:
         WorldsimError: for a world that can't be opened, a start or action it hasn't, no display, or a video that
@@ -107,14 +123,39 @@ def play(config: PlayConfig) -> None:
     if not (config.world or names):
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
     asked = find_world(config.world) if config.world else None
+    check_beginning(config)
+    if config.prompt is not None:
+        asked, given = painted(config.prompt, asked, config.imaginer, config.device, config.seed)
+    elif config.image:
+        given = read_beginning(config.image, asked)
+    if config.look:
+        looks_for(open_world(asked or names[0]), config.look)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
     try:
         if config.headless:
-            play_headless(config, open_world(asked or names[0]))
+            play_headless(config, open_world(asked or names[0]), given)
         else:
-            play_in_window(config, asked, names)
+            play_in_window(config, asked, names, given)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def check_beginning(config: PlayConfig) -> None:
+    """Refuse more than one thing to begin with.
+
+    Raises:
+        WorldsimError: which names them.
+    """
+    asked = {
+        "a save file": config.file is not None,
+        "--prompt": config.prompt is not None,
+        "--image": config.image is not None,
+        "--start": config.start != 0,
+        "--beside-real": config.beside_real,
+    }
+    both = [name for name, is_asked in asked.items() if is_asked]
+    if len(both) > 1 and ("--prompt" in both or "--image" in both):
+        raise WorldsimError(f"{' and '.join(both[:2])} both say how play begins; give one of them")
 
 
 def find_world(wanted: str) -> str:
@@ -139,48 +180,63 @@ def find_world(wanted: str) -> str:
     return meant[0]
 
 
-def play_in_window(config: PlayConfig, asked: str | None, names: list[str]) -> None:
-    """Play in a window, until it is closed."""
+def play_in_window(config: PlayConfig, asked: str | None, names: list[str], given: np.ndarray | None) -> None:
+    """Play in a window, until it is closed; `given` are the frames that play begins with in the world `asked` for."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     from worldsim.viewer.playing import Playing
+    from worldsim.viewer.prompt import PromptBox
+    from worldsim.viewer.screen import Picture
     from worldsim.viewer.viewer import Viewer
 
     first = open_world(asked) if asked else None
     worlds = [*([first] if first else []), *(open_world(name) for name in names if name != asked)]
-    extras = make_extras(config, first)
+    imaginer = open_imaginer(config.imaginer) if config.imaginer or shipped_imaginers() else None
+    extras = make_extras(config, first, imaginer is not None)
     captures: list[Capture | None] = []
+    session = functools.lru_cache(maxsize=1)(functools.partial(open_session, config))  # states are all that play keeps
 
-    def opened(wanted: Bundle | Path) -> tuple[Bundle, SavedPlay | None]:
+    def opened(wanted: Bundle | Path | Picture) -> tuple[Bundle, SavedPlay | None]:
         """The world, and what is to be played again in it."""
         if isinstance(wanted, Bundle):
             return wanted, None
+        if isinstance(wanted, Picture):
+            world = world_called(wanted.world, worlds)
+            return world, only_begun(begun_with(wanted.frames, world, config.seed), world)
         saved = load_play(wanted)
         return world_of(saved, worlds, wanted), saved
 
-    def playing(wanted: Bundle | Path) -> Playing:
-        """The screen of a world, or of a save file; the first one begins at --start and is recorded."""
+    def playing(wanted: Bundle | Path | Picture) -> Playing:
+        """The screen of a world, a save file or a picture; the first one begins at --start and is recorded."""
         world, saved = opened(wanted)
         start, record = (0, None) if captures else (check_start(world, config.start), config.record)
         captures.append(Capture(record, world) if record else None)
-        session = functools.partial(open_session, config)
-        return Playing(world, session, start, config.seed, config.smooth, captures[-1], saved, extras)
+        screen = Playing(world, session, start, config.seed, config.smooth, captures[-1], saved, extras)
+        if isinstance(wanted, Picture):
+            screen.judge(wanted.said)
+        return screen
 
+    begin: Bundle | Path | Picture | None = config.file or first
     if first:
         check_start(first, config.start)
+        if given is not None:
+            begin = Picture(first.spec.name, given)
+            say_verdict(session(first), fitted(given[-1], first.spec))
     if config.file:  # refuse it before a window opens
         opened(config.file)
-    with Viewer(worlds, playing, config.file or first) as viewer:
+    prompt = PromptBox(imaginer, config.device, config.seed) if imaginer else None
+    with Viewer(worlds, playing, begin, prompt, functools.partial(open_session, config)) as viewer:
         viewer.run()
     if captures and captures[0]:
         print(captures[0].summary)
 
 
-def make_extras(config: PlayConfig, world: Bundle | None) -> Extras:
+def make_extras(config: PlayConfig, world: Bundle | None, prompts: bool) -> Extras:
     """What goes with play in the window.
 
     Args:
         config: as it was asked for.
         world: the one asked for, to refuse at once what doesn't fit it.
+        prompts: whether pictures can be painted of words.
 
     Raises:
         WorldsimError: for a policy or a game that is not there or does not fit, or a file of keys that can't be read.
@@ -210,6 +266,8 @@ def make_extras(config: PlayConfig, world: Bundle | None) -> Extras:
         config.clip_keys,
         open_policy if source else None,
         open_twin if config.beside_real else None,
+        prompts,
+        config.look,
     )
     if world:
         extras.bindings.applied(world.spec)
@@ -240,6 +298,18 @@ def open_twin(world: Bundle) -> Twin:
     )
 
 
+def world_called(name: str, worlds: list[Bundle]) -> Bundle:
+    """The world of that name.
+
+    Raises:
+        WorldsimError: if it is none of these.
+    """
+    for world in worlds:
+        if world.spec.name == name:
+            return world
+    raise WorldsimError(f"there is no world {name!r} here to play a picture in. Give its folder: --world PATH")
+
+
 def world_of(saved: SavedPlay, worlds: list[Bundle], path: Path) -> Bundle:
     """The world that a save file was played in.
 
@@ -261,8 +331,8 @@ def world_of(saved: SavedPlay, worlds: list[Bundle], path: Path) -> Bundle:
     )
 
 
-def play_headless(config: PlayConfig, world: Bundle) -> None:
-    """Generate frames without a window, and say how fast it went."""
+def play_headless(config: PlayConfig, world: Bundle, given: np.ndarray | None) -> None:
+    """Generate frames without a window, after those `given` or from a start, and say how fast it went."""
     check_start(world, config.start)
     script = parse_actions(config.actions, world.spec)
     frames = (len(script) or FRAMES) if config.frames is None else config.frames
@@ -271,18 +341,26 @@ def play_headless(config: PlayConfig, world: Bundle) -> None:
     actions = scripted(script, world.spec.noop) if script else at_random(len(world.spec.actions), config.seed)
     with Capture(config.record, world) if config.record else contextlib.nullcontext() as capture:
         session, start = open_session(config, world), config.start
+        beginning = Beginning(start, config.seed)
+        if given is not None:
+            beginning = begun_with(given, world, config.seed)
+            say_verdict(session, fitted(given[-1], world.spec))
+        looks = looks_for(world, config.look) if config.look else None
+        if capture and looks:
+            capture.change_look(config.look)
         state, began = None, time.perf_counter()
         for _ in range(frames):
             if state is None:
-                state = session.start([start], [config.seed])
+                state = beginning.state(session)
                 if capture:
-                    capture.begin(start, config.seed)
+                    capture.begin(beginning.start, config.seed)
             action = next(actions)
             state, made = session.step(state, np.array([action]))
             if capture:
-                capture.write(made.frame[0], action)
+                capture.write((looks.draw(made.frame, config.look) if looks else made.frame)[0], action)
             if made.ended[0]:
-                state, start = None, (start + 1) % len(world.starts)
+                start = (start + 1) % len(world.starts)
+                state, beginning = None, Beginning(start, config.seed)
     seconds = time.perf_counter() - began
     print(f"{world.spec.name}: {frames} frames in {seconds:.1f} s, {frames / seconds:.1f} frames a second")
     if capture:

@@ -100,7 +100,7 @@ def card_markdown(bundle: Bundle, reports: Mapping[str, Report], training: str, 
         f"- training: {training}",
         "",
         *_size(bundle),
-        *_verdicts([verdict for report in reports.values() for verdict in report.verdicts]),
+        *verdict_lines([verdict for report in reports.values() for verdict in report.verdicts]),
         "## Known weaknesses",
         "",
         *(f"- {text}" for text in weaknesses(reports) or ["None that these figures show."]),
@@ -109,7 +109,7 @@ def card_markdown(bundle: Bundle, reports: Mapping[str, Report], training: str, 
         "",
     ]
     for report in reports.values():
-        lines += _report(report)
+        lines += report_lines(report)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -143,7 +143,7 @@ def _size(bundle: Bundle) -> list[str]:
     return [
         "## Size",
         "",
-        *_table(("part", "weights"), [(name, f"{count / 1e6:.2f} M") for name, count in counts.items()]),
+        *table(("part", "weights"), [(name, f"{count / 1e6:.2f} M") for name, count in counts.items()]),
         f"Latents {' x '.join(map(str, bundle.sizes.latents))}; it sees {bundle.sizes.window} frames back"
         f"{memory}{hidden}. "
         f"Weights `{bundle.digest[:12]}`.",
@@ -151,12 +151,14 @@ def _size(bundle: Bundle) -> list[str]:
     ]
 
 
-def _verdicts(verdicts: list[Verdict]) -> list[str]:
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Targets, reached or missed, as Markdown."""
     rows = [(v.label, v.reached, v.wanted, "met" if v.met else "**missed**") for v in verdicts]
-    return ["## Targets", "", *_table(("figure", "reached", "wanted", ""), rows)]
+    return ["## Targets", "", *table(("figure", "reached", "wanted", ""), rows)]
 
 
-def _report(report: Report) -> list[str]:
+def report_lines(report: Report) -> list[str]:
+    """How a report came about, and its figures, as Markdown."""
     facts = report.facts
     machine = f"; {facts['machine']}" if "machine" in facts else ""
     lines = [f"`{facts['command']}`, {facts['date']}{machine}.", ""]
@@ -165,12 +167,13 @@ def _report(report: Report) -> list[str]:
     for section in report.sections:
         lines += [f"### {section.title}", "", section.method, ""]
         rows = [(figure.label, figure.text(), figure.reference) for figure in section.figures]
-        lines += _table(("figure", "value", "reference"), rows)
+        lines += table(("figure", "value", "reference"), rows)
         lines += [line for note in section.notes for line in (note, "")]
     return lines
 
 
-def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """A Markdown table; nothing without rows."""
     if not rows:
         return []
     cells = [columns, ("---",) * len(columns), *rows]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,9 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.models.layers import Block, axis_angles
-
-PAD, BEGIN, UNKNOWN, FIRST = 0, 1, 2, 3  # tokens that are no words; the first of the words
-MOST_WORDS = 96  # of a text; what comes after is left out
+from worldsim.models.words import FIRST, PAD, Vocabulary, split_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +32,6 @@ class TextConfig:
     depth: int = 3
 
 
-def split_words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())
-
-
 def vocabulary(texts: Iterable[str], more: Iterable[str] = (), fewest: int = 3) -> tuple[str, ...]:
     """Words that occur at least so often in texts, and all of those in `more`, in order of the alphabet."""
     counts = collections.Counter(word for text in texts for word in split_words(text))
@@ -53,7 +45,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         self.config = config
-        self._tokens = {word: FIRST + i for i, word in enumerate(config.words)}
+        self._vocabulary = Vocabulary(config.words)
         self.embedding = nn.Embedding(FIRST + len(config.words), config.width)
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.heads) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
@@ -61,13 +53,11 @@ class TextEncoder(nn.Module):
 
     def unknown(self, text: str) -> list[str]:
         """Words of a text that are not in the vocabulary, each once."""
-        return list(dict.fromkeys(word for word in split_words(text) if word not in self._tokens))
+        return self._vocabulary.unknown(text)
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
         """Texts -> tokens int64 `[B, K]`, as many as the longest needs, padded at the end."""
-        rows = [[BEGIN, *(self._tokens.get(w, UNKNOWN) for w in split_words(t)[:MOST_WORDS])] for t in texts]
-        longest = max(map(len, rows))
-        return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
+        return torch.from_numpy(self._vocabulary.tokens(texts))
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `[B, K]` -> features of the words `[B, K, D]`, and their mean `[B, D]`; padding changes nothing."""

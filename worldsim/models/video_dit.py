@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from worldsim.models.guides import guide_width
 from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles
-from worldsim.models.text import BEGIN, PAD, TextConfig, TextEncoder, text_config
+from worldsim.models.text import TextConfig, TextEncoder, text_config
+from worldsim.models.words import BEGIN, PAD
 
 WAVES = 4  # of each number of a token's place
 PADDING = -1  # the text of tokens that belong to no clip
@@ -39,10 +40,10 @@ class VideoDiTConfig:
 
     channels: int = 24
     patch_size: tuple[int, int] = (2, 2)
-    width: int = 256
-    heads: int = 4
-    depth: int = 9
-    word_every: int = 3
+    width: int = 192
+    heads: int = 3
+    depth: int = 8
+    word_every: int = 2
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
 
     @property

@@ -151,7 +151,7 @@ class Bundle:
             self.spec = WorldSpec.from_json(manifest["spec"])
             self.digest: str = manifest["digest"]
             self.configs: dict[str, Any] = dict(manifest["configs"])
-            _check_settings(self.configs)
+            check_settings(self.configs)
             check_sampling(self.configs["schedule"], self.configs["temperature"])
             self.sizes = Sizes.from_json(manifest["sizes"])
             graphs = (*GRAPHS, *(["remember"] if self.sizes.memory else []))
@@ -205,12 +205,7 @@ class Bundle:
 
     def weights(self) -> dict[str, np.ndarray]:
         """All weights by name, floats as float32."""
-        data, path, way_out = self._read(WEIGHTS)
-        stored = parse_safetensors(data, path, way_out)
-        for name, weight in stored.items():
-            if weight.dtype.kind not in "fi" or not np.isfinite(weight).all():
-                raise WorldsimError(f"{path}: weight {name!r} is {weight.dtype}, or not finite. {way_out}")
-        return {present_name(name): w.astype(np.float32) if w.dtype == np.float16 else w for name, w in stored.items()}
+        return {present_name(name): weight for name, weight in parse_weights(*self._read(WEIGHTS)).items()}
 
     def graph(self, name: str) -> bytes:
         """One of the ONNX graphs, one that runs nothing but ONNX's own operators on what it is handed."""
@@ -248,13 +243,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_settings(settings: Any) -> None:
-    """No number of a config, however deep in it, asks for more than any world needs."""
+def check_settings(settings: Any) -> None:
+    """Make sure that no number of a config, however deep in it, asks for more than any network needs.
+
+    Raises:
+        ValueError: for one that does.
+    """
     if isinstance(settings, dict):
         settings = list(settings.values())
     if isinstance(settings, list):
         for setting in settings:
-            _check_settings(setting)
+            check_settings(setting)
     elif isinstance(settings, (int, float)) and not abs(settings) <= MOST_SETTING:
         raise ValueError(f"a setting of {settings}: at most {MOST_SETTING:,}")
 
@@ -311,14 +310,14 @@ def write_bundle(
             "are read again. Give fewer --starts, or a smaller --shown."
         )
     (folder / "starts").mkdir()
-    _write_arrays(folder / WEIGHTS, weights)
+    write_arrays(folder / WEIGHTS, weights)
     for name, (graph, _) in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph)
     arrays: dict[str, np.ndarray] = {
         "actions": starts.actions.astype(np.int64),
         "latents": starts.latents.astype(np.float16),
     }
-    _write_arrays(folder / STARTS, arrays)
+    write_arrays(folder / STARTS, arrays)
     for i, frames in enumerate(starts.frames):
         (folder / f"starts/start-{i:02d}.png").write_bytes(encode_png(frames.reshape(-1, *frames.shape[2:])))
     (folder / PREVIEW).write_bytes(encode_png(starts.frames[0, -1]))
@@ -332,6 +331,20 @@ def write_bundle(
     BUNDLE.write_manifest(folder, content)
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def parse_weights(data: bytes, path: Path, way_out: str) -> dict[str, np.ndarray]:
+    """All weights of a safetensors file that was read from `path`, by name, floats as float32.
+
+    Raises:
+        WorldsimError: if it is cut, or holds something else than finite numbers.
+    """
+    stored = parse_safetensors(data, path, way_out)
+    for name, weight in stored.items():
+        if weight.dtype.kind not in "fi" or not np.isfinite(weight).all():
+            raise WorldsimError(f"{path}: weight {name!r} is {weight.dtype}, or not finite. {way_out}")
+    return {name: w.astype(np.float32) if w.dtype == np.float16 else w for name, w in stored.items()}
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name as a safetensors file."""
     # safetensors writes an array's memory as it lies, whatever its strides say
     path.write_bytes(safetensors.numpy.save({name: np.asarray(a, order="C") for name, a in arrays.items()}))

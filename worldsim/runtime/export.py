@@ -131,7 +131,7 @@ def export_bundle(
     return parity
 
 
-def stored_weights(step: WorldStep) -> dict[str, np.ndarray]:
+def stored_weights(step: nn.Module) -> dict[str, np.ndarray]:
     """All weights as a bundle stores them: float16, but statistics of latents in float32."""
     stored = {}
     for name, weight in step.state_dict().items():
@@ -160,28 +160,28 @@ def export_graphs(step: WorldStep, spec: WorldSpec) -> dict[str, tuple[bytes, li
         left = ["next_memory", "next_pose"] if config.view else ["next_memory"]
         inputs, outputs, dynamic = [*inputs, *kept], [*outputs, *left], (*dynamic, *[slots] * len(kept))
     sources = {
-        "step": _Source(step, example_inputs(step, 2, generator), dynamic, inputs, outputs),
-        "prefill": _Source(
+        "step": GraphSource(step, example_inputs(step, 2, generator), dynamic, inputs, outputs),
+        "prefill": GraphSource(
             Prefill(step.world_model), (latents, actions), (two, two), ["latents", "actions"], ["entries"]
         ),
-        "encoder": _Source(Encode(step.autoencoder), (frames,), (one,), ["frames"], ["latents"]),
-        "decoder": _Source(Decode(step.autoencoder), (latents[:, 0],), (one,), ["latents"], ["frames"]),
+        "encoder": GraphSource(Encode(step.autoencoder), (frames,), (one,), ["frames"], ["latents"]),
+        "decoder": GraphSource(Decode(step.autoencoder), (latents[:, 0],), (one,), ["latents"], ["frames"]),
     }
     if config.memory:
         example = latents, latents.clone(), actions  # the same tensor twice would be one input
         names = ["before", "after", "actions"]
-        sources["remember"] = _Source(Remember(step.world_model), example, (two,) * 3, names, left)
+        sources["remember"] = GraphSource(Remember(step.world_model), example, (two,) * 3, names, left)
     graphs = {}
     with ProgressBar("exporting graphs", len(sources)) as progress:
         for i, (name, source) in enumerate(sources.items()):
             progress.update(i, name)
-            graphs[name] = _graph(source, step.state_dict().keys())
+            graphs[name] = export_graph(source, step.state_dict().keys())
         progress.update(len(sources))
     return graphs
 
 
 @dataclasses.dataclass(frozen=True)
-class _Source:
+class GraphSource:
     """What a graph is made of: a module, inputs to trace it with, which of their axes vary, and names."""
 
     module: nn.Module
@@ -191,7 +191,7 @@ class _Source:
     outputs: list[str]
 
 
-def _graph(source: _Source, known: Collection[str]) -> tuple[bytes, list[str]]:
+def export_graph(source: GraphSource, known: Collection[str]) -> tuple[bytes, list[str]]:
     """ONNX bytes without the weights that are `known`, and the names of those that it uses."""
     import onnx_ir
     import onnxscript.optimizer

@@ -33,9 +33,9 @@ from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames, to_pixels
 from worldsim.models.flow import add_noise
 from worldsim.models.guides import guide_tokens
-from worldsim.models.text import MOST_WORDS, split_words
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
 from worldsim.models.video_dit import Tokens, VideoDiT, places, to_latents, to_tokens
+from worldsim.models.words import MOST_WORDS, split_words
 from worldsim.rng import frame_noise
 
 WINDOW = 17  # frames made at once

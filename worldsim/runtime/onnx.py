@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class OnnxRuntime:
         self.starts: Starts | None = bundle.starts
         self.sizes = bundle.sizes
         self.threads = threads or min(MOST_THREADS, usable_cores())
-        self._path, self._providers = bundle.path, _providers(device)
+        self._path, self._providers = bundle.path, providers(device)
         self._graphs = {name: (bundle.graph(name), used) for name, used in bundle.graph_weights.items()}
         self._outputs = _outputs(self.spec, self.sizes)
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in bundle.weights().items()}
@@ -92,15 +92,9 @@ class OnnxRuntime:
 
     def _load(self, graph: str) -> onnxruntime.InferenceSession:
         data, names = self._graphs[graph]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.log_severity_level = 3  # errors only
-        # Threads that wait by spinning take the cores from whoever else plays: a step cost 40% more CPU with it, beside
-        # other work also more time.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        weights = {name: self._weights[name] for name in names}
         try:
-            options.add_external_initializers(names, [self._weights[name] for name in names])
-            session = onnxruntime.InferenceSession(data, options, providers=self._providers)
+            session = load_graph(data, weights, self.threads, self._providers)
         except Exception as error:
             raise self._fails(graph, "load", error) from error
         if self._providers[0].startswith("CUDA") and not session.get_providers()[0].startswith("CUDA"):
@@ -137,7 +131,26 @@ def _outputs(spec: WorldSpec, sizes: Sizes) -> dict[str, tuple[int, list[tuple[s
     }
 
 
-def _providers(device: Device) -> Sequence[str]:
+def load_graph(
+    data: bytes, weights: Mapping[str, onnxruntime.OrtValue], threads: int, providers: Sequence[str]
+) -> onnxruntime.InferenceSession:
+    """A checked graph, handed its weights by name and ready to run; the caller explains ONNX Runtime's errors."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    # Threads that wait by spinning take the cores from whoever else plays: a step cost 40% more CPU with it, beside
+    # other work also more time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_external_initializers(list(weights), list(weights.values()))
+    return onnxruntime.InferenceSession(data, options, providers=providers)
+
+
+def providers(device: Device) -> Sequence[str]:
+    """What ONNX Runtime calls the device.
+
+    Raises:
+        WorldsimError: if it is not there.
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise WorldsimError(f"no device {device!r}; there are auto, cpu and cuda")
     # onnxruntime-gpu lists CUDA even on machines without a GPU, and then warns: ask the driver.

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import itertools
 import json
 import math
@@ -133,6 +134,27 @@ class SavedPlay:
                 fits &= begin.frames.shape == (len(taken) + 1, bundle.spec.height, bundle.spec.width, 3)
             if not fits:
                 raise WorldsimError(f"this play can't be of world {bundle.spec.name!r}. {WAY_OUT}")
+
+
+def only_begun(beginning: Beginning, bundle: Bundle) -> SavedPlay:
+    """Play in a world that begins with frames `[T, H, W, 3]`, without a move yet."""
+    assert beginning.frames is not None
+    return SavedPlay(
+        world=bundle.spec.name,
+        title=bundle.spec.title,
+        digest=bundle.digest,
+        lines=(SavedLine(beginning, -1, -1, ()),),
+        branches=(),
+        shown=0,
+        number=0,
+        marks=(),
+        frame=frame_digest(beginning.frames[-1]),
+    )
+
+
+def frame_digest(frame: np.ndarray) -> str:
+    """Names a frame, uint8 `[H, W, 3]`: sha256 of its pixels."""
+    return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest()
 
 
 def save_play(saved: SavedPlay, path: str | Path) -> None:

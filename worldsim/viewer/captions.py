@@ -59,6 +59,8 @@ def facts_of(player: Player, view: View, smooth: bool) -> list[str]:
 
 def _paused(player: Player, view: View, keys: Mapping[Command, str]) -> str:
     back = _behind(player, view)
+    if view.strange:
+        return f"Unlike anything learned. {cap(keys, 'pause')} plays it all the same"
     if view.ended:
         return f"The end. {cap(keys, 'restart')} begins again, {cap(keys, 'rewind')} goes back"
     if back:

@@ -11,7 +11,8 @@ from typing import Literal
 
 Command = Literal[
     "pause", "step", "rewind", "switch", "back", "forward", "mark", "jump", "restart", "nearest", "previous", "next",
-    "slower", "faster", "save", "clip", "agent", "hud", "scaling", "help", "full screen", "gallery",
+    "slower", "faster", "save", "clip", "prompt", "agent", "look", "challenge", "hud", "scaling", "help",
+    "full screen", "gallery",
 ]  # fmt: skip
 
 KEYS: dict[Command, str] = {
@@ -31,7 +32,10 @@ KEYS: dict[Command, str] = {
     "faster": "Equal",
     "save": "F5",
     "clip": "KeyC",
+    "prompt": "KeyI",
     "agent": "KeyT",
+    "look": "KeyL",
+    "challenge": "KeyG",
     "hud": "KeyH",
     "scaling": "Tab",
     "help": "F1",
@@ -47,7 +51,10 @@ EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
     (("previous", "next"), "other starts"),
     (("slower", "faster"), "slower, faster"),
     (("save", "clip"), "save, film"),
+    (("prompt",), "words to a picture"),
     (("agent",), "agent on, off"),
+    (("look",), "another look"),
+    (("challenge",), "challenge"),
     (("hud", "scaling"), "figures, scaling"),
     (("help", "full screen"), "help, full screen"),
     (("gallery",), "all worlds"),

@@ -49,7 +49,8 @@ class Hud:
             ("undecided", "", (view.uncertainty / max(self._largest, 1e-6), False)),
         ]
         if view.drift is not None:
-            rows.append(("unlike real frames", f"{view.drift:.1f}", (view.drift / DRIFTING, view.drift >= DRIFTING)))
+            over = view.strange or view.drift >= DRIFTING
+            rows.append(("unlike real frames", f"{view.drift:.1f}", (view.drift / DRIFTING, over)))
         box = pygame.Rect(area.left, area.top, WIDTH, ROW * len(rows) + PADDING)
         if not area.contains(box):
             return

@@ -45,6 +45,7 @@ class View:
         ended: the world has ended, with this frame or an earlier one.
         uncertainty: how undecided the world was about the frame.
         drift: how far it is from the training frames, as a multiple of what real frames are; None if not known yet.
+        strange: it is a beginning from elsewhere that is unlike anything that the world has learned.
         twin: the real game at this moment, if it is played beside and has come along.
         fps: frames generated a second, over about a second of unbroken play; None until it is known.
         pressed_at: when the key went down that this is the first frame of (`time.perf_counter`); else None.
@@ -62,6 +63,7 @@ class View:
     ended: bool = False
     uncertainty: float = 0.0
     drift: float | None = None
+    strange: bool = False
     twin: TwinMoment | None = None
     fps: float | None = None
     pressed_at: float | None = None
@@ -175,6 +177,10 @@ class Player:
         """Begin anew at a start; what was played stays a branch."""
         self.start = start
         self._ask(lambda play: play.begin(start), paused=False)
+
+    def begin_again(self) -> None:
+        """Begin anew with what play began with."""
+        self._ask(lambda play: play.begin_again(), paused=False)
 
     def go_to_nearest(self) -> None:
         """Begin anew at the start that looks most like the moment shown."""
@@ -366,9 +372,11 @@ class Player:
     def _show(self, play: Playthrough, pressed_at: float | None = None) -> None:
         history = play.history
         now = history.now
+        frame = play.drawn(now.frame)
+        tips = tuple((play.drawn(line.kept[-1][1].frame), line.last) for line in history.branches if self._paused)
         with self._wake:
             self.view = View(
-                frame=now.frame,
+                frame=frame,
                 start=now.start,
                 index=now.index,
                 action=now.action,
@@ -376,6 +384,7 @@ class Player:
                 ended=now.ended,
                 uncertainty=now.uncertainty,
                 drift=now.drift,
+                strange=play.strange,
                 twin=now.twin,
                 fps=self._fps(),
                 pressed_at=pressed_at,
@@ -383,7 +392,7 @@ class Player:
                 length=len(history),
                 marks=tuple(history.marked()),
                 branches=len(history.branches),
-                tips=tuple((line.kept[-1][1].frame, line.last) for line in history.branches if self._paused),
+                tips=tips,
             )
 
     def _fps(self) -> float | None:

@@ -13,28 +13,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pygame
 
 from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
-from worldsim.runtime.savefile import SUFFIX, Beginning, SavedPlay, save_play
+from worldsim.runtime.looks import Looks
+from worldsim.runtime.pictures import SUFFIXES, begun_with, fitting, read_picture
+from worldsim.runtime.savefile import SUFFIX, SavedPlay, save_play
 from worldsim.runtime.session import Session
 from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
 from worldsim.viewer.bindings import Bindings
 from worldsim.viewer.capture import Capture
+from worldsim.viewer.challenge import Challenge
 from worldsim.viewer.clip import write_clip
 from worldsim.viewer.commands import Command, assign_keys
 from worldsim.viewer.gamepad import Gamepad
 from worldsim.viewer.goal import goal_in_card
 from worldsim.viewer.hud import Hud
 from worldsim.viewer.keys import is_shortcut
-from worldsim.viewer.picture import SUFFIXES, fitted, read_picture
 from worldsim.viewer.player import Player, View
 from worldsim.viewer.playthrough import Playthrough
-from worldsim.viewer.screen import Wish
+from worldsim.viewer.screen import Picture, Wish
 from worldsim.viewer.twin import Twin
+from worldsim_envs.registry import WORLDS
 
 if TYPE_CHECKING:
     from worldsim_policies.base import Policy
@@ -55,6 +57,8 @@ class Extras:
         clip: kind of such a film. clip_seconds: of it. clip_keys: whether it shows the keys held.
         open_policy: makes the agent, which plays until somebody takes over.
         open_twin: makes the real game to play beside. Both are called on the player's thread.
+        prompts: whether pictures can be painted of words.
+        look: what a world that has such a look is drawn in at first.
     """
 
     bindings: Bindings = dataclasses.field(default_factory=Bindings)
@@ -64,6 +68,8 @@ class Extras:
     clip_keys: bool = False
     open_policy: Callable[[Bundle], Policy] | None = None
     open_twin: Callable[[Bundle], Twin] | None = None
+    prompts: bool = False
+    look: str = ""
 
 
 class Playing:
@@ -80,7 +86,7 @@ class Playing:
         extras: what else there is.
 
     Raises:
-        WorldsimError: if the user's keys do not fit the world.
+        WorldsimError: if the user's keys do not fit the world, or its looks are not whole.
     """
 
     def __init__(
@@ -101,7 +107,16 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
-        without: tuple[Command, ...] = () if self.extras.open_policy else ("agent",)
+        self.challenge: Challenge | None = None
+        self.best = 0  # frames for which a challenge found all it hid
+        self._looks = Looks.open(world)
+        there: dict[Command, bool] = {
+            "agent": self.extras.open_policy is not None,
+            "prompt": self.extras.prompts,
+            "look": self._looks is not None,
+            "challenge": world.spec.name in WORLDS and bool(WORLDS[world.spec.name].staging),  # something to hide
+        }
+        without = [command for command, is_there in there.items() if not is_there]
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
         self._own_at = {SCANCODES[code]: code for code in self._own}
@@ -109,7 +124,7 @@ class Playing:
         self._help = key_help.KeyHelp(self.name, goal_in_card(world.card), self.spec.keys, self.keys)
         self._pad = Gamepad(self.spec.keys)
         self._capture = capture
-        self._scrubbing = False
+        self._scrubbing = self._held = False  # _held: stands still only while keys go elsewhere
         self._shown_branches: list[pygame.Rect] = []  # where their pictures were drawn
         self._seed = seed
         self._writers: list[threading.Thread] = []
@@ -119,7 +134,8 @@ class Playing:
     def _open(self, open_session: Callable[[Bundle], Session]) -> Playthrough:
         policy = self.extras.open_policy(self.world) if self.extras.open_policy else None
         twin = self.extras.open_twin(self.world) if self.extras.open_twin else None
-        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin)
+        look = self.extras.look if self._looks and self.extras.look in self._looks.names else ""
+        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin, self._looks, look)
 
     @property
     def error(self) -> Exception | None:
@@ -129,6 +145,32 @@ class Playing:
     def say(self, notice: str) -> None:
         """Show a line in the status bar for a while."""
         self.player.say(notice)
+
+    @property
+    def world_name(self) -> str:
+        """Of the world played."""
+        return self.spec.name
+
+    def hold(self, still: bool) -> None:
+        """Pause while keys go elsewhere."""
+        if still:
+            self._held = not self.player.paused
+            self.player.keys.release_all()
+        if self._held:
+            self.player.pause(still)
+
+    def take(self, picture: Picture) -> Wish:
+        """Begin with a picture, paused, if it is of this world."""
+        if picture.world != self.spec.name:
+            return picture
+        self.player.begin_with(begun_with(picture.frames, self.world, self._seed))
+        self.judge(picture.said)
+        return None
+
+    def judge(self, said: str = "") -> None:
+        """Say how strange the picture is that play has just begun with, and what else the user should know of it."""
+        also = f"; {said}" if said else ""
+        self.player.ask(lambda play: f"{self._cap('pause')} plays. The picture is {play.verdict()}{also}")
 
     def close(self, failed: bool = False) -> str:
         """End play; a film is finished or, after a failure, removed. Returns what was filmed, for people.
@@ -189,16 +231,7 @@ class Playing:
         except WorldsimError as error:
             self.say(str(error))
             return None
-        frame = fitted(picture, self.spec)
-        self.player.begin_with(Beginning(None, self._seed, frame[None], np.zeros(0, np.int64)))
-        size = f"{picture.shape[1]}x{picture.shape[0]} to {self.spec.width}x{self.spec.height}"
-
-        def judged(play: Playthrough) -> str:
-            drift = play.history.now.drift or 0.0
-            return f"{self._cap('pause')} plays. {drift:.1f} times as strange as real frames; fitted from {size}"
-
-        self.player.ask(judged)
-        return None
+        return self.take(Picture(self.spec.name, picture[None], fitting(picture, self.spec)))
 
     def _scrub(self, event: pygame.Event) -> None:
         """Follow the mouse on the timeline, and on the pictures of branches."""
@@ -235,19 +268,26 @@ class Playing:
                 player.mark()
             case "jump":
                 player.jump()
-            case "restart" | "previous" | "next":
-                way = {"restart": 0, "previous": -1, "next": 1}[command]
-                player.go_to((player.start + way) % self._starts)
+            case "restart":
+                player.begin_again()
+            case "previous" | "next":
+                player.go_to((player.start + (1 if command == "next" else -1)) % self._starts)
             case "nearest":
                 player.go_to_nearest()
             case "slower" | "faster":
                 player.change_speed(1 if command == "faster" else -1)
             case "agent":
                 player.let_agent_play(not player.agent)
+            case "look":
+                player.ask(lambda play: f"Look: {play.change_look()}")
             case "save":
                 player.ask(self._save)
             case "clip":
                 player.ask(self._film)
+            case "challenge":
+                self._challenge()
+            case "prompt":
+                return "prompt"
             case "hud":
                 self.figures = not self.figures
             case "scaling":
@@ -255,6 +295,16 @@ class Playing:
             case "help":
                 self._toggle_help()
         return None
+
+    def _challenge(self) -> None:
+        """Begin a challenge; or end the one that runs."""
+        view = self.player.view
+        if self.challenge and self.challenge.stage in ("away", "back"):
+            self.challenge.give_up()
+        elif self.challenge and self.challenge.stage == "hide":
+            self.challenge = None
+        elif view is not None:
+            self.challenge = Challenge(view.frame, view.index)
 
     def _save(self, play: Playthrough) -> str:
         path = self._new_file(SUFFIX)
@@ -265,10 +315,10 @@ class Playing:
         """Write the last seconds, on a thread of its own: play goes on meanwhile."""
         history, path = play.history, self._new_file(f".{self.extras.clip}")
         number = round(self.extras.clip_seconds * self.spec.fps)
-        moments = history.recent(max(1, number))
+        moments, look = history.recent(max(1, number)), play.look
 
         def write() -> None:
-            pictures = [(moment.frame, moment.action) for moment in moments]
+            pictures = [(play.drawn(moment.frame, look), moment.action) for moment in moments]
             try:
                 write_clip(path, pictures, self.spec, self.extras.clip_keys)
             except WorldsimError as error:
@@ -309,6 +359,13 @@ class Playing:
                 corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
                 corner.top += CAPTION if self.extras.open_twin else 0
                 self.hud.draw(surface, corner, self.player, view)
+            if self.challenge:
+                self.challenge.watch(view.frame, view.index)
+                self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
+                place = draw.fit(
+                    self.spec.width, self.spec.height, area.inflate(-2 * MARGIN, -2 * MARGIN), not self.smooth
+                )
+                self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
             self._shown_branches = branches.place(area, view)
             branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:

@@ -7,13 +7,13 @@ save_play(play.saved(), "door.world")
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldsim.runtime.savefile import Beginning, SavedLine, SavedPlay
+from worldsim.runtime.looks import Looks
+from worldsim.runtime.savefile import Beginning, SavedLine, SavedPlay, frame_digest
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.drift import DriftGauge
@@ -34,9 +34,11 @@ class Playthrough:
         capture: films what is generated.
         policy: chooses the actions that nobody else does, for one row.
         twin: the real game, played beside.
+        looks: what it can be drawn in.
 
     Attributes:
         history: everything that was played.
+        look: what all of it is drawn in; "" for as it was generated.
     """
 
     def __init__(
@@ -46,10 +48,15 @@ class Playthrough:
         capture: Capture | None = None,
         policy: Policy | None = None,
         twin: Twin | None = None,
+        looks: Looks | None = None,
+        look: str = "",
     ):
         self.session, self.spec, self.seed = session, session.spec, seed
         self.history = self._empty_history()
-        self._capture, self._policy, self._twin = capture, policy, twin
+        self._capture, self._policy, self._twin, self._looks = capture, policy, twin, looks
+        self.look = ""
+        if looks:
+            self.change_look(look or looks.names[0])
         self._gauge = DriftGauge(session)
         self._newest: Moment | None = None  # the last one generated
         self._chosen_at: Moment | None = None  # the last one that the policy saw
@@ -72,11 +79,47 @@ class Playthrough:
         moment = Moment.packed(state, beginning.start)
         self.history.begin(dataclasses.replace(moment, drift=self._gauge.of_state(state), twin=twin), beginning)
 
+    def begin_again(self) -> None:
+        """Begin with what the line shown began with."""
+        beginning = self.history.line.beginning
+        if beginning.start is None:
+            self.begin_with(beginning)
+        else:
+            self.begin(beginning.start)
+
+    @property
+    def strange(self) -> bool:
+        """Whether the moment shown is a beginning from elsewhere that is unlike anything that the world has learned."""
+        now = self.history.now
+        begun = now.index == 0 and now.start is None
+        return begun and now.drift is not None and now.drift > self._gauge.strangeness.limit
+
+    def verdict(self) -> str:
+        """What to say, before play goes on, of frames from elsewhere that it has just begun with."""
+        return self._gauge.strangeness.verdict(self.history.now.drift or 0.0)
+
     def begin_nearest(self) -> int:
         """Begin at the start that looks most like the moment shown; returns it."""
         start = self._gauge.nearest_start(self.history.now.state)
         self.begin(start)
         return start
+
+    def change_look(self, look: str = "") -> str:
+        """Draw everything in a look, or in the next one; no state changes. Returns its name.
+
+        Raises:
+            WorldsimError: for a look that there isn't.
+        """
+        assert self._looks is not None
+        names = self._looks.names
+        self.look = self._looks.check(look or names[(names.index(self.look) + 1) % len(names)])
+        if self._capture:
+            self._capture.change_look(self.look)
+        return self.look
+
+    def drawn(self, frame: np.ndarray, look: str = "") -> np.ndarray:
+        """A frame uint8 `[H, W, 3]` as it is to be seen: in the look, or in the one of now."""
+        return frame if self._looks is None else self._looks.draw(frame[None], look or self.look)[0]
 
     def step(self, action: int) -> Moment:
         """Generate the frame after the moment shown."""
@@ -110,7 +153,7 @@ class Playthrough:
             shown=number[history.line],
             number=history.number,
             marks=tuple((number[line], n) for line, n in history.marks if line in number),
-            frame=_digest(history.now.frame),
+            frame=frame_digest(history.now.frame),
         )
 
     def open(self, saved: SavedPlay, progress: Callable[[int, int], None] = lambda *_: None) -> bool:
@@ -158,7 +201,7 @@ class Playthrough:
         history.arrange(shown, branches[-MOST_BRANCHES:], saved.number)
         history.marks = [(lines[i], n) for i, n in saved.marks]
         self.seed = shown.beginning.seed
-        return _digest(kept[owner, saved.number].frame) == saved.frame
+        return frame_digest(kept[owner, saved.number].frame) == saved.frame
 
     def _step(self, before: Moment, action: int) -> Moment:
         state, made = self.session.step(before.state, np.array([action]))
@@ -167,7 +210,7 @@ class Playthrough:
             if before is not self._newest:  # the film's last frame is not the one before this
                 lead_in = self.history.path() if before.filmed is None else ()
                 self._capture.begin(before.start, self.history.line.beginning.seed, before.filmed, lead_in)
-            filmed = self._capture.write(made.frame[0], action)
+            filmed = self._capture.write(self.drawn(made.frame[0]), action)
         drift = self._gauge.of_state(state) if int(state.index[0]) % self._every == 0 else before.drift
         twin = None
         if self._twin and before.twin:
@@ -193,7 +236,3 @@ def _saved_line(line: Line[Moment], number: dict[Line[Moment], int]) -> SavedLin
     if line.parent is None:
         return SavedLine(line.beginning, -1, -1, tuple(line.actions))
     return SavedLine(None, number[line.parent], line.fork, tuple(line.actions))
-
-
-def _digest(frame: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).hexdigest()

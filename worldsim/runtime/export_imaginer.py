@@ -1,0 +1,177 @@
+"""Export: the networks that imagine -> an imaginer's folder, and back. Knows no training.
+
+For each size of picture there are two graphs: one pass of the sampler with guidance, and the decoder. As in the bundle
+of a world they carry no weights: those are in the folder once, in float16.
+
+S tokens, V numbers of a token, K words, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldsim.errors import WorldsimError
+from worldsim.models.autoencoder import to_frames
+from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
+from worldsim.models.video_dit import Tokens, VideoDiT, VideoDiTConfig, places, to_latents
+from worldsim.models.words import MOST_WORDS
+from worldsim.runtime.export import GraphSource, export_graph, stored_weights
+from worldsim.runtime.imagine import LEAST_SIDE, Imaginer, euler
+from worldsim.runtime.imaginer import GRAPHS, IMAGINER, ImaginerBundle, PictureSize, write_imaginer
+from worldsim.runtime.painter import Painter
+
+TOLERANCE = 1e-2  # largest difference of a pass allowed between ONNX Runtime and torch, in numbers of the order of 1
+CHECKED = "a red ball and a green box, at night"  # words that both read
+
+
+class DenoisePass(nn.Module):
+    """One step of the sampler for a picture: told and untold in two rows, guidance, and Euler's rule."""
+
+    def __init__(self, dit: VideoDiT, extent: tuple[int, int, int]):
+        super().__init__()
+        self.dit = dit
+        self._place, self._size = (x.expand(2, -1, -1) for x in places(extent))
+
+    def forward(self, noisy: Tensor, tau: Tensor, following: Tensor, words: Tensor, guidance: Tensor) -> Tensor:
+        """Noisy tokens `[S, V]` at signal level `tau`, the next level, words `[2, K]` of the text and of the empty one,
+        and how much it leans on them (scalars) -> noisy tokens at the next level."""
+        rows, count = 2, noisy.shape[0]
+        levels = tau.expand(rows, count)
+        tokens = Tokens(noisy.expand(rows, -1, -1), self._place, self._size, levels, torch.zeros_like(levels) > 0)
+        told, untold = self.dit(tokens, words[:, None])
+        return euler(noisy, untold + guidance * (told - untold), tau, following, noisy)
+
+
+class ToPicture(nn.Module):
+    """Clean tokens of a picture `[S, V]` -> uint8 `[H, W, 3]`."""
+
+    def __init__(self, autoencoder: VideoAutoencoder, extent: tuple[int, int, int], patch_size: tuple[int, int]):
+        super().__init__()
+        self.autoencoder, self._extent, self._patch_size = autoencoder, extent, patch_size
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """See the class."""
+        latents = to_latents(tokens[None], self._extent, self._patch_size)
+        return to_frames(self.autoencoder.decode(latents)[0, 0])
+
+
+def export_imaginer(
+    out: str | Path, model: Imaginer, frame_sizes: Mapping[str, tuple[int, int]], origin: Mapping[str, Any]
+) -> float:
+    """Write an imaginer, whole or not at all.
+
+    Args:
+        out: its folder; an older one there is replaced.
+        model: trained; not changed.
+        frame_sizes: for each world that it draws, (height, width) of that world's frames.
+        origin: {"source", "licence", ...} of the clips that were learned from.
+
+    Returns:
+        the largest difference between a pass in ONNX Runtime and in torch, in standard deviations of a latent.
+
+    Raises:
+        WorldsimError: if the graphs differ from torch, or `out` can't be written.
+    """
+    networks = nn.ModuleDict({"autoencoder": model.autoencoder, "dit": model.dit})
+    weights = stored_weights(networks)
+    rounded = copy.deepcopy(networks).cpu().float().eval().requires_grad_(False)
+    rounded.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    stored = Imaginer(rounded["autoencoder"], rounded["dit"])
+    worlds = {world: picture_size(stored, *size) for world, size in frame_sizes.items()}
+    graphs: dict[str, tuple[bytes, list[str]]] = {}
+    for size in set(worlds.values()):
+        graphs |= _graphs(stored, size, weights.keys())
+    with IMAGINER.staging(out) as folder:
+        write_imaginer(
+            folder,
+            configs={name: dataclasses.asdict(network.config) for name, network in rounded.items()},
+            worlds=worlds,
+            origin=origin,
+            weights=weights,
+            graphs=graphs,
+        )
+        apart = measure_parity(stored, ImaginerBundle(folder))
+        if not apart <= TOLERANCE:
+            raise WorldsimError(
+                f"the exported graphs differ from torch (by {apart:g}); nothing written. Update torch and onnxruntime."
+            )
+    return apart
+
+
+def picture_size(model: Imaginer, height: int, width: int) -> PictureSize:
+    """The least size of picture, in whole tokens, that frames of a world can be cut from."""
+    rows, columns = model.cell
+    h, w = (max(LEAST_SIDE, side) for side in (height, width))
+    h, w = -(-h // rows), -(-w // columns)
+    return PictureSize(h * rows, w * columns, h * w, model.dit.config.token_width)
+
+
+def load_networks(bundle: ImaginerBundle) -> Imaginer:
+    """The networks of an imaginer, in evaluation mode.
+
+    Raises:
+        WorldsimError: if its weights are not of the networks that its manifest describes.
+    """
+    try:
+        settings = dict(bundle.configs["autoencoder"])
+        autoencoder = VideoAutoencoder(VideoAutoencoderConfig(**{**settings, "widths": tuple(settings["widths"])}))
+        networks = nn.ModuleDict(
+            {"autoencoder": autoencoder, "dit": VideoDiT(VideoDiTConfig.from_json(bundle.configs["dit"]))}
+        )
+        networks.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
+    except (TypeError, KeyError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WorldsimError(
+            f"{bundle.path} was written by another version of worldsim ({reason}). {IMAGINER.way_out}"
+        ) from error
+    networks.eval().requires_grad_(False)
+    return Imaginer(networks["autoencoder"], networks["dit"])
+
+
+def measure_parity(model: Imaginer, bundle: ImaginerBundle) -> float:
+    """The largest difference between a pass in ONNX Runtime and in torch, on noise from a fixed seed; infinite if
+    pictures of the same tokens are more than a rounding apart."""
+    painter, differences = Painter(bundle, "cpu"), []
+    for size in set(bundle.worlds.values()):
+        for name, source in _sources(model, size).items():
+            with torch.no_grad():
+                theirs = source.module(*source.example).numpy().astype(np.float64)
+            (ours,) = painter.run(f"{name}-{size.name}", *(tensor.numpy() for tensor in source.example))
+            apart = float(np.abs(ours - theirs).max())
+            differences.append(apart if ours.dtype != np.uint8 else 0.0 if apart <= 1 else np.inf)
+    return max(differences)
+
+
+def _graphs(model: Imaginer, size: PictureSize, known: Collection[str]) -> dict[str, tuple[bytes, list[str]]]:
+    sources = _sources(model, size).items()
+    return {f"{name}-{size.name}": export_graph(source, known) for name, source in sources}
+
+
+def _sources(model: Imaginer, size: PictureSize) -> dict[str, GraphSource]:
+    rows, columns = model.cell
+    extent = (1, size.height // rows, size.width // columns)
+    noisy = torch.randn(size.tokens, size.token_width, generator=torch.Generator().manual_seed(0))
+    words = model.dit.text.tokens([CHECKED, ""])
+    level, following, guidance = (torch.tensor(value) for value in (0.25, 0.5, 3.0))
+    count = torch.export.Dim("words", min=2, max=MOST_WORDS + 1)
+    sources = (
+        GraphSource(
+            DenoisePass(model.dit, extent),
+            (noisy, level, following, words, guidance),
+            ({}, {}, {}, {1: count}, {}),
+            ["noisy", "tau", "following", "words", "guidance"],
+            ["next_noisy"],
+        ),
+        GraphSource(
+            ToPicture(model.autoencoder, extent, model.dit.config.patch_size), (noisy,), ({},), ["tokens"], ["picture"]
+        ),
+    )
+    return dict(zip(GRAPHS, sources, strict=True))

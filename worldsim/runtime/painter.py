@@ -1,0 +1,141 @@
+"""Painter: words -> a picture to begin with, by an imaginer's graphs in ONNX Runtime. Imports no torch.
+
+    painter = Painter(open_imaginer())
+    picture = painter.paint("a red ball and a green box, at night")        # uint8 [H, W, 3]
+
+What it paints is what `worldsim.runtime.imagine` makes of the same words and seed, up to rounding. Clips, and what
+begins with pictures, are that module's.
+
+S tokens, V numbers of a token, K words, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from worldsim.cpu import usable_cores
+from worldsim.errors import WorldsimError
+from worldsim.models.words import MOST_WORDS, split_words
+from worldsim.rng import SEEDS, frame_noise
+from worldsim.runtime.base import Device
+from worldsim.runtime.imaginer import GRAPHS, ImaginerBundle
+from worldsim.runtime.onnx import MOST_THREADS, load_graph, providers
+
+MOST_LETTERS = 2000  # of a prompt
+STEPS, GUIDANCE = 24, 3.0  # if nothing else is asked for
+
+
+class Painter:
+    """Paints pictures of the worlds that an imaginer knows; one picture at a time.
+
+    Args:
+        imaginer: opened.
+        device: "auto", "cpu" or "cuda".
+        threads: of a pass; 0 for one a core, at most `MOST_THREADS`.
+
+    Raises:
+        WorldsimError: if the device is not there, or a graph does not load.
+    """
+
+    def __init__(self, imaginer: ImaginerBundle, device: Device = "auto", threads: int = 0):
+        self.imaginer = imaginer
+        self._threads, self._providers = threads or min(MOST_THREADS, usable_cores()), providers(device)
+        self._graphs = {name: (imaginer.graph(name), used) for name, used in imaginer.graph_weights.items()}
+        self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in imaginer.weights().items()}
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+
+    def paint(
+        self,
+        text: str,
+        world: str = "",
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        seed: int = 0,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> np.ndarray:
+        """A picture of what is told.
+
+        Args:
+            text: plain words; those it doesn't know are read as one unknown word.
+            world: one that the imaginer draws; the first of them if empty.
+            steps: denoising passes.
+            guidance: how much it leans on the words; 1 for no more than was learned.
+            seed: the same seed gives the same picture.
+            progress: called before each pass with how many are done, and how many there are; may raise to stop.
+
+        Returns:
+            uint8 RGB `[H, W, 3]`, of the size that the imaginer has for that world.
+
+        Raises:
+            WorldsimError: for a text without words or with too many, another world, or numbers out of bounds.
+        """
+        check_prompt(text)
+        size = self.imaginer.size_of(world or self.imaginer.world)
+        if not (1 <= steps <= 1000 and 0 <= guidance <= 20 and 0 <= seed < SEEDS):
+            raise WorldsimError(
+                f"{steps} steps, a guidance of {guidance}, seed {seed}: give 1 to 1000, 0 to 20, and 0 or more"
+            )
+        denoise, picture = (f"{graph}-{size.name}" for graph in GRAPHS)
+        words = self.imaginer.vocabulary.tokens([text, ""])
+        noisy = frame_noise(seed, 0, (size.tokens, size.token_width))
+        levels = np.arange(steps + 1, dtype=np.float32) / np.float32(steps)
+        for i in range(steps):
+            progress(i, steps)
+            (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(guidance))
+        (painted,) = self.run(picture, noisy)
+        if painted.dtype != np.uint8 or painted.shape != (size.height, size.width, 3):
+            raise self._fails(picture, "run", "its outputs are not those of this imaginer")
+        return np.asarray(painted)
+
+    def run(self, graph: str, *inputs: Any) -> list[Any]:
+        """Run one of the graphs, loaded when it is first needed.
+
+        Raises:
+            WorldsimError: if ONNX Runtime can't.
+        """
+        if graph not in self._sessions:
+            data, names = self._graphs[graph]
+            try:
+                weights = {name: self._weights[name] for name in names}
+                self._sessions[graph] = load_graph(data, weights, self._threads, self._providers)
+            except Exception as error:  # ONNX Runtime's own errors share no base class but this
+                raise self._fails(graph, "load", error) from error
+        session = self._sessions[graph]
+        try:
+            names = [known.name for known in session.get_inputs()]
+            outputs: list[Any] = session.run(None, dict(zip(names, map(np.asarray, inputs), strict=True)))
+        except Exception as error:
+            raise self._fails(graph, "run", error) from error
+        return outputs
+
+    def _fails(self, graph: str, verb: str, error: object) -> WorldsimError:
+        reason = " ".join(str(error).split())[:300]
+        return WorldsimError(
+            f"ONNX Runtime {onnxruntime.__version__} does not {verb} {self.imaginer.path / graph}.onnx ({reason}). "
+            "Export the imaginer again, or pip install -U onnxruntime."
+        )
+
+
+def check_prompt(text: str) -> None:
+    """Refuse what no picture can be painted of.
+
+    Raises:
+        WorldsimError: for a text without words, or with more letters or words than are read.
+    """
+    if len(text) > MOST_LETTERS:
+        raise WorldsimError(f"a prompt of {len(text):,} letters; at most {MOST_LETTERS:,} are read")
+    words = len(split_words(text))
+    if words > MOST_WORDS:
+        raise WorldsimError(f"a prompt of {words} words; at most {MOST_WORDS} are read")
+    if not words:
+        raise WorldsimError("a prompt without words: say what there is to see, as in: a red ball, at night")
+
+
+def unknown_words(imaginer: ImaginerBundle, text: str, most: int = 20) -> str:
+    """What to say of the words of a prompt that an imaginer doesn't know; "" if it knows all."""
+    unknown = imaginer.vocabulary.unknown(text)[:most]
+    return f"words that it doesn't know, and reads as something unknown: {', '.join(unknown)}" if unknown else ""
