@@ -28,7 +28,7 @@ from worldsim.runtime.session import Session, State
 
 ROWS = 8  # rollouts at once
 LEAD = 8  # frames before an event
-REAL = 48  # real frames in every look
+REAL, READ = 48, 200  # real frames in every look, that are drawn, and that looks are told by
 TIMED = 100  # frames
 
 
@@ -120,7 +120,7 @@ def judge_looks(config: EvalLiveConfig, bundle: Bundle, session: Session, looks:
             made.append(np.stack(frames, axis=1))
     rollouts = np.concatenate(made)
     real = judge.in_looks(REAL, config.seed, spec.height, spec.width)
-    others: Mapping[str, np.ndarray] = judge.in_looks(REAL, config.seed + REAL, spec.height, spec.width)
+    others: Mapping[str, np.ndarray] = judge.in_looks(READ, config.seed + REAL, spec.height, spec.width)
     reader = LookReader([f for look in others.values() for f in look], [k for k, v in others.items() for _ in v])
     native = real[looks.names[0]]
     drawn = {}

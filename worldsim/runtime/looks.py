@@ -32,6 +32,7 @@ GRAPH, WEIGHTS = "looks.onnx", "looks.safetensors"
 CELL = 4  # H and W of what is drawn are multiples of it
 MOST_LOOKS, MOST_LETTERS = 64, 40
 MOST_BYTES = 8 << 20  # of the weights
+AT_ONCE = 32  # frames: 64x64 of them take some 40 MB
 LOOKS = ArtifactKind(
     noun="a set of looks",
     manifest="looks.json",
@@ -123,12 +124,16 @@ class Looks:
                 f"frames {frames.dtype} {list(shape)} can't be drawn in a look: give uint8 RGB [B, H, W, 3], H "
                 f"and W multiples of {CELL}"
             )
-        number = np.full(len(frames), self.names.index(look) - 1, np.int64)
+        parts = [frames[i : i + AT_ONCE] for i in range(0, len(frames), AT_ONCE)]
+        return np.concatenate([self._draw(part, self.names.index(look) - 1) for part in parts] or [frames])
+
+    def _draw(self, frames: np.ndarray, look: int) -> np.ndarray:
+        number = np.full(len(frames), look, np.int64)
         try:
             (drawn,) = self._session.run(None, {"frames": np.ascontiguousarray(frames), "look": number})
         except Exception as error:
             raise _fails(self._path, "run", error) from error
-        if drawn.shape != shape or drawn.dtype != np.uint8:
+        if drawn.shape != frames.shape or drawn.dtype != np.uint8:
             raise _fails(self._path, "run", "what it draws is no picture of that size")
         return np.asarray(drawn)
 
