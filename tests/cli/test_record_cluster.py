@@ -19,7 +19,7 @@ from worldsim.data.recording import FIELDS, Episode, Recording
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 
-SPEC = WorldSpec("numbers", 8, 16, 10.0, 1, (Action("go"), Action("stay")), {}, ("seed",))
+SPEC = WorldSpec("numbers", 8, 16, 10.0, 1, (Action("stay"), Action("go", ("go",))), {"go": ("KeyG",)}, ("seed",))
 
 
 class Numbers:
