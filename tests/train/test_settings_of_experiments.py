@@ -92,7 +92,7 @@ def test_latents_learn_to_be_slow(recording: Recording, run: Path, tmp_path: Pat
         optimizer.zero_grad()
         losses["geometry"].backward()
         optimizer.step()
-        found.append(float(losses["slowness"]))
+        found.append(losses["slowness"].item())
     assert found[-1] < 0.8 * found[0]
 
     training = dataclasses.replace(AUTOENCODER_TRAINING, geometry=LatentGeometry())
