@@ -112,7 +112,7 @@ def test_a_node_dies_and_the_recording_is_the_same(cluster, tmp_path):
     write_recording(Numbers, one, frames, 5, alone, skip=True)
 
     def kill_one() -> None:
-        while not list((tmp_path / "many.shards").glob("*/.partial")) and not stop.wait(0.05):
+        while not list((tmp_path / "many.shards").glob(".seeds-*/recording")) and not stop.wait(0.05):
             pass
         time.sleep(1.0)
         cluster.remove_node(victim, allow_graceful=False)
