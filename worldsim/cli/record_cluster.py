@@ -78,13 +78,22 @@ def play_range(make: Callable[[], Performs], seeds: range, shards: Path) -> None
     part = shards / f".{shard.name}.{uuid.uuid4().hex}"
     with atomic.explained(shard, "Give --out on a file system that all nodes see."):
         part.mkdir(parents=True)
-        try:
-            failed = _play_into(part / "recording", make, seeds)
+    try:
+        failed = _play_into(part / "recording", make, seeds)
+        with atomic.explained(shard):
             (part / FAILED).write_text(json.dumps(failed))
-            with contextlib.suppress(FileExistsError):
-                part.rename(shard)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            _give_name(part, shard)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _give_name(part: Path, shard: Path) -> None:
+    """Make a whole shard the one, unless another worker was faster."""
+    try:
+        part.rename(shard)
+    except OSError:
+        if not shard.exists():
+            raise
 
 
 def _play_into(recording: Path, make: Callable[[], Performs], seeds: range) -> dict[int, str]:
