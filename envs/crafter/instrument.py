@@ -162,8 +162,9 @@ def _with_memory_cut(
     """
     frames = np.concatenate([scenes.past[0], free], axis=1)
     at = []
-    for scene, back in enumerate(asked.returned(AWAY).any((-1, -2))):
-        found = np.flatnonzero(back)
+    back = asked.returned(AWAY).any((-1, -2))  # [N, n]
+    for scene in range(len(scenes)):
+        found = np.flatnonzero(back[scene])
         some = np.unique(np.linspace(0, len(found) - 1, min(CUT_FRAMES, len(found))).round().astype(int))
         at += [(scene, frame) for frame in found[some]]
     if not at:
@@ -171,7 +172,7 @@ def _with_memory_cut(
     length = min(judged.window + 1, scenes.context)
     made = []
     with judged.progress("Crafter: memory cut, frames", len(at)) as on_progress:
-        for scene, frame in at:
+        for scene, frame in at:  # each by itself: it begins with its own past
             end = scenes.context + frame
             past = frames[None, scene, end - length : end], scenes.actions[None, scene, end - length : end - 1]
             made.append(

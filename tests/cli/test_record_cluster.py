@@ -19,7 +19,7 @@ from worldsim.data.recording import FIELDS, Episode, Recording
 from worldsim.errors import WorldsimError
 from worldsim.spec import Action, WorldSpec
 
-SPEC = WorldSpec("numbers", 8, 16, 10.0, 1, (Action("go"), Action("stay")), {}, ("seed",))
+SPEC = WorldSpec("numbers", 8, 16, 10.0, 1, (Action("stay"), Action("go", ("go",))), {"go": ("KeyG",)}, ("seed",))
 
 
 class Numbers:
@@ -85,6 +85,7 @@ def cluster():
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which workers can't import
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         nodes.add_node(num_cpus=1)
@@ -111,7 +112,7 @@ def test_a_node_dies_and_the_recording_is_the_same(cluster, tmp_path):
     write_recording(Numbers, one, frames, 5, alone, skip=True)
 
     def kill_one() -> None:
-        while not list((tmp_path / "many.shards").glob("*/.partial")) and not stop.wait(0.05):
+        while not list((tmp_path / "many.shards").glob(".seeds-*/recording")) and not stop.wait(0.05):
             pass
         time.sleep(1.0)
         cluster.remove_node(victim, allow_graceful=False)

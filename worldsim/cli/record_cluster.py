@@ -16,6 +16,7 @@ import functools
 import itertools
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,20 +72,42 @@ def _from_cluster(
 def play_range(make: Callable[[], Performs], seeds: range, shards: Path) -> None:
     """The task of a worker: play a range into its shard, if that is not there."""
     shard = _shard(shards, seeds)
-    atomic.settle(shard)
-    if (shard / FAILED).exists():
+    if shard.exists():
         return
-    with atomic.staging(shard, "Give --out on a file system that all nodes see.") as folder:
-        failed = {}
-        with contextlib.closing(make()) as performer:
-            about = performer.world, seeds.start, performer.origin(), performer.hidden_layer
-            with RecordingWriter(folder / "recording", *about) as writer:
-                for seed in seeds:
-                    try:
-                        writer.append(play_seed(performer, seed), seed)
-                    except FailedSeed as error:
-                        failed[seed] = str(error)
-        (folder / FAILED).write_text(json.dumps(failed))
+    # Under a name of its own: whoever was given the range before may be cut off and still play.
+    part = shards / f".{shard.name}.{uuid.uuid4().hex}"
+    with atomic.explained(shard, "Give --out on a file system that all nodes see."):
+        part.mkdir(parents=True)
+    try:
+        failed = _play_into(part / "recording", make, seeds)
+        with atomic.explained(shard):
+            (part / FAILED).write_text(json.dumps(failed))
+            _give_name(part, shard)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _give_name(part: Path, shard: Path) -> None:
+    """Make a whole shard the one, unless another worker was faster."""
+    try:
+        part.rename(shard)
+    except OSError:
+        if not shard.exists():
+            raise
+
+
+def _play_into(recording: Path, make: Callable[[], Performs], seeds: range) -> dict[int, str]:
+    """Record a range; returns which seeds failed, and why."""
+    failed = {}
+    with contextlib.closing(make()) as performer:
+        about = performer.world, seeds.start, performer.origin(), performer.hidden_layer
+        with RecordingWriter(recording, *about) as writer:
+            for seed in seeds:
+                try:
+                    writer.append(play_seed(performer, seed), seed)
+                except FailedSeed as error:
+                    failed[seed] = str(error)
+    return failed
 
 
 def read_shard(shards: Path, seeds: range) -> Iterator[Played]:
@@ -94,7 +117,6 @@ def read_shard(shards: Path, seeds: range) -> Iterator[Played]:
         WorldsimError: if the shard is not whole.
     """
     shard, way_out = _shard(shards, seeds), f"Remove {shards} and run the same command again."
-    atomic.settle(shard)
     failed = read_json(shard / FAILED, way_out)
     recording = Recording(shard / "recording")
     spans = dict(zip(recording.seeds.tolist(), recording.episodes(), strict=True))

@@ -162,17 +162,14 @@ class Evaluation:
         assert part == "turn" and self._probes.turn is not None
         return [self._turn(self._probes.turn, readers.state)]
 
-    @functools.cached_property
-    def readers(self) -> Readers:
-        """Trained when first asked for, if they are not beside the recording."""
-        return self._train_readers()
-
     def _judged(self) -> Judged:
         window, size = self._runtime.sizes.window, self._size
         judged = self._simulator, self._codec, self._split, self._real.env, size.scenes, window, self._seed
         return Judged(*judged, self._progress)
 
-    def _train_readers(self) -> Readers:
+    @functools.cached_property
+    def readers(self) -> Readers:
+        """What reads frames: nets that are trained when first asked for, unless they are beside the recording."""
         from worldsim.evals.reader import train_action_reader, train_state_reader
 
         folder = self._recording.path.with_name(f"{self._recording.path.name}.readers")

@@ -83,7 +83,7 @@ class WorldModelConfig:
             WorldsimError: if it is not of this version.
         """
         parts: dict[str, Any] = {"dit": DiTConfig, "copy": CopyConfig, "memory": MemoryConfig, "motion": MotionConfig}
-        parts |= {"view": _view_config, "told_noise": ToldNoiseConfig}
+        parts["view"], parts["told_noise"] = _view_config, ToldNoiseConfig
         try:
             fields = as_tuples(settings)
             return cls(**{k: parts[k](**v) if k in parts and v is not None else v for k, v in fields.items()})
