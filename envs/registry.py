@@ -35,10 +35,13 @@ class WorldEntry:
         expert: the best policy that was written for it; the explorer if "".
         state_targets: what an encoder is pretrained to predict of it besides the exact state.
         recipe: how it is trained, a `worldsim.train.recipes.base.Recipe`.
+        arms: experiments on the recipe, a dict of more of them by the name of the arm.
         probes: what is measured of it beyond what is measured of all, a `worldsim.evals.probes.Probes`.
         clips: how it makes clips in words, a `worldsim.data.captioned.ClipSource`.
         synonyms: other words for what those say, a `worldsim.data.synonyms.Synonyms`.
-        asks: module that asks prompts whose answers are known: `KINDS`, `ask(kind, seed, height, width)` and `areas`.
+        asks: module that asks prompts whose answers are known, a `worldsim.evals.instruments.imagine.Asker`.
+        live: module that live play is judged by: `NOUNS`, `areas`, `in_looks(count, seed, height, width)`,
+            `restored(frames, look)` and `Brush`.
         staging: module that stages the permanence suite's probes in it, a `worldsim.cli.permanence.Staging`.
         episode_frames: a recorder ends an episode after so many frames; 0: when the game does.
         agent_steps: an agent's episode is truncated after so many steps, in the game and in the generated world alike.
@@ -52,10 +55,12 @@ class WorldEntry:
     expert: str = ""
     state_targets: str = ""
     recipe: str = ""
+    arms: str = ""
     probes: str = ""
     clips: str = ""
     synonyms: str = ""
     asks: str = ""
+    live: str = ""
     staging: str = ""
     episode_frames: int = 0
     agent_steps: int = 500
@@ -94,8 +99,10 @@ WORLDS = {
             env="worldsim_envs.crafter.env:CrafterEnv",
             explorer="worldsim_policies.scripted.crafter:CrafterExplorer",
             recipe="worldsim.train.recipes.crafter:RECIPE",
+            probes="worldsim_envs.crafter.evaluation:PROBES",
             clips="worldsim_envs.crafter.clips:SOURCE",
             synonyms="worldsim_envs.crafter.synonyms:SYNONYMS",
+            asks="worldsim_envs.crafter.asks",
             episode_frames=1000,
         ),
         WorldEntry(
@@ -104,6 +111,7 @@ WORLDS = {
             env="worldsim_envs.doom.maze:DoomMazeEnv",
             explorer="worldsim_policies.scripted.doom_maze:MazeExplorer",
             recipe="worldsim.train.recipes.doom_maze:RECIPE",
+            arms="worldsim.train.recipes.doom_maze_arms:ARMS",
             probes="worldsim_envs.doom.maze_evaluation:PROBES",
             episode_frames=1000,
         ),
@@ -129,6 +137,7 @@ WORLDS = {
             clips="worldsim_envs.toybox.clips:SOURCE",
             synonyms="worldsim_envs.toybox.synonyms:SYNONYMS",
             asks="worldsim_envs.toybox.asks",
+            live="worldsim_envs.toybox.live",
             staging="worldsim_envs.toybox.staging",
             episode_frames=1500,
         ),

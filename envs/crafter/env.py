@@ -104,6 +104,16 @@ class CrafterEnv(RealEnv):
             raise WorldsimError("crafter has not begun: call reset() first")
         return self._game.save()
 
+    def reseed(self, seed: int) -> None:
+        """Go on from here with other chance, 0 to 2**31 - 1: cows and zombies go elsewhere, all else is as before.
+
+        Raises:
+            WorldsimError: before the first reset.
+        """
+        if self._game.frame is None:
+            raise WorldsimError("crafter has not begun: call reset() first")
+        self._game.reseed(seed)
+
     def _restore(self, saved: bytes) -> Moment:
         self._game.restore(saved)
         return self._moment()

@@ -84,6 +84,10 @@ class Game(crafter.Env):  # type: ignore[name-defined]
         """Whether the player is dead."""
         return bool(self._player.health <= 0)
 
+    def reseed(self, seed: int) -> None:
+        """Go on with other chance."""
+        self._world.random.seed(seed)
+
     def info(self) -> dict[str, np.ndarray]:
         """The exact state, see `crafter_spec`; the tiles in view, and those of the whole world, uint8 `[y, x]`."""
         player, world = self._player, self._world

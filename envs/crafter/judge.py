@@ -128,7 +128,7 @@ def collect(step: Step) -> bool | None:
     works = not tool or step.have[tool] > 0
     gained = min(1, MOST - step.have[item]) if works else 0
     there = left if works else tile
-    return step.gained(item) == gained and step.beside(step.facing, after=True) in (there, "", *_movers(there))
+    return step.gained(item) == gained and step.beside(step.facing, after=True) in (there, "", *movers(there))
 
 
 def place(step: Step) -> bool | None:
@@ -141,7 +141,7 @@ def place(step: Step) -> bool | None:
     if tile in OBJECTS:  # which goes its own way
         return paid
     stands = placed if works else tile
-    return paid and step.beside(step.facing, after=True) in (stands, "", *_movers(stands))
+    return paid and step.beside(step.facing, after=True) in (stands, "", *movers(stands))
 
 
 def make(step: Step) -> bool | None:
@@ -227,6 +227,6 @@ def last_seen(places: np.ndarray) -> np.ndarray:
     return ago
 
 
-def _movers(ground: str) -> tuple[str, ...]:
+def movers(ground: str) -> tuple[str, ...]:
     """What may have stepped onto a tile since."""
     return ("cow", "zombie", "skeleton", "arrow") if ground in WALKABLE else ("arrow",) if ground == "water" else ()

@@ -8,6 +8,7 @@ anyone: `legible` says of each tile whether the best reading is certain. Knows n
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from worldsim.errors import require
 from worldsim_envs.crafter.names import COLUMNS, ITEMS, MATERIALS, ROWS, STATE, TILE, TILES, WALKABLE
 
+AT = {name: index for index, name in enumerate(STATE)}
 MIDDLE = ROWS // 2, COLUMNS // 2
 LEVELS = np.linspace(0, 1, 51)  # of daylight
 NOISE_MEAN, NOISE_DEVIATION = 79.5, 95 / 12**0.5  # of the night: uniform from 32 to 127
@@ -48,14 +50,13 @@ class Reading:
     @classmethod
     def of_states(cls, states: np.ndarray) -> Reading:
         """What exact states `[T, S]` say, in place of frames."""
-        at = {name: index for index, name in enumerate(STATE)}
-        tiles = states[:, at["tile_0_0"] :].reshape(-1, ROWS, COLUMNS).astype(np.uint8)
+        tiles = states[:, AT["tile_0_0"] :].reshape(-1, ROWS, COLUMNS).astype(np.uint8)
         return cls(
             tiles=tiles,
-            inventory=states[:, at[ITEMS[0]] : at[ITEMS[-1]] + 1].astype(int),
-            facing=states[:, [at["facing_x"], at["facing_y"]]].astype(int),
-            sleeping=states[:, at["sleeping"]] > 0,
-            daylight=states[:, at["daylight"]].astype(float),
+            inventory=states[:, AT[ITEMS[0]] : AT[ITEMS[-1]] + 1].astype(int),
+            facing=states[:, [AT["facing_x"], AT["facing_y"]]].astype(int),
+            sleeping=states[:, AT["sleeping"]] > 0,
+            daylight=states[:, AT["daylight"]].astype(float),
             legible=np.ones(tiles.shape, bool),
         )
 
@@ -146,6 +147,27 @@ class TileReader:
         a, b = ((image @ GREY / spread).reshape(len(image), -1) for image in (seen, expected))
         square = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
         return np.asarray(-0.5 * square - np.log(spread).sum())
+
+
+def state_reader(height: int, width: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What reads frames, uint8 `[..., H, W, 3]`, as exact states, float32 `[..., S]`, named by `names.STATE`; 0 for
+    what frames don't show.
+
+    Raises:
+        WorldsimError: if crafter is not installed.
+    """
+    reader = TileReader(height, width)
+
+    def read(frames: np.ndarray) -> np.ndarray:
+        found = reader.read(frames.reshape(-1, *frames.shape[-3:]))
+        states = np.zeros((len(found.tiles), len(STATE)), np.float32)
+        states[:, AT["facing_x"] : AT["facing_y"] + 1] = found.facing
+        states[:, AT["sleeping"]], states[:, AT["daylight"]] = found.sleeping, found.daylight
+        states[:, AT[ITEMS[0]] : AT[ITEMS[-1]] + 1] = found.inventory
+        states[:, AT["tile_0_0"] :] = found.tiles.reshape(len(states), -1)
+        return states.reshape(*frames.shape[:-3], -1)
+
+    return read
 
 
 @dataclasses.dataclass(frozen=True)

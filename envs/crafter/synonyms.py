@@ -42,4 +42,14 @@ SYNONYMS = Synonyms(
         "running out": ("low",),
     },
     joins=(", ", " with ", " and also "),
+    contrasts=(
+        ("a meadow", "a beach", "a cave"),
+        ("by day", "at night"),
+        ("in daylight", "in the dark"),
+        ("left", "right"),
+        ("above", "below"),
+        ("cow", "zombie"),
+        ("water", "lava"),
+        ("carried are", "nothing is carried"),
+    ),
 )

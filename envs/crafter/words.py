@@ -42,8 +42,7 @@ def describe(state: np.ndarray, rng: np.random.Generator, length: str = "medium"
     if length not in LENGTHS:
         raise WorldsimError(f"no length {length!r} of a description; there are {', '.join(LENGTHS)}")
     tiles = state[AT["tile_0_0"] :].astype(int).reshape(ROWS, COLUMNS)
-    ground = _ground(tiles)
-    near = [name for name in NOTABLE if name != ground and (tiles == TILE[name]).any()][: MENTIONED[length]]
+    ground, near = scene(tiles, length)
     place = f"{_pick(rng, GROUNDS[ground])} {_time(state, rng)}"
     if length == "short":
         named = _list([_named(name, int((tiles == TILE[name]).sum())) for name in near])
@@ -60,6 +59,13 @@ def describe(state: np.ndarray, rng: np.random.Generator, length: str = "medium"
         facing = int(state[AT["facing_x"]]), int(state[AT["facing_y"]])
         sentences.append(f"the player faces {FACES[facing]}")
     return " ".join(_sentence(sentence) for sentence in sentences if sentence)
+
+
+def scene(tiles: np.ndarray, length: str) -> tuple[str, list[str]]:
+    """The ground, and what is most notable on tiles `[7, 9]`, as many as a description of that length mentions."""
+    ground = _ground(tiles)
+    near = [name for name in NOTABLE if name != ground and (tiles == TILE[name]).any()]
+    return ground, near[: MENTIONED[length]]
 
 
 def _ground(tiles: np.ndarray) -> str:

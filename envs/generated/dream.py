@@ -29,6 +29,7 @@ from worldsim.runtime.base import Device
 from worldsim.runtime.bundle import open_world, shipped_worlds
 from worldsim.runtime.imaginer import open_imaginer, shipped_imaginers
 from worldsim.runtime.load import load_runtime
+from worldsim.runtime.looks import looks_for
 from worldsim.runtime.painter import Painter, check_prompt
 from worldsim.runtime.pictures import Strangeness, begun_with
 from worldsim.runtime.session import Session, State
@@ -113,6 +114,7 @@ class Dream:
         max_ood: the same, and an episode is truncated once that is larger; None for never.
         imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for the first
             shipped one. Opened when words are first given.
+        look: what frames are drawn in, see `worldsim.runtime.looks`; "" for as they are generated.
 
     Attributes:
         world: the spec; without `state_names`, for a generated world has no exact state.
@@ -120,7 +122,8 @@ class Dream:
         starts: how many there are.
 
     Raises:
-        WorldsimError: if the world, the device or the recording is not there or not whole, or the two don't fit.
+        WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
+            world has no such look.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class Dream:
         ood: bool = False,
         max_ood: float | None = None,
         imaginer: str | Path = "",
+        look: str = "",
     ):
         if split not in SPLITS:
             raise WorldsimError(f"no split {split!r} of a recording; there are {', '.join(SPLITS)}")
@@ -158,6 +162,7 @@ class Dream:
             ood,
             max_ood,
             imaginer if not str(imaginer) or str(imaginer) in shipped_imaginers() else Path(imaginer).absolute(),
+            look,
         )
         self._bundle, self._digest = bundle, bundle.digest
         self._imaginer, self._device = imaginer, device
@@ -166,6 +171,7 @@ class Dream:
         self._max_cumulative_uncertainty = max_cumulative_uncertainty or math.inf
         self._ood, self._max_ood = ood or max_ood is not None, max_ood or math.inf
         self._session = Session(load_runtime(bundle, runtime, device), temperature)
+        self._look, self._looks = look, looks_for(bundle, look) if look else None
         self.starts = len(bundle.starts)
         self._recording: Recording | None = None
         if recording is not None:
@@ -260,6 +266,10 @@ class Dream:
         cont = seen.cont.astype(np.float64)
         ood = self._session.ood(state).astype(np.float64) if self._ood else None
         return Play(state, play.start, reward, play.total + reward, uncertainty, cont, seen.ended, ood)
+
+    def observe(self, play: Play) -> np.ndarray:
+        """The frames to be seen, uint8 `[N, H, W, 3]`: those of the state, or in a look."""
+        return play.state.frame if self._looks is None else self._looks.draw(play.state.frame, self._look)
 
     def ends(self, play: Play) -> tuple[np.ndarray, np.ndarray]:
         """`terminated` and `truncated`, two of bool `[N]`."""

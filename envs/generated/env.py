@@ -49,6 +49,7 @@ class GeneratedEnv(WorldEnv):
         max_ood: the same, and truncate an episode once that is larger; None for never.
         imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for the first
             shipped one.
+        look: draw observations in this look of the world, "night" for example; the state stays what it was.
 
     Raises:
         WorldsimError: if the world, the device or the recording is not there or not whole, the two don't fit, or the
@@ -72,10 +73,20 @@ class GeneratedEnv(WorldEnv):
         ood: bool = False,
         max_ood: float | None = None,
         imaginer: str | Path = "",
+        look: str = "",
     ):
         limits = max_cumulative_uncertainty, ood, max_ood
         self._dream = Dream(
-            world, runtime, device, recording, split, max_episode_steps, temperature, *limits, imaginer=imaginer
+            world,
+            runtime,
+            device,
+            recording,
+            split,
+            max_episode_steps,
+            temperature,
+            *limits,
+            imaginer=imaginer,
+            look=look,
         )
         super().__init__(self._dream.world, self._dream.origin, render_mode)
         self._play: Play | None = None
@@ -118,4 +129,4 @@ class GeneratedEnv(WorldEnv):
 
     def _at(self, play: Play) -> Moment:
         self._play = play
-        return play.state.frame[0], {name: values[0].item() for name, values in play.info().items()}
+        return self._dream.observe(play)[0], {name: values[0].item() for name, values in play.info().items()}

@@ -64,6 +64,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         ood: bool = False,
         max_ood: float | None = None,
         imaginer: str | Path = "",
+        look: str = "",
     ):
         modes = [mode.value for mode in AutoresetMode]
         if num_envs < 1:
@@ -74,7 +75,16 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise WorldsimError(f"no autoreset_mode {autoreset_mode!r}; there are {', '.join(modes)}")
         limits = max_cumulative_uncertainty, ood, max_ood
         self._dream = Dream(
-            world, runtime, device, recording, split, max_episode_steps, temperature, *limits, imaginer=imaginer
+            world,
+            runtime,
+            device,
+            recording,
+            split,
+            max_episode_steps,
+            temperature,
+            *limits,
+            imaginer=imaginer,
+            look=look,
         )
         self.world, self.origin = self._dream.world, self._dream.origin
         self.num_envs, self.render_mode = num_envs, render_mode
@@ -128,7 +138,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             there = rows & np.array([row is not None for row in given])
             for name, values in self._dream.strangeness(self._play).items():
                 infos[name], infos[f"_{name}"] = np.where(there, values, np.zeros_like(values)), there.copy()
-        return self._play.state.frame.copy(), infos
+        return self._dream.observe(self._play).copy(), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Generate the next frame of every row.
@@ -157,9 +167,9 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward, (terminated, truncated) = play.reward.copy(), self._dream.ends(play)
         over, final = terminated | truncated, {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
-            last = np.full(self.num_envs, None, object)
+            last, frames = np.full(self.num_envs, None, object), self._dream.observe(play)
             for row in np.flatnonzero(over):
-                last[row] = play.state.frame[row].copy()
+                last[row] = frames[row].copy()
             final = {
                 "final_obs": last,
                 "_final_obs": over,
@@ -169,7 +179,7 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             play = self._renew(play, over)
         self._play = play
         infos = _masked(play, np.ones(self.num_envs, np.bool_))
-        return play.state.frame.copy(), reward, terminated, truncated, {**final, **infos}
+        return self._dream.observe(play).copy(), reward, terminated, truncated, {**final, **infos}
 
     def clone_state(self) -> Clone:
         """All rows and their random generators, as a value: keep it, pickle it, restore it as often as you like."""
@@ -183,13 +193,13 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         self._play, self._chance = self._dream.restore(clone, self.num_envs)
         self._seeds = [-1] * self.num_envs
-        return self._play.state.frame.copy(), _masked(self._play, np.ones(self.num_envs, np.bool_))
+        return self._dream.observe(self._play).copy(), _masked(self._play, np.ones(self.num_envs, np.bool_))
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """The current frame of every row."""
         if self.render_mode is None or self._play is None:
             return None
-        return tuple(frame.copy() for frame in self._play.state.frame)
+        return tuple(frame.copy() for frame in self._dream.observe(self._play))
 
     def _check_open(self, what: str) -> None:
         if self.closed:

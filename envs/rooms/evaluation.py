@@ -9,7 +9,7 @@ PROBES = Probes(
         StateGroup("heading", ("sin", "cos"), "angle", "degrees", radius=45.0),
     ),
     turn=TurnProbe(("turn-left", "turn-right"), 60, "place", "heading", 0.6, 45.0, "ahead", 1.0),
-    targets=EVERY_WORLD,
+    targets=(Target("detail.kept_64", least=0.70), *EVERY_WORLD),
     permanence_targets=(
         Target("detector.codec_recall", least=LEAST_RECALL),
         Target("detector.codec_false", most=MOST_FALSE),

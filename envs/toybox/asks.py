@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
-from worldsim.evals.instruments.imagine import Asked
+from worldsim.evals.permanence.detector import Detection, detect
 from worldsim.evals.permanence.scene import COLOURS, SHAPES
 from worldsim_envs.toybox.clips import LIGHT, posed_room
 from worldsim_envs.toybox.env import ToyboxEnv
@@ -15,9 +18,46 @@ from worldsim_envs.toybox.staging import AREAS
 from worldsim_envs.toybox.words import NAMES, PHRASINGS, caption
 
 KINDS = {"one": 1, "two": 2, "three": 3, "relation": 2}  # and how many things
+LABELS = {**{kind: f"{kind}: right" for kind in KINDS}, "count": "as many as asked"}
 
 
-def ask(kind: str, seed: int, height: int, width: int) -> Asked:
+@dataclasses.dataclass(frozen=True, eq=False)
+class AskedToys:
+    """One prompt, judged by the detector of the permanence suite; see `worldsim.evals.instruments.imagine.Asked`.
+
+    Attributes:
+        kind: "one", "two", "three": so many things; "relation": two, from left to right.
+        things: (colour, shape) of each, indices into the permanence suite's `COLOURS` and `SHAPES`.
+        judged: whether things can be detected in the look that is asked for.
+        areas: of the smallest and the largest thing that may be there, in pixels.
+    """
+
+    kind: str
+    text: str
+    things: tuple[tuple[int, int], ...]
+    look: str
+    judged: bool
+    areas: tuple[float, float]
+    real: np.ndarray
+
+    def seen(self, frame: np.ndarray) -> dict[str, bool]:
+        """Whether the things are there, for a relation in their order, and whether there are as many as asked."""
+        if not self.judged:
+            return {}
+        found = detect(frame, self.areas)
+        return {self.kind: self._right(found), "count": len(found) == len(self.things)}
+
+    def _right(self, found: Sequence[Detection]) -> bool:
+        there = collections.Counter((d.colour, d.shape) for d in found)
+        if collections.Counter(self.things) - there:
+            return False
+        if self.kind != "relation":
+            return True
+        at = {thing: np.mean([d.x for d in found if (d.colour, d.shape) == thing]) for thing in self.things}
+        return bool(at[self.things[0]] < at[self.things[1]])
+
+
+def ask(kind: str, seed: int, height: int, width: int) -> AskedToys:
     """One prompt of a kind, for frames of a size; the same seed gives the same prompt."""
     rng = np.random.default_rng([seed, 7])
     env = _env(height, width)
@@ -29,7 +69,7 @@ def ask(kind: str, seed: int, height: int, width: int) -> Asked:
     if kind == "relation":
         text = str(rng.choice([f"a {names[0]} left of a {names[1]}", f"a {names[1]} right of a {names[0]}"]))
     text = f"{text}, {rng.choice(LIGHT[room.look])}"
-    return Asked(kind, text, things, room.look, room.look in JUDGED, areas(height), env.view.render(room))
+    return AskedToys(kind, text, things, room.look, room.look in JUDGED, areas(height), env.view.render(room))
 
 
 def areas(height: int) -> tuple[float, float]:

@@ -93,4 +93,12 @@ SYNONYMS = Synonyms(
         **_SENTENCES,
     },
     joins=(", ", " with ", " next to ", " beside ", " and also ", " together with "),
+    contrasts=(
+        COLOURS,
+        ("ball", "block", "cone", "cross"),
+        ("left", "right"),
+        ("by day", "at night", "in ink", "in pastel"),
+        ("in daylight", "in the dark", "drawn in ink"),
+        ("it is day", "it is night", "all is drawn in ink", "all is in pastel"),
+    ),
 )

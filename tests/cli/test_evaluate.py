@@ -91,7 +91,7 @@ def test_eval_bench_and_card(tiny_world: Path, recording: Path, tmp_path: Path, 
     assert "free-running PSNR at 16" in shown and "actions read as given" in shown and "Targets" not in shown
     found = json.loads((out / "eval.json").read_text())
     names = [section["name"] for section in found["sections"]]
-    assert names == ["fidelity", "trust", "actions", "drift", "motion", "outcome", "stillness"]
+    assert names == ["fidelity", "trust", "actions", "drift", "detail", "motion", "outcome", "stillness"]
     assert found["facts"]["weights"] == Bundle(world).digest
     assert "stillness.starts_psnr_12" in {f["key"] for section in found["sections"] for f in section["figures"]}
     html = (out / "eval.html").read_text("utf-8")
@@ -216,7 +216,19 @@ def test_world_with_state_has_all_instruments(tiny_world: Path, tmp_path: Path):
         events=(EventProbe("ends", "ends", "", "count"),),
     )
     sections = evaluate_tiny(tiny_world, tmp_path / "waves", asked, seed=1)
-    names = ["fidelity", "state", "trust", "actions", "drift", "motion", "outcome", "stillness", "events", "turn"]
+    names = [
+        "fidelity",
+        "state",
+        "trust",
+        "actions",
+        "drift",
+        "detail",
+        "motion",
+        "outcome",
+        "stillness",
+        "events",
+        "turn",
+    ]
     assert list(sections) == names
     keys = {figure.key for section in sections.values() for figure in section.figures}
     assert {"state.place_16", "state.place_kept", "turn.returned", "stillness.starts_psnr_12"} <= keys
@@ -310,3 +322,23 @@ def test_a_name_in_a_bundle_is_no_path():
     assert report_folder(None, "../../x").parent == Path("reports")
     assert report_folder(None, "..").parent == report_folder(None, "a/b").parent == Path("reports")
     assert report_folder(Path("here"), "../x") == Path("here")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_parts_in_a_cluster_are_the_evaluation(tiny_world: Path, recording: Path, tmp_path: Path):
+    ray = pytest.importorskip("ray")
+    figures = {}
+    try:
+        for where in ("cluster", "here"):
+            if where == "cluster":
+                ray.init(num_cpus=2, log_to_driver=False)
+            flags = ["--quick", "--out", str(tmp_path / where), *(["--ray"] if where == "cluster" else [])]
+            assert main(["eval", str(tiny_world), "--recording", str(recording), *flags]) == 0
+            found = json.loads((tmp_path / where / "figures.json").read_text())["figures"]
+            figures[where] = {key: figure["value"] for key, figure in found.items()}
+    finally:
+        ray.shutdown()
+    assert list(figures["cluster"]) == list(figures["here"])
+    for key, value in figures["here"].items():
+        assert figures["cluster"][key] == (value if value is None else pytest.approx(value, rel=0.02, abs=0.02)), key

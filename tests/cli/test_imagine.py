@@ -14,14 +14,19 @@ import torch
 from bombs import png_bomb
 from painted import AUTOENCODER, DIT, painted_clips
 
+from worldsim.cli.find import choose
 from worldsim.cli.main import main
 from worldsim.data.captioned import SHARD, CaptionedClips
 from worldsim.data.video import VideoWriter, read_frames
 from worldsim.errors import WorldsimError
+from worldsim.models.clip_towers import ClipTowers, ClipTowersConfig
+from worldsim.models.text import TextConfig
 from worldsim.models.video_autoencoder import VideoAutoencoder
 from worldsim.models.video_dit import VideoDiT
 from worldsim.safe_read import read_png
 from worldsim.train import checkpoint
+
+TOWERS = ClipTowersConfig(4, width=32, heads=2, depth=1, embedding=16, text=TextConfig(("a", "ball", "red"), 32, 2, 1))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, name, made, settings in (
         ("VideoAutoencoder", "video-autoencoder", VideoAutoencoder(AUTOENCODER), AUTOENCODER),
         ("VideoDiT", "video-dit", VideoDiT(config), config),
+        ("ClipTowers", "clip-towers", ClipTowers(TOWERS), TOWERS),
     ):
         header = {"kind": kind, "config": dataclasses.asdict(settings)}
         checkpoint.write(folder / f"{name}.safetensors", made.state_dict(), header)
@@ -87,6 +93,21 @@ def test_clips_go_on_are_joined_and_changed(model: Path, picture: Path, tmp_path
         assert len(list(read_frames(out))) == frames
 
 
+def test_sketches_and_clips_made_again(model: Path, picture: Path, tmp_path: Path) -> None:
+    video, out, drawing = write_video(tmp_path / "given.mp4", 6), tmp_path / "out.mp4", tmp_path / "drawing.png"
+    lines = np.full((90, 90, 3), 255, np.uint8)
+    cv2.circle(lines, (45, 45), 20, (0, 0, 0), 2)
+    cv2.imwrite(str(drawing), lines)
+    for options, frames in (
+        (["--sketch", drawing, "--prompt", "a red ball", "--frames", 9], 9),
+        (["--sketch", drawing], 17),
+        (["--restyle", video, "--prompt", "red"], 5),
+        (["--restyle", picture, "--prompt", "red", "--source-guidance", 2], 1),
+    ):
+        assert imagine(model, *options, "--out", out) == 0
+        assert len(list(read_frames(out))) == frames
+
+
 def test_a_picture_of_another_size_is_fitted_and_said_so(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,12 +116,47 @@ def test_a_picture_of_another_size_is_fitted_and_said_so(
     assert "large.png is 100x200: cut around its middle" in capsys.readouterr().out
 
 
+def test_the_best_of_several_is_one_of_them(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--prompt", "a red ball", "--out"]
+    assert imagine(model, *options, tmp_path / "best.png", "--best-of", 3, "--seed", 5) == 0
+    said = capsys.readouterr().out
+    seed = int(said.split("the best of 3 is that of --seed ")[1].split()[0])
+    assert seed in (5, 6, 7)
+    assert imagine(model, *options, tmp_path / "one.png", "--seed", seed) == 0
+    assert (read_png(tmp_path / "best.png", "") == read_png(tmp_path / "one.png", "")).all()
+
+
+def test_frames_are_found_by_words(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording = tmp_path / "recording"
+    record = ["record", "toybox", "--size", "72x40", "--frames", "60", "--episode-frames", "30", "--workers", "1"]
+    assert main([*record, "--out", str(recording)]) == 0
+    find = ["find", str(recording), "--model", str(model), "--prompt"]
+    assert main([*find, "a red zebra", "--count", "5", "--apart", "8", "--sheet", str(tmp_path / "found.png")]) == 0
+    said = capsys.readouterr().out
+    assert "doesn't know" in said and "zebra" in said and "episode" in said
+    assert len(read_png(tmp_path / "found.png", "")) > 100
+    for options, message in (
+        (["  "], "nothing to look for"),
+        (["a ball", "--count", "0"], "--count 0: give 1 or more"),
+        (["a ball", "--model", str(tmp_path)], "train it first: worldsim train clip"),
+    ):
+        assert main([*find, *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_what_is_found_is_apart() -> None:
+    looked, fit = np.arange(0, 40, 4), np.array([0.1, 0.9, 0.8, 0.2, 0.3, 0.95, 0.5, 0.6, 0.1, 0.0])
+    found = choose(looked, fit, np.array([20, 40]), 3, apart=8)
+    assert found == [(20, 0.95), (4, 0.9), (28, 0.6)]
+
+
 def test_what_cant_be_imagined_is_one_error(
     model: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video, one = write_video(tmp_path / "given.mp4", 6), write_video(tmp_path / "one.mp4", 1)
-    out, bomb = tmp_path / "out.mp4", tmp_path / "bomb.png"
+    out, bomb, blank = (tmp_path / name for name in ("out.mp4", "bomb.png", "blank.png"))
     bomb.write_bytes(png_bomb())
+    cv2.imwrite(str(blank), np.full((32, 48, 3), 255, np.uint8))
     for options, message in (
         (["--prompt", "  "], "nothing to imagine from"),
         (["--prompt", "ball " * 1000], "a --prompt of 5,000 letters; at most 2,000"),
@@ -110,6 +166,8 @@ def test_what_cant_be_imagined_is_one_error(
         (["--prompt", "a", "--size", "big"], "is not WIDTHxHEIGHT"),
         (["--prompt", "a", "--frames", 8], "8 frames"),
         (["--prompt", "a", "--sampler", "best"], "no sampler 'best'"),
+        (["--image", picture, "--best-of", 2], "--best-of is judged by words"),
+        (["--prompt", "a", "--best-of", 0], "--best-of 0: give 1 to 64"),
         (["--image", bomb], "60,000x60,000 pixels"),
         (["--image", tmp_path / "none.png"], "there is no"),
         (["--image", video, "--video", video], "both say how it begins"),
@@ -120,6 +178,17 @@ def test_what_cant_be_imagined_is_one_error(
         (["--video", video, "--change", 1.5], "a level of 1.5"),
         (["--prompt", "a", "--change", 0.5], "give --image or --video"),
         (["--prompt", "a", "--model", tmp_path], "no file"),
+        (["--sketch", picture, "--image", picture], "--sketch stands alone with --prompt; leave --image out"),
+        (["--sketch", bomb(tmp_path / "bomb.png")], "60,000x60,000 pixels"),
+        (["--sketch", video], "not a PNG file"),
+        (["--sketch", blank], "nothing is drawn in the sketch"),
+        (["--restyle", video], "is told how it is to look"),
+        (
+            ["--restyle", video, "--prompt", "a", "--change", 0.5],
+            "--restyle stands alone with --prompt; leave --change",
+        ),
+        (["--restyle", video, "--prompt", "a", "--frames", 9], "keeps its length"),
+        (["--restyle", video, "--prompt", "a", "--source-guidance", -1], "a guidance of -1"),
     ):
         assert imagine(model, *options, "--out", out) == 2, message
         error = capsys.readouterr().err
@@ -175,6 +244,8 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert "train that first: worldsim train video-autoencoder" in capsys.readouterr().err
     assert main(["train", "video-autoencoder", *flags]) == 0
     assert main(["train", "video-dit", *flags]) == 0
+    assert main(["train", "clip", *flags]) == 0
+    assert "picture at 5" in capsys.readouterr().out
     made = ["imagine", "--model", str(out), "--prompt", "a red square", "--steps", "1", "--size", "32x32"]
     assert main([*made, "--out", str(tmp_path / "x.png")]) == 0
     assert main(["train", "video-dit", *flags, "--minutes", "1"]) == 2
@@ -183,9 +254,11 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
 
 def test_eval_imagine(model: Path, toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judge = ["eval", "imagine", "--model", str(model), "--clips", str(toybox), "--out", str(tmp_path / "report")]
-    assert main([*judge, "--prompts", "2", "--ends", "2", "--steps", "1"]) == 0
+    counts = ["--prompts", "2", "--ends", "2", "--guides", "2", "--steps", "1"]
+    assert main([*judge, *counts, "--other-words", "--best-of", "2"]) == 0
     figures = json.loads((tmp_path / "report" / "imagine.json").read_text())["sections"]
-    assert {section["name"] for section in figures} == {"imagine", "imagine-ends", "imagine-copies"}
+    names = {"imagine", "imagine-ends", "imagine-copies", "imagine-fit", "imagine-sketch", "imagine-restyle"}
+    assert {section["name"] for section in figures} == names
     assert "look as asked" in capsys.readouterr().out
     assert main([*judge, "--prompts", "1", "--ends", "1", "--steps", "1", "--size", "96x64"]) == 2
     assert "no held-out clips of 96x64" in capsys.readouterr().err

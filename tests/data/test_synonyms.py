@@ -64,3 +64,15 @@ def test_no_colour_of_the_toy_box_is_called_another() -> None:
             assert not {*split_words(text)} & {*COLOURS} - {colour, "blue"}
             assert colour in ("blue", "cyan") or "blue" not in text
             assert "blue" not in text.replace("light blue", "") or colour == "blue"
+
+
+def test_a_contradiction_changes_one_word_throughout() -> None:
+    rng = np.random.default_rng(0)
+    text = "A red ball left of a blue block; the red ball is rolling."
+    found = {SYNONYMS.contradict(text, rng) for _ in range(200)}
+    assert "a red ball right of a blue block; the red ball is rolling." in found
+    assert "a red cone left of a blue block; the red cone is rolling." in found
+    for other in found:
+        changed = {(a, b) for a, b in zip(split_words(text), split_words(other), strict=True) if a != b}
+        assert len(changed) == 1
+    assert SYNONYMS.contradict("the hand is empty", rng) == "the hand is empty"

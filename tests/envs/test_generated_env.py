@@ -163,3 +163,25 @@ class TestGenerated(WorldContract):
 def test_a_world_that_is_not_there_is_one_error():
     with pytest.raises(WorldsimError, match="no world 'atlantis'"):
         GeneratedEnv("atlantis")
+
+
+def test_observations_are_drawn_in_a_look_and_the_episode_is_the_same(tiny_world, tmp_path):
+    from looked import with_looks
+
+    from worldsim.runtime.looks import looks_for
+    from worldsim_envs.generated.vector import GeneratedVectorEnv
+
+    world = with_looks(tiny_world, tmp_path / "world")
+    looks = looks_for(open_world(world), "night")
+    plain, night = GeneratedEnv(world, device="cpu"), GeneratedEnv(world, device="cpu", look="night")
+    rows = GeneratedVectorEnv(world, 1, device="cpu", look="night")
+    seen, drawn, row = (env.reset(seed=4)[0] for env in (plain, night, rows))
+    for action in (1, 2, 0):
+        np.testing.assert_array_equal(drawn, looks.draw(seen[None], "night")[0])
+        np.testing.assert_array_equal(row[0], drawn)
+        seen, reward, *_ = plain.step(action)
+        drawn, same, *_ = night.step(action)
+        row = rows.step(np.array([action]))[0]
+        assert reward == same
+    with pytest.raises(WorldsimError, match="has no look 'dusk'"):
+        GeneratedEnv(world, look="dusk")

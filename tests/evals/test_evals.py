@@ -18,6 +18,7 @@ from worldsim.evals import metrics, report, statistics, terminal
 from worldsim.evals.core import CopyLast, Simulator, policy_rollout, reset_from_context, rollout
 from worldsim.evals.instruments import (
     actions,
+    detail,
     drift,
     events,
     fidelity,
@@ -382,6 +383,25 @@ def test_one_misreading_ends_nothing():
     assert state.frames_kept(error, 3.0).tolist() == [20, 7, 20]
 
 
+# detail over horizon
+
+
+def test_detail_that_is_lost_is_found_at_its_horizon():
+    rng = np.random.default_rng(0)
+    real = rng.integers(0, 256, (3, 70, 16, 24, 3), dtype=np.uint8)
+    blurred = real.copy()
+    blurred[:, 16:] = 128 + (blurred[:, 16:].astype(np.int16) - 128) // 4  # a quarter of the contrast after 16 frames
+    long = rng.integers(0, 256, (2, 1001, 16, 24, 3), dtype=np.uint8)
+    grey = np.where(np.arange(1001)[None, :, None, None, None] < 700, long, 128).astype(np.uint8)
+    section = detail.detail(blurred, real, grey, long, lambda frames: frames)
+    found = values(section)
+    assert found["detail.kept_16"] == 1 and found["detail.kept_64"] == pytest.approx(0.25, abs=0.03)
+    assert found["detail.kept_256"] == pytest.approx(1, abs=0.05) and found["detail.kept_1000"] == 0
+    assert "100 %" in figures(section)["detail.kept_16"].reference
+    ends, shares = section.curves[0].lines["recorded keys"]
+    assert ends[-1] == 70 and shares[0] == 100 and shares[-1] < 30
+
+
 # a whole turn
 
 
@@ -432,6 +452,7 @@ def test_a_turn_must_turn_and_return(returns: bool, turns: bool, share: float):
     found = figures(section)
     assert found["turn.returned"].value == share
     assert found["turn.turned"].value == float(turns)
+    assert (found["turn.nearest"].value == 1) == returns
     assert "100 %" in found["turn.returned"].reference
 
 

@@ -8,8 +8,12 @@ import itertools
 import numpy as np
 import pytest
 
-from worldsim.evals.instruments.imagine import Asked, LookReader, copies, counted, ends, right, words
-from worldsim_envs.toybox.asks import KINDS, areas, ask
+from worldsim.data.captioned import Clip
+from worldsim.data.sketch import draw
+from worldsim.evals.instruments.imagine import LookReader, copies, ends, fit, shown, words
+from worldsim.evals.instruments.imagine_guides import followed, restyled, sketches
+from worldsim.evals.section import Figure
+from worldsim_envs.toybox.asks import KINDS, LABELS, AskedToys, areas, ask
 from worldsim_envs.toybox.clips import make_clips
 from worldsim_policies.base import make_explorer
 
@@ -17,42 +21,59 @@ SIZE = (64, 80)
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[Asked]:
+def asked() -> list[AskedToys]:
     return [ask(kind, seed, *SIZE) for kind in KINDS for seed in range(24)]
 
 
-def test_real_frames_are_right_and_others_are_not(asked: list[Asked]) -> None:
+def test_real_frames_are_right_and_others_are_not(asked: list[AskedToys]) -> None:
     judged = [a for a in asked if a.judged]
     assert len(judged) > 30
-    assert np.mean([right(a.real[None], a) for a in judged]) > 0.97
-    assert np.mean([counted(a.real[None], a) for a in judged]) > 0.97
-    assert np.mean([right(b.real[None], a) for a, b in itertools.pairwise(judged)]) < 0.2
+    assert all(not shown(a.real[None], a) for a in asked if not a.judged)
+    assert np.mean([shown(a.real[None], a)[a.kind] for a in judged]) > 0.97
+    assert np.mean([shown(a.real[None], a)["count"] for a in judged]) > 0.97
+    assert np.mean([shown(b.real[None], a)[a.kind] for a, b in itertools.pairwise(judged)]) < 0.2
 
 
-def test_relations_are_read_from_left_to_right(asked: list[Asked]) -> None:
+def test_most_of_the_frames_decide(asked: list[AskedToys]) -> None:
+    one = next(a for a in asked if a.judged)
+    clip = np.repeat(one.real[None], 17, 0)
+    clip[[0, 4]] = 0  # two of the five that are looked at
+    assert shown(clip, one)[one.kind]
+    clip[8] = 0
+    assert not shown(clip, one)[one.kind]
+
+
+def test_relations_are_read_from_left_to_right(asked: list[AskedToys]) -> None:
     related = [a for a in asked if a.kind == "relation" and a.judged]
-    assert related and all(right(a.real[None], a) for a in related)
+    assert related and all(shown(a.real[None], a)["relation"] for a in related)
     swapped = [dataclasses.replace(a, things=a.things[::-1]) for a in related]
-    assert not any(right(a.real[None], a) for a in swapped)
+    assert not any(shown(a.real[None], a)["relation"] for a in swapped)
 
 
-def test_prompts_say_what_is_there(asked: list[Asked]) -> None:
+def test_prompts_say_what_is_there(asked: list[AskedToys]) -> None:
     assert all("a " in a.text and "," in a.text for a in asked)
     night = [a for a in asked if a.look == "night"]
     assert night and all(a.text.endswith(("at night", "in the dark")) for a in night)
 
 
-def test_words_section_has_its_controls(asked: list[Asked]) -> None:
+def test_words_section_has_its_controls(asked: list[AskedToys]) -> None:
     reader = LookReader([a.real for a in asked], [a.look for a in asked])
     assert reader.accuracy > 0.95
     made = [np.repeat(a.real[None], 5, 0) for a in asked]
     untold = [np.zeros((1, *SIZE, 3), np.uint8) for _ in asked]
-    figures = {figure.key: figure for figure in words(asked, made, untold, reader).figures}
+    figures = {figure.key: figure for figure in words(asked, made, untold, LABELS, reader).figures}
     assert figures["imagine.two"].value > 0.95 and figures["imagine.look"].value == 1
     assert "without words 0.0 %" in figures["imagine.one"].reference
 
 
-def test_copies_are_found(asked: list[Asked]) -> None:
+def test_fit_names_what_stands_beside() -> None:
+    made, other = np.array([0.8, 0.6]), np.array([0.1, 0.3])
+    cosine, chosen = fit({"made": made, "real": made, "another prompt": other}, np.array([1.0, 0.5])).figures
+    assert cosine.value == pytest.approx(0.7) and cosine.reference == "real 0.700, another prompt 0.200"
+    assert chosen.value == 0.75
+
+
+def test_copies_are_found(asked: list[AskedToys]) -> None:
     frames = [a.real for a in asked]
     noise = [np.random.default_rng(i).integers(0, 256, (48, 48, 3), np.uint8) for i in range(3)]
     section = copies(frames[:5], noise, frames)
@@ -78,3 +99,41 @@ def test_seams_and_what_is_kept() -> None:
     assert "imagine-ends.kept" not in cut
     gone = {f.key: f for f in ends(real, broken[:, :12], real, real, areas(SIZE[0])).figures}
     assert gone["imagine-ends.kept"].value == 0
+
+
+def test_lines_are_followed_by_what_was_drawn_alone(asked: list[AskedToys]) -> None:
+    real = np.stack([a.real for a in asked[:12]])
+    drawn = np.stack([draw(frame[None], np.random.default_rng(i))[0] for i, frame in enumerate(real)])
+    same = {f.key: f for f in sketches(drawn, real, np.zeros_like(real), real).figures}
+    assert (
+        same["imagine-sketch.followed"].value > 0.9
+        and "without the sketch 0.0 %" in same["imagine-sketch.followed"].reference
+    )
+    others = {f.key: f for f in sketches(drawn, np.roll(real, 3, 0), real, real).figures}
+    assert others["imagine-sketch.f1"].value < same["imagine-sketch.f1"].value - 0.1
+    assert followed(np.zeros(SIZE, np.uint8), real[0]) == pytest.approx((np.nan, np.nan), nan_ok=True)
+
+
+def test_restyled_clips_are_judged_beside_the_real_pair() -> None:
+    pairs: list[list[Clip]] = []
+    seed = 0
+    while len(pairs) < 5:
+        made = make_clips(seed, *SIZE, lambda rng: make_explorer("toybox", rng))
+        pairs += [made] if len(made) == 2 and made[1].look in ("day", "night") else []
+        seed += 1
+    sources, real = (np.stack([pair[i].frames for pair in pairs]) for i in (0, 1))
+    looks = [pair[1].look for pair in pairs]
+    shown = [ask("one", seed, *SIZE) for seed in range(40)]
+    reader = LookReader([a.real for a in shown], [a.look for a in shown])
+    judged = dict.fromkeys(("day", "night"), areas(SIZE[0]))
+
+    def judge(clips: np.ndarray) -> dict[str, Figure]:
+        return {f.key.split(".")[1]: f for f in restyled(sources, clips, real, looks, looks, reader, judged).figures}
+
+    right, unchanged = judge(real), judge(sources)
+    assert right["look"].value == 1 and right["kept"].value == 1 and right["flicker"].value == 0
+    assert unchanged["look"].value < 0.5 and unchanged["psnr"].value < 25 < right["psnr"].value
+    moved, noisy = judge(np.roll(real, 12, axis=3)), real.copy()
+    noisy[:, ::2] = np.minimum(noisy[:, ::2].astype(int) + 6, 255)
+    assert moved["kept"].value < 0.3 and moved["look"].value == 1
+    assert judge(noisy)["flicker"].value > 4

@@ -14,7 +14,19 @@ from torch import Tensor
 from worldsim.errors import WorldsimError
 from worldsim.models.video_autoencoder import VideoAutoencoder
 from worldsim.models.video_dit import VideoDiT
-from worldsim.runtime.imagine import SAMPLERS, Given, Imaginer, ddim, euler, fit, imagine, lay_out, sample
+from worldsim.runtime.imagine import (
+    SAMPLERS,
+    Given,
+    Guidance,
+    Imaginer,
+    ddim,
+    euler,
+    fit,
+    imagine,
+    lay_out,
+    read_sketch,
+    sample,
+)
 
 SIZE = (32, 48)
 
@@ -112,13 +124,62 @@ def test_guidance_of_one_is_the_model_itself(model: Imaginer) -> None:
 
     @torch.no_grad()
     def ask(text: str, guidance: float) -> Tensor:
-        return model.denoiser(extent, given, text, guidance)(noisy, tau)
+        return model.denoiser(extent, given, text, Guidance(guidance))(noisy, tau)
 
     told, untold = ask("a ball", 1.0), ask("", 1.0)
     torch.testing.assert_close(ask("a ball", 1.0 + 1e-9), told, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(ask("a ball", 0.0), untold, rtol=1e-3, atol=1e-3)
-    assert torch.equal(ask("", 3.0), untold)
+    torch.testing.assert_close(ask("", 3.0), untold)
     torch.testing.assert_close(ask("a ball", 3.0), untold + 3 * (told - untold), rtol=1e-2, atol=1e-2)
+
+
+def test_two_guidances(model: Imaginer, frames: np.ndarray) -> None:
+    """e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)), of a clip that is made again."""
+    extent, given = (2, 2, 3), torch.zeros(12, dtype=torch.bool)
+    noisy, tau = torch.randn(12, DIT.channels * 4), torch.full((12,), 0.3)
+
+    @torch.no_grad()
+    def ask(text: str, guidance: Guidance, source: np.ndarray | None = frames[:5]) -> Tensor:
+        return model.denoiser(extent, given, text, guidance, source=source)(noisy, tau)
+
+    both, shown, neither = ask("a ball", Guidance(1, 1)), ask("", Guidance(1, 1)), ask("", Guidance(1, 1), None)
+    assert not torch.allclose(shown, neither, atol=1e-3) and not torch.allclose(both, shown, atol=1e-3)
+    expected = neither + 1.5 * (shown - neither) + 4 * (both - shown)
+    torch.testing.assert_close(ask("a ball", Guidance(4, 1.5)), expected, rtol=1e-2, atol=1e-2)
+    assert len(Guidance(1, 1).passes("a ball", True)) == 1 and len(Guidance(4, 1.5).passes("a ball", True)) == 3
+    assert len(Guidance(4, 1.5).passes("a ball", False)) == 2 and len(Guidance(4, 1.5).passes("", False)) == 1
+
+
+def test_a_sketch_is_of_the_first_frame(model: Imaginer) -> None:
+    drawing = np.full((*SIZE, 3), 255, np.uint8)
+    drawing[8:24, 16:18] = 0
+    plain, drawn = quick(model, frames=25), quick(model, Given(sketch=drawing), frames=25)
+    assert drawn.shape == plain.shape and (drawn[0] != plain[0]).any()
+    assert (quick(model, Given(sketch=255 - drawing), frames=25) == drawn).all()
+    assert (quick(model, Given(sketch=np.roll(drawing, 20, 1)), frames=25) != drawn).any()
+
+
+def test_a_clip_is_made_again_window_by_window(model: Imaginer, frames: np.ndarray) -> None:
+    longer = np.concatenate([frames, frames[:12]])
+    made = quick(model, Given(source=longer), frames=29)
+    assert made.shape == longer.shape
+    other = longer.copy()
+    other[20:] = 255 - other[20:]
+    again = quick(model, Given(source=other), frames=29)
+    assert (again[:17] == made[:17]).all() and (again[17:] != made[17:]).any()
+    assert quick(model, Given(source=frames[:1]), frames=1).shape == (1, *SIZE, 3)
+
+
+def test_drawings_are_read_on_light_on_dark_and_in_any_size() -> None:
+    drawing = np.full((640, 960, 3), (250, 240, 230), np.uint8)
+    drawing[200:206, 100:800] = (20, 40, 200)  # a line
+    drawing[300:500, 300:500] = 30  # a filled square
+    lines = read_sketch(drawing, SIZE)
+    assert lines.shape == SIZE and set(np.unique(lines)) == {0, 255}
+    assert lines[10, 10:38].all() and not lines[13].any()
+    assert lines[15:25, 15].all() and lines[15, 15:25].all() and not lines[18:22, 18:22].any()  # its outline
+    assert (read_sketch(255 - drawing, SIZE) == lines).all()
+    assert (read_sketch(np.repeat(lines[..., None], 3, -1), SIZE) == lines).all()
 
 
 def test_samplers_reach_a_known_normal_distribution() -> None:
@@ -170,6 +231,22 @@ def test_fit_keeps_shapes_of_things(frames: np.ndarray) -> None:
         ({"given": Given(level=0.5)}, "a region or a level is of a clip"),
         ({"given": Given(clip=np.zeros((5, *SIZE, 3), np.uint8))}, "changed to as many"),
         ({"given": Given(clip=np.zeros((9, *SIZE, 3), np.uint8), level=1.0)}, "a level of 1.0"),
+        ({"given": Given(sketch=np.full((50, 40, 3), 200, np.uint8))}, "nothing is drawn in the sketch"),
+        (
+            {
+                "given": Given(
+                    sketch=np.eye(32, dtype=np.uint8)[..., None] * 255, head=np.zeros((1, *SIZE, 3), np.uint8)
+                )
+            },
+            "head and sketch are given: a sketch or a source stands alone",
+        ),
+        ({"given": Given(source=np.zeros((9, *SIZE, 3), np.uint8))}, "say how it is to look"),
+        (
+            {"given": Given(source=np.zeros((5, *SIZE, 3), np.uint8)), "text": "a"},
+            "made again with as many, not with 9",
+        ),
+        ({"given": Given(source=np.zeros((9, 48, 32, 3), np.uint8)), "text": "a"}, "the source that is given"),
+        ({"source_guidance": 50.0}, "a guidance of 50"),
         ({"given": Given(head=np.zeros((13, *SIZE, 3), np.uint8))}, "13 frames are given, and 9 asked for"),
         (
             {"given": Given(head=np.zeros((5, *SIZE, 3), np.uint8), tail=np.zeros((5, *SIZE, 3), np.uint8))},

@@ -306,3 +306,49 @@ def test_a_snapshot_that_was_made_up_is_refused(session, name, change):
     tensors[name] = np.ascontiguousarray(change(tensors[name]))
     with pytest.raises(WorldsimError, match="not a whole snapshot"):
         session.restore(safetensors.numpy.save(tensors))
+
+
+def test_a_picture_is_shown_and_what_came_before_stays(session):
+    state, _ = play(session, session.start([0, 1], [5, 6]))
+    pictures = state.frame.copy()
+    pictures[1, 8:16, 24:32] = 255  # one cell of the second row
+    shown = session.show(state, pictures)
+    np.testing.assert_array_equal(shown.frame, pictures)
+    np.testing.assert_array_equal(shown.index, [len(ACTIONS), 0])
+    assert shown.uncertainty[0] == state.uncertainty[0] > 0 and shown.uncertainty[1] == 0
+    for name in ("entries", "memory", "poses"):
+        assert getattr(shown, name) is getattr(state, name)
+    np.testing.assert_array_equal(shown.number, state.number)
+    anew = (shown.latents != state.latents).any(1)
+    assert not anew[0].any() and anew[1, :3, 2:5].all() and anew[1].sum() == 9  # that cell and those around it
+    fresh = session.runtime.encode(pictures[:, None])[:, 0]
+    np.testing.assert_array_equal(shown.latents[1, :, :3, 2:5], fresh[1, :, :3, 2:5])
+    # Batched is one by one, play goes on differently in that row alone, and the state itself was not changed.
+    rows = [session.show(row, pictures[i : i + 1]) for i, row in enumerate(session.split(state))]
+    np.testing.assert_allclose(np.concatenate([row.latents for row in rows]), shown.latents, atol=1e-5)
+    (_, after), (_, without) = play(session, shown, (1, 2)), play(session, state, (1, 2))
+    np.testing.assert_array_equal(after[0], without[0])
+    assert (after[1] != without[1]).any()
+    assert_equal(session.restore(session.snapshot(shown)), shown)
+
+
+def test_what_is_hidden_stays_hidden_where_no_picture_changes():
+    networks = tiny_networks(hidden_layer=True, copy_reach=1)
+    session = Session(TorchRuntime(WorldStep(*networks), tiny_spec(), starts=None))
+    frames, actions = tiny_clips(1, WINDOW + 1)
+    state, _ = play(session, session.reset(frames, actions, [3]))
+    seen = state.latents.shape[1] // 2
+    assert (state.latents[:, :seen] != state.latents[:, seen:]).any()
+    pictures = state.frame.copy()
+    pictures[0, 8:16, 24:32] = 255
+    shown = session.show(state, pictures)
+    hidden = (shown.latents[:, seen:] != state.latents[:, seen:]).any(1)[0]
+    assert hidden[1, 3] and hidden.sum() == 1
+    np.testing.assert_array_equal(shown.latents[0, :seen, 1, 3], shown.latents[0, seen:, 1, 3])
+
+
+def test_pictures_of_another_size_are_not_shown(session):
+    state = session.start([0], [1])
+    for picture in (state.frame[:, :-1], np.repeat(state.frame, 2, 0), state.frame.astype(np.float32)):
+        with pytest.raises(WorldsimError, match=r"can't be shown in world 'tiny': give uint8 RGB \[1, 32, 48, 3\]"):
+            session.show(state, picture)

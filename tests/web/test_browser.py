@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from tiny import HEIGHT, WIDTH
@@ -19,7 +21,9 @@ from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 
 pytest.importorskip("websockets")
-from browser import CHROMIUM, Page, chromium
+from websockets.sync.client import connect
+
+from worldsim.web.chromium import CHROMIUM, Page, chromium
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -28,6 +32,8 @@ PIXELS = """(() => { const c = document.getElementById('screen')
 INDEX = "parseInt(document.getElementById('index').textContent)"
 NAMES = """Array.from(document.querySelectorAll('#play button, #play select, #play input'), (element) =>
   (element.getAttribute('aria-label') || element.closest('label')?.textContent || element.textContent).trim())"""
+BRANCHES = "document.querySelectorAll('#branches button').length"
+MARKED = "document.getElementById('mark').getAttribute('aria-pressed') == 'true'"
 PAUSED = "document.getElementById('pause').getAttribute('aria-pressed') == 'true'"
 
 
@@ -123,10 +129,25 @@ def test_play_in_the_page(page, site_url, tmp_path):
     page.wait(f"{INDEX} == {index + 1}")
     assert page.run(PIXELS) == idle
 
+    page.run("timeline.value = 1; timeline.dispatchEvent(new Event('input'))")
+    page.wait(f"{INDEX} == 1")
+    click(page, "step")
+    page.wait(f"{INDEX} == 2")
+    assert page.run(BRANCHES) == 1  # another way on from a moment; the one before can be gone back to
+    click(page, "mark")
+    page.wait("document.querySelectorAll('#marks i').length == 1")
+    here = page.run(PIXELS)
+    page.run("document.querySelector('#branches button').click()")
+    page.wait(f"!({MARKED})")
+    click(page, "jump")
+    page.wait(MARKED)
+    assert page.run(PIXELS) == here
+
     assert all(page.run(NAMES)) and len(page.run(NAMES)) > 10
     page.picture(tmp_path / "play.png")
     click(page, "back")
     page.wait("!document.getElementById('gallery').hidden")
+    assert page.run("document.activeElement.dataset.world") == "tiny"  # who can't see the page goes on from there
 
 
 def test_a_damaged_link_says_so_and_shows_the_gallery(page, site_url):
@@ -143,6 +164,15 @@ def test_a_damaged_link_says_so_and_shows_the_gallery(page, site_url):
         page.run(f"window.said = ''; location.hash = '{fragment}'")
         page.wait(f"window.said.includes('{text}')", 5)
     assert not page.run("document.getElementById('gallery').hidden")
+
+
+def test_a_browser_without_threads_plays_and_says_so(page, site_url):
+    tried = "sessionStorage.setItem('isolated', 'tried')"  # the page has found that nothing helps
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=tried)
+    begin(page, f"{site_url}#world=tiny&start=1&seed=5")
+    assert not page.run("crossOriginIsolated")
+    if page.run("navigator.hardwareConcurrency") > 1:
+        assert "one thread" in page.run("document.getElementById('message').textContent")
 
 
 def test_a_changed_file_is_refused(page, site, site_url, tmp_path):
@@ -164,7 +194,7 @@ def test_saved_moments_come_back(page, site_url):
       const {same, ...file} = link.fromFile(link.toFile(moment, worlds[0]), worlds)
       const {same: too, ...fragment} = link.fromFragment(link.toFragment(moment), worlds)
       return [file, fragment, same && too] })"""
-    moment = {"world": "tiny", "start": 2, "seed": "77", "actions": [0, 0, 1, 2, 2, 2]}
+    moment = {"world": "tiny", "start": 2, "seed": "77", "actions": [0, 0, 1, 2, 2, 2], "code": ""}
     assert page.run(script) == [moment, moment, True]
 
 
@@ -188,6 +218,18 @@ def test_page_of_a_server(page, endless_world, tmp_path):
         page.wait(f"{INDEX} == {index + 1}")
         here = page.run(PIXELS)
         assert here != steered
+        page.run("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve() }")
+        click(page, "invite")
+        link = page.wait("window.copied")
+        friend = {"do": "open", "world": "tiny", "start": 0, "seed": "1", "actions": [], "code": link.split("with=")[1]}
+        with connect(f"ws://127.0.0.1:{port}/play") as socket:
+            socket.send(json.dumps(friend))
+            page.wait("document.getElementById('together').textContent.startsWith('2 play here; you are player 1')")
+            while not isinstance(picture := socket.recv(timeout=60), bytes):
+                pass
+        told, seen = picture[4 + int.from_bytes(picture[:4]) :], page.run(PIXELS)
+        theirs = cv2.imdecode(np.frombuffer(told, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        assert (theirs.ravel() == np.array(seen.split(","), int).reshape(-1, 4)[:, :3].ravel()).all()
     page.wait("!document.getElementById('notice').hidden")  # the connection broke, and the page says so
     with serving(endless_world, port, tmp_path):
         page.wait(f"document.getElementById('notice').hidden && {INDEX} > {index + 1}")

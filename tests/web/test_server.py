@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import socket
@@ -33,6 +34,7 @@ from worldsim.web.lobby import Limits, Lobby, Outbox  # noqa: E402
 from worldsim.web.metrics import Metrics  # noqa: E402
 from worldsim.web.server import FINAL, LOOPBACK, MESSAGE_BYTES, make_app  # noqa: E402
 
+CODE = "0123456789abcdef"
 PATIENCE = 60.0  # seconds; the machine may be busy
 
 
@@ -47,8 +49,8 @@ class Client:
     def send(self, **command: Any) -> None:
         self.socket.send(json.dumps(command))
 
-    def begin(self, start: int = 0, seed: int = 5, actions: list[int] | None = None) -> None:
-        self.send(do="open", world="tiny", start=start, seed=str(seed), actions=actions or [])
+    def begin(self, start: int = 0, seed: int = 5, actions: list[int] | None = None, **more: Any) -> None:
+        self.send(do="open", world="tiny", start=start, seed=str(seed), actions=actions or [], **more)
 
     def receive(self) -> dict[str, Any]:
         """The next event; of a frame with its picture, `png`."""
@@ -156,6 +158,81 @@ def test_rewind_gives_the_same_pixels_and_another_way_on(port):
     assert left["actions"] == [1] and right["actions"] == [2]  # what the page needs to come back after a restart
 
 
+def test_branches_and_bookmarks_lead_back(port):
+    client = Client(port)
+    client.begin()
+    client.until(6)
+    client.send(do="pause")
+    end = client.event("frame", paused=True)
+    client.send(do="mark")
+    assert client.event("frame", marks=[end["position"]])
+    client.send(do="seek", position=2)
+    client.event("frame", index=2)
+    client.send(do="keys", held=["ArrowLeft"], tapped=[], stamp=0)
+    client.send(do="step")
+    (branch,) = client.event("branches")["branches"] or client.event("branches")["branches"]
+    other = client.event("frame", index=3)
+    assert branch["index"] == end["index"] and base64.b64decode(branch["picture"]) == end["png"]
+    assert other["marks"] == []  # the bookmark is on the other way
+    client.send(do="branch", branch=0)
+    back = client.event("frame", index=end["index"])
+    assert back["png"] == end["png"] and (back["known"], len(back["actions"])) == (0, end["index"])
+    client.send(do="branch", branch=0)
+    assert client.event("frame", index=3)["png"] == other["png"]
+    client.send(do="jump")
+    assert client.event("frame", index=end["index"])["png"] == end["png"]
+
+
+def test_two_play_one_world_with_keys_of_their_own(port):
+    """Both see the same pixels, both steer, and who leaves does not end it."""
+    one, two, alone = Client(port), Client(port), Client(port)
+    one.begin(seed=5)
+    one.until(2)
+    one.send(do="invite", code=CODE)
+    two.begin(seed=99, start=1, code=CODE)  # what it would play if nobody were there
+    opened = two.event("opened")
+    assert (opened["start"], opened["seed"]) == (0, "5")
+    alone.begin(seed=5)
+    assert one.event("frame", seats=2)["seat"] == 0 and two.event("frame", seats=2)["seat"] == 1
+    two.send(do="pause")
+    first, second = one.event("frame", paused=True), two.event("frame", paused=True)
+    assert first["png"] == second["png"] and first["index"] == second["index"]
+    one.send(do="keys", held=["ArrowLeft"], tapped=[], stamp=1.5)
+    two.send(do="keys", held=["ArrowRight"], tapped=["ArrowRight"], stamp=2.5)
+    taken, drivers, stamps = [], [], []
+    for number in range(1, 5):
+        one.send(do="step")
+        frames = [player.event("frame", index=first["index"] + number) for player in (one, two)]
+        assert frames[0]["png"] == frames[1]["png"]
+        taken.append(frames[0]["actions"][-1])
+        drivers.append(frames[1]["driver"])
+        stamps.append([frame["stamp"] for frame in frames])
+    assert taken in ([1, 2, 1, 2], [2, 1, 2, 1]) and drivers == [action - 1 for action in taken]  # in turn
+    assert [max(column) for column in zip(*stamps, strict=True)] == [1.5, 2.5]
+    assert alone.until(5)["seats"] == 1
+    one.send(do="close")
+    two.send(do="resume")
+    assert two.event("frame", seats=1)["seat"] == 0
+    two.until(first["index"] + 8)
+    two.begin(seed=7, code=CODE)  # anew, and still under the code
+    assert two.event("opened")["seed"] == "7"
+    one.begin(code=CODE)
+    assert one.event("opened")["seed"] == "7"
+    assert one.event("frame")["seats"] == 2
+
+
+def test_a_world_has_four_seats(endless_world):
+    with served(endless_world, players=6) as port:
+        friends = [Client(port) for _ in range(4)]
+        for friend in friends:
+            friend.begin(code=CODE)
+            friend.until(1)
+        fifth = Client(port)
+        fifth.begin(code=CODE)
+        assert fifth.close_code() == FINAL
+        assert friends[0].event("frame", seats=4)
+
+
 def test_a_replay_comes_to_the_same_frame(port):
     client = Client(port)
     client.begin(start=2)
@@ -242,6 +319,9 @@ NO_COMMANDS = {
     "a thousand keys": json.dumps({"do": "keys", "held": ["KeyA"] * 1000, "tapped": []}),
     "no position": json.dumps({"do": "seek", "position": "far"}),
     "no number": '{"do": "seek", "position": NaN}',
+    "a code that can be guessed": json.dumps({**OPEN, "code": "1"}),
+    "no code": json.dumps({"do": "invite", "code": ["0123456789abcdef"]}),
+    "no branch": json.dumps({"do": "branch", "branch": None}),
     "no such start": json.dumps({**OPEN, "start": 99}),
     "no seed": json.dumps({**OPEN, "seed": "-1"}),
     "no such action": json.dumps({**OPEN, "actions": [9]}),
@@ -335,11 +415,12 @@ def test_pages_and_pictures_are_there_and_nothing_else(port):
 
 def test_history_shares_what_it_has_in_common(endless_world):
     """A minute of one player's history must not hold copies of everybody's."""
-    from worldsim.web.player import Moment, Player, owned
+    from worldsim.web.play import Moment, Play, owned
 
     session = Session(load_runtime(Bundle(endless_world), device="cpu"))
     states = [session.start([0], [1]), session.start([1], [2])]
-    player = Player(session.spec, Moment(states[0], b""), 0, [], limit=4)
+    player = Play(session.spec, limit=4)
+    player.begin(Moment(states[0], b""), 0, [])
     for number in range(20):
         new, _ = session.step(session.stack([player.now.state, states[1]]), np.array([number % 3, 0]))
         row, states[1] = session.split(new)

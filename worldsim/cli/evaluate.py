@@ -39,6 +39,8 @@ class EvalConfig:
         quick: a fifth of everything, for a first look.
         runtime: onnx or torch.
         seed: of the scenes, the noise and the policies.
+        ray: run the parts on the nodes of the Ray cluster that this machine is part of, or that RAY_ADDRESS names; all
+            see the folders of world and recording.
     """
 
     world: tyro.conf.Positional[str]
@@ -47,6 +49,7 @@ class EvalConfig:
     quick: bool = False
     runtime: str = "onnx"
     seed: int = 0
+    ray: bool = False
 
 
 def evaluate(config: EvalConfig) -> None:
@@ -60,16 +63,30 @@ def evaluate(config: EvalConfig) -> None:
     require("skimage", "eval")
     bundle, recording = open_world(config.world), Recording(config.recording)
     check_recording(recording, bundle.spec)
-    probes, size = probes_of(bundle.spec), evaluation.QUICK if config.quick else evaluation.FULL
-    with real_play(bundle.spec) as real:
-        runtime = load_runtime(bundle, config.runtime)
-        sections = evaluation.Evaluation(runtime, recording, probes, real, size, config.seed, progress).run()
+    if config.ray:
+        from worldsim.cli.evaluate_cluster import evaluate_over_cluster
+
+        sections = evaluate_over_cluster(config)
+    else:
+        with opened(config, progress) as whole:
+            sections = whole.run()
     held_out = len(recording.episodes("held-out"))
     facts = report_facts(bundle, "eval", config.world)
     facts["recording"] = f"{len(recording)} frames, seed {recording.seed}, {held_out} held-out episodes"
     title = f"How good is {bundle.spec.title or bundle.spec.name}?"
-    verdicts = report.judge_targets(probes.targets, sections)
+    verdicts = report.judge_targets(probes_of(bundle.spec).targets, sections)
     publish(report.Report("eval", title, facts, sections, verdicts), report_folder(config.out, bundle.spec.name))
+
+
+@contextlib.contextmanager
+def opened(config: EvalConfig, on_progress: evaluation.Progress) -> Iterator[evaluation.Evaluation]:
+    """The evaluation that was asked for, with all that it compares the world with."""
+    bundle, recording = open_world(config.world), Recording(config.recording)
+    size = evaluation.QUICK if config.quick else evaluation.FULL
+    with real_play(bundle.spec) as real:
+        runtime = load_runtime(bundle, config.runtime)
+        arguments = runtime, recording, probes_of(bundle.spec), real, size, config.seed, on_progress
+        yield evaluation.Evaluation(*arguments)
 
 
 @contextlib.contextmanager

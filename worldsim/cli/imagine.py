@@ -1,9 +1,10 @@
-"""`worldsim imagine`: words, pictures and clips -> a picture or a clip in a file. Knows files and flags, no network."""
+"""`worldsim imagine`: words, pictures, sketches, clips -> a picture or a clip in a file. Knows files and flags only."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,13 @@ from worldsim.safe_read import read_png
 from worldsim.terminal import printable
 
 if TYPE_CHECKING:
+    import torch
+
     from worldsim.runtime.imagine import Given, Imaginer
 
 RUN = "runs/imagine"  # of the networks, where no imaginer is shipped
 FPS = 15.0
+MOST_MADE = 64  # clips, to keep the best of
 MOST_READ = 1021  # frames of a video file
 PICTURES, VIDEOS, GIF = (".png",), (".mp4", ".mkv", ".mov"), ".gif"
 
@@ -39,16 +43,21 @@ class ImagineConfig:
         prompt: plain words.
         image: a picture that the clip begins with (.png).
         video: a clip that it begins with, or with --change that is changed.
+        sketch: a drawing that its first frame follows, dark on light or light on dark (.png).
+        restyle: a picture or a clip that is made again as the words say: --prompt "at night".
         end: a picture or a clip that it ends with: with a beginning, both are joined; without one, what came before.
         change: how much of --image or --video is kept where it is changed, 0 to below 1 (0.3 to 0.6 are usual).
         region: where it is changed, as LEFT,TOP,WIDTHxHEIGHT in pixels; all of it if not given.
         size: of the frames, as WIDTHxHEIGHT; multiples of 16 from 32 to 256.
         frames: of the clip, 4 k + 1, what is given among them; 17 if not given, 1 for a .png, and of a clip that is
-            changed as many as it has.
+            changed or made again as many as it has.
         steps: denoising passes for every 17 frames.
         guidance: how much it leans on the words; 1 for no more than was learned.
+        source_guidance: how much it leans on what --restyle names.
         sampler: euler, ddim or ddpm.
         seed: the same seed gives the same clip.
+        best_of: make so many, of this seed and those after it, and keep the one that the words fit best, as the run's
+            two towers see it (worldsim train clip).
         device: auto, cpu, cuda, cuda:1 or mps.
         play: step into it, in a window.
         world: the world to play it in, its name or the folder of a bundle; the imaginer's own if not given.
@@ -59,6 +68,8 @@ class ImagineConfig:
     prompt: str = ""
     image: Path | None = None
     video: Path | None = None
+    sketch: Path | None = None
+    restyle: Path | None = None
     end: Path | None = None
     change: float | None = None
     region: str = ""
@@ -66,8 +77,10 @@ class ImagineConfig:
     frames: int = 0
     steps: int = 24
     guidance: float = 3.0
+    source_guidance: float = 1.5
     sampler: str = "euler"
     seed: int = 0
+    best_of: int = 1
     device: str = "auto"
     play: bool = False
     world: str = ""
@@ -94,13 +107,29 @@ def imagine(config: ImagineConfig) -> None:
     model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
     frames = config.frames or (1 if config.out and config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
-    rest = (config.steps, config.guidance, config.seed, config.sampler)
-    engine.check_request(model, engine.Given(), config.prompt, size, frames, *rest)
+    choose = chooser(config, device)
+    leaning = engine.Guidance(config.guidance, config.source_guidance)
+    request = (config.prompt, size, frames, config.steps, leaning, config.seed, config.sampler)
+    engine.check_request(model, engine.Given(), *request)
     given = what_is_given(config, size)
-    if given.clip is not None:
-        frames = len(given.clip)
+    whole = given.clip if given.source is None else given.source
+    if whole is not None:
+        frames = len(whole)
     say_unknown(model, config.prompt)
-    made = engine.imagine(model, given, config.prompt, size, frames, *rest)
+    made = choose(
+        lambda seed: engine.imagine(
+            model,
+            given,
+            config.prompt,
+            size,
+            frames,
+            config.steps,
+            config.guidance,
+            seed,
+            config.sampler,
+            config.source_guidance,
+        )
+    )
     if config.out:
         write_frames(config.out, made)
         print(printable(f"{config.out}: {len(made)} frame{'s' * (len(made) > 1)} of {size[1]}x{size[0]}"))
@@ -144,14 +173,28 @@ def world_to_play(config: ImagineConfig) -> str:
 
 def check_flags(config: ImagineConfig) -> None:
     """Refuse what can't be done, before anything is read."""
-    if not (config.prompt.strip() or config.image or config.video or config.end):
-        raise WorldsimError("nothing to imagine from: give --prompt WORDS, --image F or --video F")
+    files = {name: getattr(config, name) for name in ("image", "video", "end", "sketch", "restyle")}
+    named = [f"--{name}" for name, path in files.items() if path]
+    if not (config.prompt.strip() or named):
+        raise WorldsimError("nothing to imagine from: give --prompt WORDS, --image F, --sketch F or --video F")
     if len(config.prompt) > MOST_LETTERS:
         raise WorldsimError(f"a --prompt of {len(config.prompt):,} letters; at most {MOST_LETTERS:,} are read")
     if not config.size:
         raise WorldsimError("--size '' is not WIDTHxHEIGHT, as in 64x64")
+    if not 1 <= config.best_of <= MOST_MADE:
+        raise WorldsimError(f"--best-of {config.best_of}: give 1 to {MOST_MADE}")
+    if config.best_of > 1 and not config.prompt.strip():
+        raise WorldsimError("--best-of is judged by words; give --prompt too")
     if config.image and config.video:
         raise WorldsimError("--image and --video both say how it begins; give one of them")
+    for flag in ("--sketch", "--restyle"):
+        if flag in named and (len(named) > 1 or config.change is not None):
+            others = [name for name in named if name != flag] or ["--change"]
+            raise WorldsimError(f"{flag} stands alone with --prompt; leave {', '.join(others)} out")
+    if config.restyle and config.frames:
+        raise WorldsimError("what is made again keeps its length; leave --frames out")
+    if config.restyle and not config.prompt.strip():
+        raise WorldsimError("--restyle is told how it is to look: give --prompt, as in --prompt 'at night'")
     if config.change is None and config.region:
         raise WorldsimError("--region says where it is changed; give --change too, 0 to paint it anew")
     if config.change is not None and not (config.image or config.video):
@@ -176,6 +219,30 @@ def check_out(config: ImagineConfig) -> None:
         raise WorldsimError(f"--out {config.out} is one picture, and --frames {config.frames}; give a name in .mp4")
 
 
+def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[int], np.ndarray]], np.ndarray]:
+    """Calls a maker of clips with --seed, or with --best-of seeds, and says which of them it keeps.
+
+    Raises:
+        WorldsimError: if there are no towers to tell the best by.
+    """
+    if config.best_of == 1:
+        return lambda make: make(config.seed)
+    from worldsim.runtime.clip_score import ClipScorer, best_of
+    from worldsim.train.clip_towers import load_clip_scorer
+
+    loaded = load_clip_scorer(Path(config.model or RUN))
+    scorer = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
+
+    def best(make: Callable[[int], np.ndarray]) -> np.ndarray:
+        number, made = best_of(
+            config.best_of, lambda i: make(config.seed + i), lambda clip: scorer.score(clip, config.prompt)
+        )
+        print(f"the best of {config.best_of} is that of --seed {config.seed + number}")
+        return made
+
+    return best
+
+
 def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:
     """What the files and flags give, fitted to a size (height, width).
 
@@ -184,9 +251,13 @@ def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:
     """
     from worldsim.runtime.imagine import Given
 
-    begin = read_given(config.image or config.video, size)
-    if config.change is not None and begin is not None:
+    if config.sketch:
+        return Given(sketch=read_png(config.sketch, "Give a PNG picture."))
+    begin = read_given(config.image or config.video or config.restyle, size)
+    if begin is not None and (config.restyle or config.change is not None):
         whole = begin[: (len(begin) - 1) // 4 * 4 + 1]
+        if config.change is None:
+            return Given(source=whole)
         return Given(clip=whole, level=config.change, region=parse_region(config.region, size))
     end = read_given(config.end, size)
     if begin is not None and end is not None:

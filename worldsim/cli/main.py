@@ -61,9 +61,16 @@ COMMANDS = {
     "train video-dit": Command(
         "worldsim.cli.train_video", "train_dit", "TrainConfig", "learn to imagine clips from words and pictures"
     ),
+    "train clip": Command(
+        "worldsim.cli.train_clip", "train_clip", "TrainClipConfig", "learn how well words fit clips and pictures"
+    ),
+    "train restyle": Command(
+        "worldsim.cli.train_restyle", "train_looks", "RestyleConfig", "learn to draw a world's frames in other looks"
+    ),
     "imagine": Command(
         "worldsim.cli.imagine", "imagine", "ImagineConfig", "words, pictures and clips to a picture or a clip"
     ),
+    "find": Command("worldsim.cli.find", "find", "FindConfig", "find frames of a recording by words"),
     "export": Command("worldsim.cli.export", "export", "ExportConfig", "make a trained world playable"),
     "export imaginer": Command(
         "worldsim.cli.export_imaginer", "export_imaginer", "ExportImaginerConfig", "make what imagines paint for worlds"
@@ -81,6 +88,9 @@ COMMANDS = {
     ),
     "eval imagine": Command(
         "worldsim.cli.eval_imagine", "eval_imagine", "EvalConfig", "judge what is imagined from words and clips"
+    ),
+    "eval live": Command(
+        "worldsim.cli.eval_live", "eval_live", "EvalLiveConfig", "judge other looks, and events in words, in live play"
     ),
     "eval latent-actions": Command(
         "worldsim.cli.latent_actions", "latent_actions", "LatentActionsConfig", "judge the codes that stand for actions"
@@ -107,6 +117,12 @@ COMMANDS = {
     "bench train": Command(
         "worldsim.cli.bench_train", "bench_train", "BenchTrainConfig", "measure how fast a world learns"
     ),
+    "curve": Command("worldsim.cli.curve", "curve", "CurveConfig", "fit how quality grows with frames and with size"),
+    "bench serve": Command(
+        "worldsim.cli.bench_serve", "bench_serve", "BenchServeConfig", "measure a server with many players"
+    ),
+    "bench web": Command("worldsim.cli.bench_web", "bench_web", "BenchWebConfig", "measure a world in a browser"),
+    "bench play": Command("worldsim.cli.bench_play", "bench_play", "BenchPlayConfig", "measure play in the window"),
     "card": Command("worldsim.cli.card", "card", "CardConfig", "write a world's card from what was measured"),
 }
 

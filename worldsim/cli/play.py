@@ -27,6 +27,7 @@ from worldsim.rng import SEEDS
 from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
 from worldsim.runtime.imaginer import open_imaginer, shipped_imaginers
 from worldsim.runtime.load import load_runtime
+from worldsim.runtime.looks import looks_for
 from worldsim.runtime.pictures import begun_with, fitted
 from worldsim.runtime.savefile import Beginning, SavedPlay, load_play, only_begun
 from worldsim.runtime.session import Session
@@ -65,6 +66,7 @@ class PlayConfig:
         beside_real: play the real game in a split screen, under the same keys, and see how far the two are apart.
         keys: a JSON file with keys of your own; your keys.json, if there is one, if not given.
         folder: where save files and films of the last seconds go.
+        look: what the world is drawn in, one of its looks, if it has some: "night" for example.
         clip: what the key for a film of the last seconds makes.
         clip_seconds: how much of the last seconds such a film shows.
         clip_keys: show the world's buttons in such a film, lit while they are held.
@@ -88,6 +90,7 @@ class PlayConfig:
     beside_real: bool = False
     keys: Path | None = None
     folder: Path = Path()
+    look: str = ""
     clip: Literal["mp4", "gif"] = "mp4"
     clip_seconds: float = 20.0
     clip_keys: bool = False
@@ -125,6 +128,8 @@ def play(config: PlayConfig, given: np.ndarray | None = None) -> None:
         asked, given = painted(config.prompt, asked, config.imaginer, config.device, config.seed)
     elif config.image:
         given = read_beginning(config.image, asked)
+    if config.look:
+        looks_for(open_world(asked or names[0]), config.look)
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
     try:
         if config.headless:
@@ -262,6 +267,7 @@ def make_extras(config: PlayConfig, world: Bundle | None, prompts: bool) -> Extr
         open_policy if source else None,
         open_twin if config.beside_real else None,
         prompts,
+        config.look,
     )
     if world:
         extras.bindings.applied(world.spec)
@@ -339,6 +345,9 @@ def play_headless(config: PlayConfig, world: Bundle, given: np.ndarray | None) -
         if given is not None:
             beginning = begun_with(given, world, config.seed)
             say_verdict(session, fitted(given[-1], world.spec))
+        looks = looks_for(world, config.look) if config.look else None
+        if capture and looks:
+            capture.change_look(config.look)
         state, began = None, time.perf_counter()
         for _ in range(frames):
             if state is None:
@@ -348,7 +357,7 @@ def play_headless(config: PlayConfig, world: Bundle, given: np.ndarray | None) -
             action = next(actions)
             state, made = session.step(state, np.array([action]))
             if capture:
-                capture.write(made.frame[0], action)
+                capture.write((looks.draw(made.frame, config.look) if looks else made.frame)[0], action)
             if made.ended[0]:
                 start = (start + 1) % len(world.starts)
                 state, beginning = None, Beginning(start, config.seed)

@@ -52,6 +52,8 @@ class RecordConfig:
         workers: processes; 0 for one for each core that this process may use.
         episode_frames: end episodes after so many frames; 0 for the world's own length.
         skip: leave out seeds with which the world raises an error, and go on with the next one.
+        ray: play on all nodes of the Ray cluster that this machine is part of, or that RAY_ADDRESS names; all see the
+            folder of `out`.
     """
 
     world: tyro.conf.Positional[str]
@@ -62,6 +64,7 @@ class RecordConfig:
     workers: int = 0
     episode_frames: int = 0
     skip: bool = False
+    ray: bool = False
 
 
 def record(config: RecordConfig) -> None:
@@ -74,20 +77,31 @@ def record(config: RecordConfig) -> None:
     if config.frames < 1 or config.workers < 0 or config.episode_frames < 0 or config.seed < 0:
         raise WorldsimError("--frames must be at least 1; --workers, --episode-frames and --seed can't be negative")
     make = functools.partial(Performer, config.world, learnable_size(config.size), config.episode_frames)
-    write_recording(make, config.out, config.frames, config.seed, config.workers, config.skip)
+    if config.ray:
+        from worldsim.cli.record_cluster import record_over_cluster
+
+        record_over_cluster(make, config.out, config.frames, config.seed, config.skip)
+        return
+    play = functools.partial(from_processes, make, config.workers or usable_cores())
+    write_recording(make, config.out, config.frames, config.seed, play, config.skip)
 
 
 def write_recording(
-    make: Callable[[], Performs], out: Path, frames: int, seed: int, workers: int, skip: bool = False
+    make: Callable[[], Performs],
+    out: Path,
+    frames: int,
+    seed: int,
+    play: Callable[[RecordingWriter], Iterator[Played]],
+    skip: bool = False,
 ) -> None:
-    """Play episodes in worker processes until there are `frames` frames, and print what was recorded.
+    """Write the episodes that are played until there are `frames` frames, and print what was recorded.
 
     Args:
-        make: makes the performer of a worker; is sent to its process.
+        make: makes a performer, which knows the world.
         out: folder of the recording.
         frames: how many at least.
         seed: of the first episode.
-        workers: processes; 0 for one for each core that this process may use.
+        play: a writer -> what was played with each seed from its next one on, in order.
         skip: leave out seeds with which the world raises an error.
 
     Raises:
@@ -98,7 +112,7 @@ def write_recording(
     with RecordingWriter(out, world, seed, origin, hidden_layer) as writer:
         if writer.frames < frames:
             with ProgressBar(f"recording {world.name}", frames, writer.frames) as bar:
-                for played_with, episode in _episodes(writer, make, workers or usable_cores(), skip):
+                for played_with, episode in _whole(play(writer), skip):
                     writer.append(episode, played_with)
                     bar.update(writer.frames)
                     if writer.frames >= frames:
@@ -108,31 +122,25 @@ def write_recording(
     print(printable(f"{out}: {total} frames in {episodes} episodes{shares}"))
 
 
-def _episodes(
-    writer: RecordingWriter, make: Callable[[], Performs], workers: int, skip: bool
-) -> Iterator[tuple[int, Episode]]:
-    """Episodes and their seeds, from the writer's next seed on and in order; ends when nobody asks for more."""
-    flight: collections.deque[tuple[int, concurrent.futures.Future[Episode]]] = collections.deque()
-    seeds, failed = itertools.count(writer.next_seed), 0
+def from_processes(make: Callable[[], Performs], workers: int, writer: RecordingWriter) -> Iterator[Played]:
+    """What processes of this machine play with each seed from the writer's next one on, in order.
+
+    Args:
+        make: makes the performer of a worker; is sent to its process.
+
+    Raises:
+        WorldsimError: if one of them is killed.
+    """
+    flight: collections.deque[tuple[int, concurrent.futures.Future[Episode | FailedSeed]]] = collections.deque()
+    seeds = itertools.count(writer.next_seed)
     with _pool(workers, make) as pool:
         try:
             while True:
                 while len(flight) <= workers:
                     seed = next(seeds)
                     flight.append((seed, pool.submit(_play, seed)))
-                seed, episode = flight.popleft()
-                try:
-                    played = episode.result()
-                except FailedSeed as error:
-                    failed += 1
-                    if not skip:
-                        raise WorldsimError(f"{error}. To leave such seeds out, run the same with --skip.") from error
-                    if failed == MOST_FAILED:
-                        raise WorldsimError(f"{error}, the last of {failed} in a row. Correct the world.") from error
-                    print(f"{printable(error)}: left out", file=sys.stderr)
-                    continue
-                failed = 0
-                yield seed, played
+                seed, played = flight.popleft()
+                yield seed, played.result()
         except concurrent.futures.process.BrokenProcessPool as error:
             raise WorldsimError(
                 f"a recording process was killed (out of memory?); the {writer.episodes} whole episodes in "
@@ -140,6 +148,26 @@ def _episodes(
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _whole(played: Iterator[Played], skip: bool) -> Iterator[tuple[int, Episode]]:
+    """The episodes alone; seeds that failed are left out if they may be.
+
+    Raises:
+        WorldsimError: if they may not, or too many in a row fail.
+    """
+    failed = 0
+    for seed, episode in played:
+        if isinstance(episode, Episode):
+            failed = 0
+            yield seed, episode
+            continue
+        failed += 1
+        if not skip:
+            raise WorldsimError(f"{episode}. To leave such seeds out, run the same with --skip.") from episode
+        if failed == MOST_FAILED:
+            raise WorldsimError(f"{episode}, the last of {failed} in a row. Correct the world.") from episode
+        print(f"{printable(episode)}: left out", file=sys.stderr)
 
 
 def state_shares(recording: Recording) -> dict[str, float]:
@@ -182,6 +210,13 @@ def learnable_size(size: str) -> dict[str, int]:
             f"--size {size}: nothing could learn from it. Give multiples of {SIDE} up to {LONGEST}, as in {nearest}"
         )
     return sides
+
+
+class FailedSeed(Exception):
+    """A world raised an error while it was played with a seed."""
+
+
+Played = tuple[int, Episode | FailedSeed]  # a seed, and what came of it
 
 
 class Performs(Protocol):
@@ -306,20 +341,28 @@ def _die_with_recorder(performer: Performs) -> None:
         os._exit(1)
 
 
-class FailedSeed(Exception):
-    """A world raised an error while it was played with a seed."""
-
-
-def _play(seed: int) -> Episode:
+def _play(seed: int) -> Episode | FailedSeed:
     assert _performer is not None
     try:
-        return _performer.play(seed)
+        return play_seed(_performer, seed)
+    except FailedSeed as failed:
+        return failed
+
+
+def play_seed(performer: Performs, seed: int) -> Episode:
+    """One episode.
+
+    Raises:
+        FailedSeed: if the world raises an error.
+    """
+    try:
+        return performer.play(seed)
     except AssertionError:
         raise
     except Exception as error:  # whatever a game raises
         kind = "" if isinstance(error, WorldsimError) else f"{type(error).__name__}: "
         reason = f"{kind}{' '.join(str(error).split())[:300]}"
-        raise FailedSeed(f"{_performer.world.name} fails with seed {seed} ({reason})") from None
+        raise FailedSeed(f"{performer.world.name} fails with seed {seed} ({reason})") from None
 
 
 def _version(distribution: str) -> str:

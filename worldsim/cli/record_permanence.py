@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from worldsim.cli.permanence import staging
-from worldsim.cli.record import Performer, origin_of, parse_size, play_on, write_recording
+from worldsim.cli.record import Performer, from_processes, origin_of, parse_size, play_on, write_recording
+from worldsim.cpu import usable_cores
 from worldsim.data.recording import Episode
 from worldsim.errors import WorldsimError
 from worldsim.evals.permanence.tiers import train_seed
@@ -66,7 +67,8 @@ def record_permanence(config: RecordConfig) -> None:
     if not 1 <= config.longest <= LONGEST:
         raise WorldsimError(f"--longest is hidden frames, from 1 to {LONGEST}, not {config.longest}")
     make = functools.partial(ProbePerformer, config.world, parse_size(config.size), config.play, config.longest)
-    write_recording(make, config.out, config.frames, config.seed, config.workers)
+    play = functools.partial(from_processes, make, config.workers or usable_cores())
+    write_recording(make, config.out, config.frames, config.seed, play)
 
 
 class ProbePerformer:

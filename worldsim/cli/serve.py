@@ -10,6 +10,8 @@ import tyro
 from worldsim.errors import WorldsimError, require
 from worldsim.runtime.bundle import open_world, shipped_worlds
 
+BACKLOG = 2048  # connections that wait to be accepted
+
 
 @dataclasses.dataclass(frozen=True)
 class ServeConfig:
@@ -80,6 +82,7 @@ def run(app: object, host: str, port: int, token: str, visitors: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen(BACKLOG)  # before the address is printed: who comes at once is let in a moment later
         except OSError as error:
             raise WorldsimError(f"can't listen on {host}:{port} ({error.strerror}). Give another --port.") from error
         name = f"[{host}]" if ":" in host else host

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from worldsim import atomic
-from worldsim.cli.worlds import recipe_of, worlds_with_recipes
+from worldsim.cli.worlds import recipe_of, world_of_arm, worlds_with_recipes
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
@@ -26,21 +26,23 @@ if TYPE_CHECKING:
 DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
 
 
-AUTOENCODER, DYNAMICS = "autoencoder", "dynamics"
+AUTOENCODER, DECODER, DYNAMICS = "autoencoder", "decoder", "dynamics"
+PARTS = (AUTOENCODER, DECODER, DYNAMICS)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Train a world: worldsim train doom-maze, or worldsim train autoencoder|dynamics --recording R --out O
+    """Train a world: worldsim train doom-maze, or worldsim train autoencoder|decoder|dynamics --recording R --out O
 
     On many GPUs or machines: torchrun --nproc-per-node 8 -m worldsim.cli.main train doom-maze
 
     Attributes:
         what: a shipped world's name or rooms (the whole recipe: record, autoencoder, dynamics), or autoencoder, or
-            dynamics.
+            decoder (that of a trained autoencoder alone, for crisp pictures), or dynamics.
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
-        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name.
+        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name; or an arm of
+            the experiments on this one, such as doom-maze-told-noise.
         weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder,
             sizes and dynamics are taken over: to make it better, or to teach it other play.
         steps: optimizer steps of each training; the recipe's if 0.
@@ -97,15 +99,13 @@ def train(config: TrainConfig) -> None:
 def check_flags(config: TrainConfig) -> None:
     """Refuse what can't be done, before anything is."""
     what, recipes = config.what, worlds_with_recipes()
-    if what not in (*recipes, AUTOENCODER, DYNAMICS):
-        raise WorldsimError(
-            f"nothing to train is called {what!r}; there are {', '.join((*recipes, AUTOENCODER, DYNAMICS))}"
-        )
-    if config.recipe and config.recipe not in recipes:
-        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(recipes)}")
-    if config.recipe and what in recipes and config.recipe != what:
+    if what not in (*recipes, *PARTS):
+        raise WorldsimError(f"nothing to train is called {what!r}; there are {', '.join((*recipes, *PARTS))}")
+    if config.recipe and config.recipe not in recipes and recipe_of(config.recipe) is None:
+        raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(recipes)}, and arms of experiments")
+    if config.recipe and what in recipes and what not in (config.recipe, world_of_arm(config.recipe)):
         raise WorldsimError(f"{what} has its own recipe; worldsim train dynamics takes another with --recipe")
-    if config.weights and what == AUTOENCODER:
+    if config.weights and what in (AUTOENCODER, DECODER):
         raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")
     if what not in recipes and config.recording is None:
         raise WorldsimError(f"which recording? worldsim train {what} --recording recordings/NAME --out runs/NAME")
@@ -127,6 +127,7 @@ def check_flags(config: TrainConfig) -> None:
 def train_all(config: TrainConfig, options: RunOptions) -> str:
     """What `worldsim train` was asked for; returns the command that comes next."""
     from worldsim.train import distributed
+    from worldsim.train.decoder import DecoderTraining
 
     path, own = recording_path(config), recipe_of(config.what)
     if own:
@@ -140,6 +141,8 @@ def train_all(config: TrainConfig, options: RunOptions) -> str:
     name = config.recipe or (recording.spec.name if recipe_of(recording.spec.name) else DEFAULT_RECIPE)
     plain = recipe_of(name)
     assert plain is not None
+    if config.what == DECODER and plain.decoder_training is None:
+        plain = dataclasses.replace(plain, decoder_training=DecoderTraining())
     recipe = with_flags(plain, config)
     out = config.out or Path("runs") / recording.spec.name
     if distributed.is_main():
@@ -156,12 +159,19 @@ def train_recipe(
     from worldsim.train import distributed
     from worldsim.train.autoencoder import train_autoencoder
     from worldsim.train.checkpoint import load_autoencoder
+    from worldsim.train.decoder import train_decoder
     from worldsim.train.dynamics import train_dynamics
     from worldsim.train.pipeline import fit, train_world
 
     if config.what == AUTOENCODER:
         train_autoencoder(recording, out, recipe.autoencoder, recipe.autoencoder_training, options)
         return f"train dynamics --recording {recording.path} --out {out}"
+    if config.what == DECODER:
+        autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
+        check_same_world(world, recording)
+        assert recipe.decoder_training is not None
+        train_decoder(recording, autoencoder, out, recipe.decoder_training, options)
+        return f"export {out} --recording {recording.path} --out worlds/{recording.spec.name}"
     if distributed.is_main():
         describe(recipe, recipe.dynamics_training, name, out)
     learned_from, last = recording.path, out
@@ -244,13 +254,16 @@ def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
             motion = dataclasses.replace(motion, **{key: value for key, value in flags.items() if key != "lr"})
         return dataclasses.replace(training, **flags, motion=motion)
 
-    settings = recipe.finetune
+    settings, decoder = recipe.finetune, recipe.decoder_training
     if settings is not None:
         settings = dataclasses.replace(settings, trainings=tuple(dynamics(t) for t in settings.trainings))
+    if decoder is not None:
+        decoder = dataclasses.replace(decoder, **flags)
     return dataclasses.replace(
         recipe,
         autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **flags),
         dynamics_training=dynamics(recipe.dynamics_training),
+        decoder_training=decoder,
         finetune=settings,
     )
 

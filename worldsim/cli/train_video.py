@@ -15,6 +15,7 @@ from worldsim.data.captioned import KIND, CaptionedClips
 from worldsim.errors import WorldsimError, require
 
 if TYPE_CHECKING:
+    from worldsim.models.video_autoencoder import VideoAutoencoder
     from worldsim.train.trainer import RunOptions
 
 
@@ -51,11 +52,11 @@ def train_autoencoder(config: TrainConfig) -> None:
     Raises:
         WorldsimError: for flags that don't go together, missing clips, or a checkpoint of other settings.
     """
-    with _training(config) as (clips, options):
+    with prepared(config) as (clips, options):
         from worldsim.models.video_autoencoder import VideoAutoencoderConfig
         from worldsim.train.video_autoencoder import VideoAutoencoderTraining, train_video_autoencoder
 
-        training = dataclasses.replace(VideoAutoencoderTraining(seed=config.seed), **_flags(config))
+        training = dataclasses.replace(VideoAutoencoderTraining(seed=config.seed), **flags(config))
         train_video_autoencoder(clips, config.out, VideoAutoencoderConfig(), training, options)
         print(f"done; next: worldsim train video-dit --clips {config.clips} --out {config.out}")
 
@@ -66,20 +67,31 @@ def train_dit(config: TrainConfig) -> None:
     Raises:
         WorldsimError: as `train_autoencoder`, and if there is no video autoencoder.
     """
-    with _training(config) as (clips, options):
+    with prepared(config) as (clips, options):
         from worldsim.models.video_dit import VideoDiTConfig
-        from worldsim.train import video_autoencoder, video_dit
+        from worldsim.train import video_dit
 
-        path = config.out / video_autoencoder.FILE
-        if not path.exists():
-            raise WorldsimError(
-                f"there is no {path}; train that first: worldsim train video-autoencoder --clips {config.clips} "
-                f"--out {config.out}"
-            )
-        autoencoder = video_autoencoder.load_video_autoencoder(path)
-        training = dataclasses.replace(video_dit.VideoDiTTraining(seed=config.seed), **_flags(config))
+        autoencoder = trained_autoencoder(config)
+        training = dataclasses.replace(video_dit.VideoDiTTraining(seed=config.seed), **flags(config))
         video_dit.train_video_dit(clips, autoencoder, config.out, VideoDiTConfig(), training, options)
         print(f"done; next: worldsim imagine --model {config.out} --prompt 'a red ball' --out ball.mp4")
+
+
+def trained_autoencoder(config: TrainConfig) -> VideoAutoencoder:
+    """The run's video autoencoder.
+
+    Raises:
+        WorldsimError: if there is none.
+    """
+    from worldsim.train import video_autoencoder
+
+    path = config.out / video_autoencoder.FILE
+    if not path.exists():
+        raise WorldsimError(
+            f"there is no {path}; train that first: worldsim train video-autoencoder --clips {config.clips} "
+            f"--out {config.out}"
+        )
+    return video_autoencoder.load_video_autoencoder(path)
 
 
 def open_clips(path: Path) -> CaptionedClips:
@@ -95,7 +107,12 @@ def open_clips(path: Path) -> CaptionedClips:
 
 
 @contextlib.contextmanager
-def _training(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]]:
+def prepared(config: TrainConfig) -> Iterator[tuple[CaptionedClips, RunOptions]]:
+    """What a training needs: the clips, and how it runs on this process's device; the run's folder is locked meanwhile.
+
+    Raises:
+        WorldsimError: for flags that don't go together, and missing clips or packages.
+    """
     for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
     from worldsim.device import choose_device, keep_memory
@@ -120,5 +137,6 @@ def _check(config: TrainConfig) -> None:
         raise WorldsimError(f"--accumulate {config.accumulate}: give 1 or more")
 
 
-def _flags(config: TrainConfig) -> dict[str, Any]:
+def flags(config: TrainConfig) -> dict[str, Any]:
+    """The settings of a training that were given, and not left at what is usual."""
     return {key: value for key in ("steps", "batch", "lr") if (value := getattr(config, key))}

@@ -28,12 +28,20 @@ def permanence_targets(world: str) -> tuple[Target, ...]:
     return targets
 
 
-def recipe_of(world: str) -> Recipe | None:
-    """How a world is trained; None for one whose entry names no recipe. Needs torch."""
-    if entry_point := world_entry(world).recipe:
+def recipe_of(name: str) -> Recipe | None:
+    """How a world is trained, or an arm of the experiments on it, "WORLD-ARM"; None for any other name. Needs torch."""
+    if entry_point := world_entry(name).recipe:
         recipe: Recipe = load(entry_point)
         return recipe
+    if (world := world_of_arm(name)) and (entry_point := world_entry(world).arms):
+        arms: dict[str, Recipe] = load(entry_point)
+        return arms.get(name.removeprefix(f"{world}-"))
     return None
+
+
+def world_of_arm(name: str) -> str:
+    """The world of an arm called "WORLD-ARM", whether there is such an arm or not; "" where no world has arms."""
+    return next((world for world, entry in WORLDS.items() if entry.arms and name.startswith(f"{world}-")), "")
 
 
 def worlds_with_recipes() -> list[str]:

@@ -12,11 +12,14 @@ THRESHOLDS = 60.0, 240.0  # of the gradient, at full contrast; details are lost 
 WOBBLE = 0.7  # deviation of the lines in pixels, at most
 PATCH = 8  # pixels a side of the patches that lines are left out of, and that wobble as one
 LEFT_OUT = 0.7  # share of the strokes, at most; of the patches half of it
+FAINT = 0.3  # of the strongest contrast to the background; what is fainter is no line
+LEAST_CONTRAST = 24  # levels of 255; drawings with less are empty
+WIDEST = 5  # pixels; of what is wider, the outline is read
 
 
 def outlines(frame: np.ndarray, threshold: float = 120.0) -> np.ndarray:
     """Thin lines where a frame uint8 `[H, W, 3]` changes (Canny 1986), at full contrast -> a sketch."""
-    contrast = cv2.normalize(frame, np.empty_like(frame), 0, 255, cv2.NORM_MINMAX)
+    contrast = cv2.normalize(frame, np.empty(frame.shape, np.uint8), 0, 255, cv2.NORM_MINMAX)
     return np.asarray(cv2.Canny(contrast, threshold / 2, threshold, L2gradient=True))
 
 
@@ -39,3 +42,18 @@ def draw(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         wide = cv2.dilate(lines, np.ones((pen, pen), np.uint8))
         drawn.append(cv2.remap(wide, columns + dx, rows + dy, cv2.INTER_NEAREST))
     return np.stack(drawn)
+
+
+def drawn_lines(picture: np.ndarray) -> np.ndarray:
+    """What differs from the colour that is most of a drawing uint8 `[H, W, 3]`, dark on light or light on dark -> a
+    sketch."""
+    background = np.median(picture.reshape(-1, 3), axis=0)
+    contrast = np.abs(picture - background).max(-1)
+    return np.where(contrast > max(FAINT * contrast.max(), LEAST_CONTRAST), 255, 0).astype(np.uint8)
+
+
+def hollow(lines: np.ndarray) -> np.ndarray:
+    """A sketch of whose filled areas only the outlines are left."""
+    inside = cv2.erode(lines, np.ones((WIDEST, WIDEST), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    inside = cv2.dilate(inside, np.ones((WIDEST - 2, WIDEST - 2), np.uint8))
+    return lines * (inside == 0)

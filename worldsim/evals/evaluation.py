@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,12 +18,25 @@ from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.evals.core import ProgressCallback, policy_rollout, reset_from_context, rollout
 from worldsim.evals.generated import PredictionRecorder, SessionSimulator, runtime_codec, runtime_ood
-from worldsim.evals.instruments import actions, drift, events, fidelity, motion, outcome, state, stillness, trust, turn
+from worldsim.evals.instruments import (
+    actions,
+    detail,
+    drift,
+    events,
+    fidelity,
+    motion,
+    outcome,
+    state,
+    stillness,
+    trust,
+    turn,
+)
 from worldsim.evals.instruments.state import ReadState
 from worldsim.evals.probes import Probes, TurnProbe
 from worldsim.evals.real_play import RealPlay, play_policy, play_random
 from worldsim.evals.scenes import RecordingSplit, Scenes
 from worldsim.evals.section import Section
+from worldsim.evals.world_judge import Judged
 from worldsim.runtime.base import Runtime
 from worldsim.runtime.session import State
 
@@ -117,14 +131,46 @@ class Evaluation:
 
     def run(self) -> list[Section]:
         """Run every instrument that fits this world."""
-        readers = self._train_readers()
-        sections = self._from_scenes(readers)
-        sections += [self._outcome(), self._stillness()]
-        if self._probes.events and readers.state is not None:
-            sections.append(self._events(readers.state))
-        if self._probes.turn is not None and readers.state is not None:
-            sections.append(self._turn(self._probes.turn, readers.state))
-        return sections
+        return [section for part in self.parts for section in self.run_part(part)]
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of what can be run by itself, here or elsewhere, in the order of the report."""
+        reads_state = bool(self._spec.state_names)
+        asked = {
+            "events": bool(self._probes.events) and reads_state,
+            "turn": self._probes.turn is not None and reads_state,
+            "judge": self._probes.judge is not None,
+        }
+        return ["scenes", "outcome", "stillness", *(part for part, fits in asked.items() if fits)]
+
+    def run_part(self, part: str) -> list[Section]:
+        """Run one of `parts`."""
+        readers = self.readers
+        if part == "scenes":
+            return self._from_scenes(readers)
+        if part == "outcome":
+            return [self._outcome()]
+        if part == "stillness":
+            return [self._stillness()]
+        if part == "judge":
+            assert self._probes.judge is not None
+            return [self._probes.judge(self._judged())]
+        assert readers.state is not None
+        if part == "events":
+            return [self._events(readers.state)]
+        assert part == "turn" and self._probes.turn is not None
+        return [self._turn(self._probes.turn, readers.state)]
+
+    @functools.cached_property
+    def readers(self) -> Readers:
+        """Trained when first asked for, if they are not beside the recording."""
+        return self._train_readers()
+
+    def _judged(self) -> Judged:
+        window, size = self._runtime.sizes.window, self._size
+        judged = self._simulator, self._codec, self._split, self._real.env, size.scenes, window, self._seed
+        return Judged(*judged, self._progress)
 
     def _train_readers(self) -> Readers:
         from worldsim.evals.reader import train_action_reader, train_state_reader
@@ -135,6 +181,8 @@ class Evaluation:
             read_action = train_action_reader(self._recording, folder, steps, on_progress)
         if not self._spec.state_names:
             return Readers(read_action, None)
+        if self._probes.make_reader is not None:
+            return Readers(read_action, self._probes.make_reader(self._spec.height, self._spec.width))
         with self._progress("training the state reader, steps", steps) as on_progress:
             return Readers(read_action, train_state_reader(self._recording, folder, steps, on_progress))
 
@@ -156,7 +204,7 @@ class Evaluation:
         counterfactual = 2 * n * max(h for h in actions.HORIZONS if h <= longest)
         with self._progress("other actions, frames", counterfactual) as on_progress:
             following = actions.following(simulator, scenes, free, len(self._spec.actions), self._seed, on_progress)
-        return [*sections, *self._long_runs(readers, following)]
+        return [*sections, *self._long_runs(readers, following, scenes, free)]
 
     def _trust(self, scenes: Scenes, free: np.ndarray, recorder: PredictionRecorder) -> Section:
         n, longest = free.shape[:2]
@@ -174,8 +222,9 @@ class Evaluation:
             self._codec,
         )
 
-    def _long_runs(self, readers: Readers, following: actions.Part) -> list[Section]:
-        """Long free runs beside real play under the same policy: action agreement, drift, motion."""
+    def _long_runs(self, readers: Readers, following: actions.Part, known: Scenes, free: np.ndarray) -> list[Section]:
+        """Long free runs beside real play under the same policy: action agreement, drift, detail, motion. `free` are
+        the frames of the `known` scenes under their own keys."""
         size, split, seed = self._size, self._split, self._seed
         real, real_actions, info = self._real_runs(readers.state)
         scenes = split.draw(size.runs, self._simulator.context, 0, seed)
@@ -208,6 +257,7 @@ class Evaluation:
         sections = [
             actions.action_section([following, agreement], size.scenes, played),
             drift.drift(generated, real, gallery.reshape(-1, *gallery.shape[2:]), self._codec),
+            detail.detail(free, known.truth, generated, real, self._codec),
             self._motion(generated, real, readers.state),
         ]
         if self._real.env is None:

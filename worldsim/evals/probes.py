@@ -6,6 +6,12 @@ Only the classes: the data of a world lies beside the world, and the instruments
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worldsim.evals.instruments.state import ReadState
+    from worldsim.evals.world_judge import WorldJudge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +103,9 @@ class Probes:
 
     Attributes:
         groups, turn, counter, events: what `worldsim eval` measures besides.
+        make_reader: (height, width) -> what reads the state off frames of this size, where the world can be read
+            exactly; components that frames don't show are 0. Elsewhere a net is trained to read it.
+        judge: measures what only this world can be asked.
         targets: of `worldsim eval` and `worldsim bench`.
         permanence_targets: of `worldsim eval permanence`, where the suite can be staged in the world.
     """
@@ -105,6 +114,8 @@ class Probes:
     turn: TurnProbe | None = None
     counter: CounterProbe | None = None
     events: tuple[EventProbe, ...] = ()
+    make_reader: Callable[[int, int], ReadState] | None = None
+    judge: WorldJudge | None = None
     targets: tuple[Target, ...] = ()
     permanence_targets: tuple[Target, ...] = ()
 

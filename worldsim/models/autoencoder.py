@@ -6,11 +6,30 @@ B images, C latent channels, H x W pixels, h x w latents (H / factor, W / factor
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
+from worldsim.models.config import as_tuples
+
+
+@dataclasses.dataclass(frozen=True)
+class LargeFrames:
+    """Frames with more pixels in a cell than the encoder sees apart, and a decoder of its own size that draws them:
+    pixels cost little, cells cost tokens.
+
+    Attributes:
+        scale: of a frame's sides, a power of two: 2 makes 128x96 of the cells of 64x48.
+        widths: of the decoder's convolutions, the first at the finest resolution, each further one at half of that
+            before; the last at that of the latents.
+        blocks: residual blocks at each resolution of the decoder.
+    """
+
+    scale: int = 2
+    widths: tuple[int, ...] = (48, 96, 128)
+    blocks: int = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +43,41 @@ class AutoencoderConfig:
         blocks: residual blocks at each resolution.
         hidden_layer: whether latents hold two layers, one above the other: what is seen, and what would be seen with
             nothing in the way. Of a frame alone the second is taken to be as the first.
+        large: frames of more pixels, and the decoder for them; None for a decoder that mirrors the encoder.
     """
 
     channels: int = 16
     widths: tuple[int, ...] = (80, 160)
     blocks: int = 2
     hidden_layer: bool = False
+    large: LargeFrames | None = None
+
+    def __post_init__(self) -> None:
+        if self.large and (self.large.scale < 1 or self.factor % 2 ** (len(self.large.widths) - 1)):
+            raise WorldsimError(
+                f"a decoder of {len(self.large.widths)} resolutions can't draw cells of {self.factor} pixels"
+            )
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> AutoencoderConfig:
+        """What `dataclasses.asdict` and JSON made of one.
+
+        Raises:
+            TypeError: if it is not of this version.
+        """
+        fields = {**as_tuples(settings)}
+        large = fields.pop("large", None)
+        return cls(**fields, large=None if large is None else LargeFrames(**large))
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels along one side of what the encoder's first convolution sees as one place."""
+        return 4 * (self.large.scale if self.large else 1)
 
     @property
     def factor(self) -> int:
         """Pixels along one side of a latent cell."""
-        return 4 * 2 ** (len(self.widths) - 1)
+        return self.patch_size * 2 ** (len(self.widths) - 1)
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(C, h, w) of a frame.
@@ -67,7 +110,8 @@ class Encoder(nn.Sequential):
 
     def __init__(self, config: AutoencoderConfig):
         widths = config.widths
-        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1)]
+        patch = config.patch_size
+        layers: list[nn.Module] = [nn.PixelUnshuffle(patch), nn.Conv2d(3 * patch**2, widths[0], 3, padding=1)]
         for i, width in enumerate(widths):
             if i:
                 layers.append(nn.Conv2d(widths[i - 1], width, 4, stride=2, padding=1))
@@ -79,13 +123,15 @@ class Decoder(nn.Sequential):
     """`[B, C, h, w]` standardised -> `[B, 3, H, W]` around [-1, 1] (not clipped)."""
 
     def __init__(self, config: AutoencoderConfig):
-        widths = config.widths[::-1]
+        sizes = config.large or config
+        widths, blocks = sizes.widths[::-1], sizes.blocks
+        patch = config.factor // 2 ** (len(widths) - 1)
         layers: list[nn.Module] = [nn.Conv2d(config.channels, widths[0], 3, padding=1)]
         for i, width in enumerate(widths):
-            layers += [ResidualBlock(width) for _ in range(config.blocks)]
+            layers += [ResidualBlock(width) for _ in range(blocks)]
             if i + 1 < len(widths):
                 layers += [nn.Conv2d(width, 4 * widths[i + 1], 1), nn.PixelShuffle(2)]
-        super().__init__(*layers, nn.SiLU(), nn.Conv2d(widths[-1], 48, 3, padding=1), nn.PixelShuffle(4))
+        super().__init__(*layers, nn.SiLU(), nn.Conv2d(widths[-1], 3 * patch**2, 3, padding=1), nn.PixelShuffle(patch))
 
 
 class Autoencoder(nn.Module):

@@ -15,6 +15,7 @@ from worldsim.models.dit import DiTConfig
 from worldsim.models.map_memory import MapMemoryConfig
 from worldsim.models.memory import MemoryConfig
 from worldsim.models.motion import PAST, MotionConfig
+from worldsim.models.told_noise import ToldNoiseConfig
 from worldsim.models.view_memory import KEY, ViewMemoryConfig
 
 
@@ -28,6 +29,7 @@ class WorldModelConfig:
         memory: of frames older than the window.
         view: a view that moves, sideways or over a map, with a memory of what it saw elsewhere.
         motion: a prior of how what moves goes on.
+        told_noise: the network is told how noisy its context is.
         static_threshold: a cell that would change by less than this in a frame, root mean square of its standardised
             numbers, stays as it was, so that small errors don't add up over a thousand frames; 0 for none.
         latent_clip: no number of a generated latent is larger, so that errors don't feed themselves (static
@@ -41,6 +43,7 @@ class WorldModelConfig:
     memory: MemoryConfig | None = None
     view: ViewMemoryConfig | MapMemoryConfig | None = None
     motion: MotionConfig | None = None
+    told_noise: ToldNoiseConfig | None = None
     static_threshold: float = 0.0
     latent_clip: float = 0.0
     latent_shape: tuple[int, int, int] = (0, 0, 0)
@@ -80,7 +83,7 @@ class WorldModelConfig:
             WorldsimError: if it is not of this version.
         """
         parts: dict[str, Any] = {"dit": DiTConfig, "copy": CopyConfig, "memory": MemoryConfig, "motion": MotionConfig}
-        parts["view"] = _view_config
+        parts |= {"view": _view_config, "told_noise": ToldNoiseConfig}
         try:
             fields = as_tuples(settings)
             return cls(**{k: parts[k](**v) if k in parts and v is not None else v for k, v in fields.items()})

@@ -103,6 +103,7 @@ class ContextEncoder(nn.Module):
         length: Tensor | None = None,
         hint: Tensor | None = None,
         readers: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+        told: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode T frames at once, or one after those in the cache: both give the same numbers.
 
@@ -113,6 +114,7 @@ class ContextEncoder(nn.Module):
             length: int64 `[B]`, how many of the newest entries are real.
             hint: added to the embedded tokens `[B, T, N, D]`.
             readers: for some blocks, by number, what their input `[B, T, M, D]` goes through first.
+            told: added to the embedded actions `[B, T, D]`.
 
         Returns:
             features `[B, T, M, D]`; cache entries of the T frames, before rotation, `[B, T, L, M, 2 G E]`.
@@ -121,7 +123,8 @@ class ContextEncoder(nn.Module):
         x = self.token_in(tokens)
         x = x if hint is None else x + hint
         x = torch.cat([self.registers.expand(b, t, -1, -1), x], dim=2)
-        shared = self.action_modulation(self.action(actions))[:, :, None]  # [B, T, 1, 6 D]
+        condition = self.action(actions) if told is None else self.action(actions) + told
+        shared = self.action_modulation(condition)[:, :, None]  # [B, T, 1, 6 D]
         angles, mask = self._visible(t, cache, length)
         frame_angles = self.positions.within_frame()
         entries: list[Tensor] = []

@@ -172,11 +172,8 @@ class MapMemory(nn.Module):
         asked = rearrange(self.query(features), "b t (y x) (p q c) -> b t c (y p) (x q)", **layout)
         h = asked.shape[-2]
         asked = F.pad(asked[..., :m, :].flatten(0, 1), (1, 1, 1, 1), mode="replicate").unflatten(0, asked.shape[:2])
-        frames = [
-            self._find_one(asked[:, t], keys.to(asked.dtype), cells.to(asked.dtype), age[:, t], here[:, t], poses)
-            for t in range(asked.shape[1])
-        ]
-        return F.pad(torch.stack(frames, dim=1), (0, 0, 0, h - m))
+        found = self._attend(asked, keys.to(asked.dtype), cells.to(asked.dtype), age, here, poses)
+        return F.pad(found, (0, 0, 0, h - m))
 
     def embedding(self, found: Tensor) -> Tensor:
         """Of what was found `[B, C + 1, h + 2, w + 2]`, what is added to the frame to come's tokens: `[B, N, D]`."""
@@ -191,24 +188,24 @@ class MapMemory(nn.Module):
         h, w = found.shape[-2] - 2, found.shape[-1] - 2
         return Candidates([latents[..., 1 + y : 1 + y + h, 1 + x : 1 + x + w] for y, x in MOVES])
 
-    def _find_one(self, asked: Tensor, keys: Tensor, cells: Tensor, age: Tensor, here: Tensor, poses: Tensor) -> Tensor:
-        """For one frame: queries `[B, E, m + 2, w + 2]`, keys and cells `[B, S, m, w, E or C]`, ages `[B, S]`, poses
-        `[B, 2]` and `[B, S, 2]` -> `[B, C + 1, m + 2, w + 2]`."""
+    def _attend(self, asked: Tensor, keys: Tensor, cells: Tensor, age: Tensor, here: Tensor, poses: Tensor) -> Tensor:
+        """Queries `[B, T, E, m + 2, w + 2]`, keys and cells `[B, S, m, w, E or C]`, ages `[B, T, S]`, poses `[B, T, 2]`
+        and `[B, S, 2]` -> `[B, T, C + 1, m + 2, w + 2]`."""
         b, s, m, w = keys.shape[:4]
-        shift = (here[:, None] - poses).round().long()[..., None]  # [B, S, 2, 1]
-        rows = torch.arange(-1, m + 1, device=keys.device) + shift[:, :, 1]  # [B, S, m + 2], of the memory's frames
-        columns = torch.arange(-1, w + 1, device=keys.device) + shift[:, :, 0]  # [B, S, w + 2]
+        shift = (here[:, :, None] - poses[:, None]).round().long()[..., None]  # [B, T, S, 2, 1]
+        rows = torch.arange(-1, m + 1, device=keys.device) + shift[..., 1, :]  # [B, T, S, m + 2], of memory's frames
+        columns = torch.arange(-1, w + 1, device=keys.device) + shift[..., 0, :]  # [B, T, S, w + 2]
         seen_rows, seen_columns = (rows >= 0) & (rows < m), (columns >= 0) & (columns < w)
-        seen = seen_rows[..., None] & seen_columns[:, :, None] & (age > 0)[..., None, None]  # [B, S, m + 2, w + 2]
-        index = rows.clamp(0, m - 1)[..., None] * w + columns.clamp(0, w - 1)[:, :, None]
-        index = index + torch.arange(b * s, device=keys.device).view(b, s, 1, 1) * (m * w)
-        keys, cells = (F.embedding(index, part.flatten(0, 3)) for part in (keys, cells))  # [B, S, m + 2, w + 2, E or C]
-        scores = torch.einsum("beyx, bsyxe -> bsyx", asked, keys) * KEY**-0.5
+        seen = seen_rows[..., None] & seen_columns[..., None, :] & (age > 0)[..., None, None]
+        index = rows.clamp(0, m - 1)[..., None] * w + columns.clamp(0, w - 1)[..., None, :]
+        index = index + torch.arange(b * s, device=keys.device).view(b, 1, s, 1, 1) * (m * w)
+        keys, cells = (F.embedding(index, part.flatten(0, 3)) for part in (keys, cells))  # [B, T, S, m + 2, w + 2, .]
+        scores = torch.einsum("bteyx,btsyxe->btsyx", asked, keys) * KEY**-0.5
         scores = scores + self.age[age_bucket(age)][..., None, None].to(scores.dtype)
         scores = scores.masked_fill(~seen, float("-inf"))
         # A softmax over all that is there and nothing, whose own cells are zero.
-        most = torch.maximum(scores.amax(1, keepdim=True).detach().float(), self.nothing.detach())
+        most = torch.maximum(scores.amax(2, keepdim=True).detach().float(), self.nothing.detach())
         weights = (scores - most).exp()
-        there = weights.sum(1, keepdim=True)
-        found = torch.einsum("bsyx, bsyxc -> bcyx", weights.to(cells.dtype), cells)
-        return torch.cat([found, there], dim=1) / (there + (self.nothing - most).exp())
+        there = weights.sum(2, keepdim=True)
+        found = torch.einsum("btsyx,btsyxc->btcyx", weights.to(cells.dtype), cells)
+        return torch.cat([found, there], dim=2) / (there + (self.nothing - most).exp())

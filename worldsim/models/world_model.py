@@ -35,6 +35,7 @@ from worldsim.models.history import History
 from worldsim.models.layers import CellRefiner
 from worldsim.models.memory import MemoryReader, MemoryWriter, newest
 from worldsim.models.motion import MotionPrior
+from worldsim.models.told_noise import ToldNoise
 from worldsim.models.view_memory import KEY
 
 
@@ -86,6 +87,8 @@ class WorldModel(nn.Module):
         dit, grid, token_width = config.dit, config.token_grid, config.token_width
         self.patches = Patches(config.latent_shape, dit.patch_size)
         self.encoder = ContextEncoder(dit, grid, token_width, config.actions)
+        if config.told_noise:
+            self.told_noise = ToldNoise(config.told_noise, dit.width)
         if config.memory:
             layers = len(config.memory.read_layers)
             sizes = token_width, config.actions, dit.width, dit.head_width, layers, self._places, KEY
@@ -125,7 +128,7 @@ class WorldModel(nn.Module):
         return seen.expand(*seen.shape[:-3], self.config.layers, -1, -1).flatten(-3)
 
     def encode_context(
-        self, tokens: Tensor, actions: Tensor, history: History | None = None
+        self, tokens: Tensor, actions: Tensor, history: History | None = None, noise_share: Tensor | None = None
     ) -> tuple[Features, Tensor]:
         """Features of the frames that follow T frames, and the cache entries that these leave.
 
@@ -133,6 +136,7 @@ class WorldModel(nn.Module):
             tokens: clean `[B, T, N, V]`.
             actions: int64 `[B, T]`, the action taken on seeing each of them; A is the null action.
             history: of the frames before the first of the T, on their device.
+            noise_share: of the T frames `[B, T]`, for a model that is told it; as in play if not given.
 
         Returns:
             features `[B, T, ...]`; entries `[B, T, L, M, F]`.
@@ -152,7 +156,8 @@ class WorldModel(nn.Module):
             for i, (index, reader) in enumerate(zip(config.memory.read_layers, self.readers, strict=True)):
                 part = memory[..., i * pair : (i + 1) * pair]
                 readers[index] = functools.partial(_read, reader, memory=part, age=age, angles=angles)
-        x, entries = self.encoder(tokens, actions, history.cache, history.length, hint, readers)
+        told = self.told_noise(actions, noise_share) if config.told_noise else None
+        x, entries = self.encoder(tokens, actions, history.cache, history.length, hint, readers, told)
         if kept is None or not config.view:
             return Features(x), entries
         cells = memory[..., 2 * len(self.readers) * config.dit.head_width :]

@@ -1,4 +1,4 @@
-"""Imagining: words, pictures and clips -> a clip. One function; a mode is what is given and where noise begins.
+"""Imagining: words, pictures, sketches, clips -> a clip. One function; a mode is what is given and where noise begins.
 
     nothing given             words -> clip, or with one frame, picture
     head                      picture -> clip, or a clip goes on
@@ -6,6 +6,8 @@
     head and tail             what lies between
     clip and region           the region is painted anew
     clip at a level           the same in other words (SDEdit, Meng et al. 2022): 0.3 changes much, 0.6 little
+    sketch                    a clip whose first frame follows a drawing (ControlNet, Zhang et al. 2023)
+    source                    the same clip in another look (InstructPix2Pix, Brooks et al. 2023)
 
 Longer clips than the model's are made window by window, each beginning with the end of the one before. Knows no files.
 
@@ -14,15 +16,18 @@ T frames, t latent frames, C channels, H x W pixels, S tokens, V numbers of a to
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from worldsim.data.sketch import drawn_lines, hollow
 from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames, to_pixels
@@ -39,6 +44,7 @@ JOINED = 9  # frames of what a clip leads to that are looked at
 LEAST_SIDE, MOST_SIDE = 32, 256  # pixels
 MOST_FRAMES = 1 + 4 * 255
 MOST_STEPS = 1000
+THIN = 30  # of 255: how much of a pixel a line of a larger drawing fills at least
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(noisy `[S, V]`, signal levels `[S]`) -> the clean tokens that are expected `[S, V]`."""
@@ -104,6 +110,9 @@ class Given:
         clip: all of them, to be changed; goes with neither head nor tail.
         region: bool `[H, W]`, where the clip is painted anew, in whole tokens; everywhere if None.
         level: share of what was there that noise leaves where the clip is painted, 0 to below 1.
+        sketch: a drawing that the first frame follows, dark on light or light on dark, uint8 RGB `[H', W', 3]`; it is
+            cut and resized, and stands alone with words.
+        source: a whole clip to be made again as the words say; stands alone with them.
     """
 
     head: np.ndarray | None = None
@@ -111,6 +120,28 @@ class Given:
     clip: np.ndarray | None = None
     region: np.ndarray | None = None
     level: float = 0.0
+    sketch: np.ndarray | None = None
+    source: np.ndarray | None = None
+
+
+class Guidance(NamedTuple):
+    """How much is leaned on the words, and on the source that is made again; 1 for no more than was learned."""
+
+    words: float = 3.0
+    source: float = 1.5
+
+    def passes(self, text: str, sourced: bool) -> dict[tuple[str, bool], float]:
+        """What the model is asked, and what each answer counts: (words, whether it is shown the source) -> weight.
+
+        Classifier-free guidance (Ho & Salimans 2022), with a source twice (InstructPix2Pix, equation 3):
+        e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)).
+        """
+        source = self.source if sourced else 1.0
+        weights: dict[tuple[str, bool], float] = collections.defaultdict(float)
+        weights[text, sourced] += self.words
+        weights["", sourced] += source - self.words
+        weights["", False] += 1 - source
+        return {asked: weight for asked, weight in weights.items() if weight}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,21 +173,41 @@ class Imaginer:
         with mixed_precision(self.device):
             return to_frames(self.autoencoder.decode(latents)[0]).cpu().numpy()
 
-    def denoiser(self, extent: tuple[int, int, int], given: Tensor, text: str, guidance: float) -> Denoiser:
-        """A denoiser of one clip of (t, h, w), told `text`, with classifier-free guidance (Ho & Salimans 2022): 1 is
-        what the model says by itself; more leans on the words."""
-        texts = [text] if guidance == 1 or not text else [text, ""]
-        rows = len(texts)
-        words = self.dit.text.tokens(texts).to(self.device)[:, None]
+    def denoiser(
+        self,
+        extent: tuple[int, int, int],
+        given: Tensor,
+        text: str,
+        guidance: Guidance,
+        sketch: np.ndarray | None = None,
+        source: np.ndarray | None = None,
+    ) -> Denoiser:
+        """A denoiser of one clip.
+
+        Args:
+            extent: (t, h, w). given: tokens that are, bool `[S]`.
+            text: what is told. guidance: how much it leans on that, and on the source.
+            sketch: of the first frame, uint8 `[H, W]`. source: clip to be made again, uint8 `[T, H, W, 3]`.
+        """
+        passes = guidance.passes(text, source is not None)
+        rows = len(passes)
+        words = self.dit.text.tokens([words for words, _ in passes]).to(self.device)[:, None]
+        weights = torch.tensor(list(passes.values()), device=self.device)[:, None, None]
         place, size = (x.to(self.device).expand(rows, -1, -1) for x in places(extent))
         flags = given.expand(rows, -1)
-        guide = guide_tokens(extent, self.dit.config.token_width).to(self.device).expand(rows, -1, -1)
+        lines = None if sketch is None else torch.from_numpy(sketch)[None].to(self.device) / 255
+        tokens_of_source = None if source is None else self.encode(source).flatten(0, 1)
+        guides = [
+            guide_tokens(extent, self.dit.config.token_width, lines, tokens_of_source if shown else None)
+            for _, shown in passes
+        ]
+        guide = torch.stack([g.to(self.device) for g in guides])
 
         def denoise(noisy: Tensor, tau: Tensor) -> Tensor:
             tokens = Tokens(noisy.expand(rows, -1, -1), place, size, tau.expand(rows, -1), flags, guide)
             with mixed_precision(self.device):
-                told, *untold = self.dit(tokens, words)
-            return untold[0] + guidance * (told - untold[0]) if untold else told
+                answers: Tensor = self.dit(tokens, words)
+            return (weights * answers).sum(0)
 
         return denoise
 
@@ -172,11 +223,13 @@ def imagine(
     guidance: float = 3.0,
     seed: int = 0,
     sampler: str = "euler",
+    source_guidance: float = 1.5,
 ) -> np.ndarray:
     """A clip of what is given and what is told.
 
         imagine(model, text="a red ball and a green block, at night")
         imagine(model, Given(head=picture[None]), "the red ball is rolling to the left", frames=33)
+        imagine(model, Given(source=clip), "at night", frames=len(clip))
 
     Args:
         model: the networks.
@@ -188,6 +241,7 @@ def imagine(
         guidance: how much it leans on the words; 1 for no more than was learned.
         seed: the same seed gives the same clip.
         sampler: a key of `SAMPLERS`.
+        source_guidance: how much it leans on a source that is made again.
 
     Returns:
         uint8 RGB `[frames, H, W, 3]`; frames and regions that are given are in it unchanged.
@@ -196,13 +250,14 @@ def imagine(
         WorldsimError: for sizes, numbers or combinations that can't be had; each names the way out.
     """
     given = given or Given()
-    check_request(model, given, text, size, frames, steps, guidance, seed, sampler)
+    leaning = Guidance(guidance, source_guidance)
+    check_request(model, given, text, size, frames, steps, leaning, seed, sampler)
 
     def window(number: int, part: Given, length: int) -> np.ndarray:
-        return _window(model, part, text, size, length, steps, guidance, (seed, number), SAMPLERS[sampler])
+        return _window(model, part, text, size, length, steps, leaning, (seed, number), SAMPLERS[sampler])
 
-    if given.clip is not None:
-        return _change(window, given, given.clip)
+    if given.clip is not None or given.source is not None:
+        return _change(window, given, frames)
     if given.head is None and given.tail is not None:
         return _backwards(window, _whole_groups(given.tail), frames)
     return _forwards(window, given, frames)
@@ -221,7 +276,8 @@ def _forwards(window: Callable[[int, Given, int], np.ndarray], given: Given, fra
         missing = frames - (0 if made is None else len(made))
         last = missing <= WINDOW - seen
         new = missing if last else min(WINDOW - seen, missing - (0 if lead is None else WINDOW - OVERLAP))
-        following = window(number, Given(context, lead if last else None), seen + new)
+        part = Given(context, lead if last else None, sketch=given.sketch if made is None else None)
+        following = window(number, part, seen + new)
         made = following if made is None else np.concatenate([made, following[seen:]])
         number += 1
     return made if after is None else np.concatenate([made, after])
@@ -242,14 +298,19 @@ def _whole_groups(tail: np.ndarray) -> np.ndarray:
     return tail[: (len(tail) - 1) // 4 * 4 + 1]
 
 
-def _change(window: Callable[[int, Given, int], np.ndarray], given: Given, clip: np.ndarray) -> np.ndarray:
-    made = window(0, dataclasses.replace(given, clip=clip[:WINDOW]), min(len(clip), WINDOW))
+def _change(window: Callable[[int, Given, int], np.ndarray], given: Given, frames: int) -> np.ndarray:
+    """Window after window along a clip or a source of so many frames."""
+
+    def part(begin: int, head: np.ndarray | None) -> Given:
+        clip, source = (None if x is None else x[begin : begin + WINDOW] for x in (given.clip, given.source))
+        return dataclasses.replace(given, clip=clip, source=source, head=head)
+
+    made = window(0, part(0, None), min(frames, WINDOW))
     for number in itertools.count(1):
-        if len(made) == len(clip):
+        if len(made) == frames:
             break
         begin = len(made) - OVERLAP
-        part = dataclasses.replace(given, clip=clip[begin : begin + WINDOW], head=made[begin:])
-        following = window(number, part, min(len(clip) - begin, WINDOW))
+        following = window(number, part(begin, made[begin:]), min(frames - begin, WINDOW))
         made = np.concatenate([made, following[OVERLAP:]])
     return made
 
@@ -261,7 +322,7 @@ def _window(
     size: tuple[int, int],
     frames: int,
     steps: int,
-    guidance: float,
+    guidance: Guidance,
     seed: tuple[int, int],
     rule: StepRule,
 ) -> np.ndarray:
@@ -275,7 +336,8 @@ def _window(
         number = seed[1] * (MOST_STEPS + 1) + draw
         return torch.from_numpy(frame_noise(seed[0], number, shape)).to(model.device)
 
-    denoise = model.denoiser(extent, start == 1, text, guidance)
+    sketch = None if given.sketch is None else read_sketch(given.sketch, size)
+    denoise = model.denoiser(extent, start == 1, text, guidance, sketch, given.source)
     made = model.decode(sample(denoise, known, start, steps, rule, noise), extent)
     if given.clip is not None and given.region is not None:
         kept = ~_whole_tokens(given.region, model.cell)
@@ -327,7 +389,7 @@ def check_request(
     size: tuple[int, int],
     frames: int,
     steps: int,
-    guidance: float,
+    guidance: Guidance,
     seed: int,
     sampler: str,
 ) -> None:
@@ -348,8 +410,9 @@ def check_request(
         raise WorldsimError(f"{frames} frames: clips have 4 k + 1 of them, up to {MOST_FRAMES}; try {nearest}")
     if not 1 <= steps <= MOST_STEPS:
         raise WorldsimError(f"{steps} steps: give 1 to {MOST_STEPS}")
-    if not (math.isfinite(guidance) and 0 <= guidance <= 20):
-        raise WorldsimError(f"a guidance of {guidance}: give 0 to 20; 1 for none")
+    for scale in guidance:
+        if not (math.isfinite(scale) and 0 <= scale <= 20):
+            raise WorldsimError(f"a guidance of {scale}: give 0 to 20; 1 for none")
     if not 0 <= seed < 2**64:
         raise WorldsimError(f"seed {seed}: give 0 or more")
     if sampler not in SAMPLERS:
@@ -357,10 +420,24 @@ def check_request(
     if len(split_words(text)) > MOST_WORDS:
         raise WorldsimError(f"a prompt of {len(split_words(text))} words; at most {MOST_WORDS} are read")
     _check_given(given, size, frames)
+    _check_guides(given, text, frames)
+
+
+def _check_guides(given: Given, text: str, frames: int) -> None:
+    there = [name for name in ("head", "tail", "clip", "sketch", "source") if getattr(given, name) is not None]
+    if len(there) > 1 and {"sketch", "source"} & set(there):
+        raise WorldsimError(f"{' and '.join(there)} are given: a sketch or a source stands alone with words")
+    if given.sketch is not None and not drawn_lines(given.sketch).any():
+        raise WorldsimError("nothing is drawn in the sketch that is given; draw dark lines on light, or light on dark")
+    if given.source is not None:
+        if not text.strip():
+            raise WorldsimError("a clip is made again as words say; say how it is to look, as in 'at night'")
+        if len(given.source) != frames:
+            raise WorldsimError(f"a clip of {len(given.source)} frames is made again with as many, not with {frames}")
 
 
 def _check_given(given: Given, size: tuple[int, int], frames: int) -> None:
-    for name in ("head", "tail", "clip"):
+    for name in ("head", "tail", "clip", "source"):
         part = getattr(given, name)
         if part is not None and (part.ndim != 4 or not len(part) or part.shape[1:] != (*size, 3)):
             raise WorldsimError(f"the {name} that is given is {list(part.shape)}, not frames of {size[1]}x{size[0]}")
@@ -395,3 +472,12 @@ def fit(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     cut = frames[:, top : top + ch, left : left + cw]
     how = cv2.INTER_AREA if ch >= height else cv2.INTER_NEAREST
     return np.stack([np.asarray(cv2.resize(x, (width, height), interpolation=how), np.uint8) for x in cut])
+
+
+def read_sketch(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Lines of a drawing uint8 `[H', W', 3]`, fitted to `size` (height, width): uint8 `[H, W]`, 255 on a line."""
+    large = size[0] * 4, size[1] * 4
+    if picture.shape[0] > large[0] and picture.shape[1] > large[1]:
+        picture = fit(picture[None], large)[0]
+    lines = np.repeat(drawn_lines(picture)[None, ..., None], 3, axis=-1)
+    return hollow(np.where(fit(lines, size)[0, ..., 0] > THIN, 255, 0).astype(np.uint8))

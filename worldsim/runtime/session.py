@@ -198,6 +198,43 @@ class Session:
         ended = (np.array(chance) >= made.cont) & (made.cont <= 1 - RAREST)
         return new, Frame(made.frame, made.reward, made.cont, ended)
 
+    def show(self, state: State, frames: np.ndarray) -> State:
+        """Put pictures in the place of the frames on screen; what came before stays, and play goes on from them.
+
+        Where a picture differs from its frame, those cells of the latents are encoded anew, the neighbouring ones too,
+        and in worlds with a hidden layer what is seen there now is also what would be seen with nothing in the way. All
+        other cells stay bit for bit, and hidden things with them. A picture counts as a real frame: `index` and
+        `uncertainty` are 0. A row whose picture is the frame itself stays as it is.
+
+        Args:
+            state: not changed.
+            frames: uint8 `[B, H, W, 3]`, of the world's size.
+
+        Raises:
+            WorldsimError: for frames of another size or number.
+        """
+        frames = np.asarray(frames)
+        if frames.dtype != np.uint8 or frames.shape != state.frame.shape:
+            raise WorldsimError(
+                f"pictures {frames.dtype} {list(frames.shape)} can't be shown in world {self.spec.name!r}: give uint8 "
+                f"RGB {list(state.frame.shape)}"
+            )
+        channels, h, w = self.runtime.sizes.latents
+        seen = channels // self.runtime.sizes.layers
+        differs = (frames != state.frame).any(-1).reshape(len(state), h, frames.shape[1] // h, w, -1).any((2, 4))
+        around = np.pad(differs, ((0, 0), (1, 1), (1, 1)))
+        near = np.asarray(np.lib.stride_tricks.sliding_window_view(around, (3, 3), (1, 2)).any((3, 4)))
+        anew = np.concatenate([np.repeat(near[:, None], seen, 1), np.repeat(differs[:, None], channels - seen, 1)], 1)
+        latents = np.where(anew, self.runtime.encode(frames[:, None])[:, 0], state.latents)
+        changed = differs.any((1, 2))
+        return dataclasses.replace(
+            state,
+            latents=latents,
+            frame=frames.copy(),
+            index=np.where(changed, 0, state.index),
+            uncertainty=np.where(changed, np.float32(0), state.uncertainty),
+        )
+
     def ood(self, state: State) -> np.ndarray:
         """How far the frames on screen are out of distribution, float32 `[B]`: the difference between a frame's latents
         and those of the decoded frame, in standard deviations of a latent. Encoder and decoder are inverse to each

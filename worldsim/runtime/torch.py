@@ -15,7 +15,7 @@ from torch import Tensor
 from worldsim.device import has_compiler, mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
-from worldsim.models.config import WorldModelConfig, as_tuples
+from worldsim.models.config import WorldModelConfig
 from worldsim.models.history import History
 from worldsim.models.step import Decode, Encode, Prefill, Remember, WorldStep
 from worldsim.models.world_model import WorldModel
@@ -135,7 +135,7 @@ def world_step(bundle: Bundle) -> WorldStep:
 
 
 def _untrained_step(bundle: Bundle) -> WorldStep:
-    autoencoder = Autoencoder(AutoencoderConfig(**as_tuples(bundle.configs["autoencoder"])))
+    autoencoder = Autoencoder(AutoencoderConfig.from_json(bundle.configs["autoencoder"]))
     world_model = WorldModel(WorldModelConfig.from_json(bundle.configs["world_model"]))
     return WorldStep(autoencoder, world_model, bundle.configs["schedule"], bundle.configs["temperature"])
 

@@ -25,6 +25,7 @@ from worldsim.psnr import psnr_of_error
 from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
 from worldsim.train.draws import Draws
+from worldsim.train.latent_geometry import LatentGeometry
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 
@@ -39,6 +40,7 @@ class AutoencoderTraining:
         noise: largest standard deviation of the noise on the latents while the decoder learns.
         mask: largest share of the input hidden, in half of the images, in patches of one latent cell (MAE, He et al.
             2022).
+        geometry: what is asked of the latents besides, so that they can be predicted; None for nothing.
     """
 
     steps: int = 6000
@@ -48,6 +50,7 @@ class AutoencoderTraining:
     motion_weight: float = 6.0
     noise: float = 0.2
     mask: float = 0.0
+    geometry: LatentGeometry | None = None
     seed: int = 0
 
 
@@ -73,18 +76,26 @@ def hide(pixels: Tensor, cell: int, most: float, draws: Draws) -> Tensor:
 class ReconstructionLoss(nn.Module):
     """The loss of one batch of frames, as a module, so that it can be compiled and sharded as a whole."""
 
-    def __init__(self, autoencoder: Autoencoder):
+    def __init__(self, autoencoder: Autoencoder, geometry: LatentGeometry | None = None):
         super().__init__()
-        self.autoencoder = autoencoder
+        self.autoencoder, self.geometry = autoencoder, geometry
 
-    def forward(self, shown: Tensor, pixels: Tensor, weight: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, shown: Tensor, pixels: Tensor, weight: Tensor, noise: Tensor, before: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Loss of `pixels` `[B, 3, H, W]`, each weighted `[B, 1, H, W]`, rebuilt from what is `shown` of them, with
-        `noise` on the latents `[B, C, h, w]`."""
-        rebuilt = self.autoencoder.decode(self.autoencoder.encode(shown) + noise)
+        `noise` on the latents `[B, C, h, w]`; for the geometry of latents, with the pixels of the frames `before`."""
+        asked: dict[str, Tensor] = {}
+        if self.geometry is None or before is None:
+            latents = self.autoencoder.encode(shown)
+        else:
+            latents, earlier = self.autoencoder.encode(torch.cat([shown, before])).chunk(2)
+            asked = self.geometry.loss(latents, earlier)
+        rebuilt = self.autoencoder.decode(latents + noise)
         error = (rebuilt.float() - pixels).abs()
         worst = error.flatten(1).amax(1).mean()
         loss = (weight * error.square()).mean() + 0.1 * (weight * error).mean() + 0.01 * worst
-        return {"loss": loss, "error": error.mean()}
+        return {"loss": loss + asked.get("geometry", 0.0), "error": error.mean(), **asked}
 
 
 def adamw(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
@@ -120,7 +131,7 @@ def train_autoencoder(
         out,
         "autoencoder",
         autoencoder,
-        ReconstructionLoss(autoencoder),
+        ReconstructionLoss(autoencoder, training.geometry),
         functools.partial(adamw, lr=training.lr),
         settings,
         steps=training.steps,
@@ -139,7 +150,8 @@ def train_autoencoder(
         shown = hide(pixels, config.factor, training.mask, draws) if training.mask else pixels
         noise = training.noise * draws.rand(1, 1, 1) * draws.randn(*latent_shape)
         autoencoder.train()
-        return trainer.update(shown, pixels, weight / distributed.mean(weight), noise)
+        earlier = to_pixels(draws.put(torch.from_numpy(before))) if training.geometry else None
+        return trainer.update(shown, pixels, weight / distributed.mean(weight), noise, earlier)
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, Autoencoder)

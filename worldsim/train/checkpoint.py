@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from worldsim import atomic
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
-from worldsim.models.config import WorldModelConfig, as_tuples
+from worldsim.models.config import WorldModelConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.safe_read import parse_json, read_safetensors
 from worldsim.spec import WorldSpec
@@ -73,7 +73,7 @@ def save_model(path: Path, model: nn.Module, spec: WorldSpec, weights: dict[str,
 
 def load_autoencoder(path: Path) -> tuple[Autoencoder, WorldSpec]:
     """A trained autoencoder in evaluation mode, and the world it was trained on."""
-    return _load(path, Autoencoder, lambda settings: AutoencoderConfig(**as_tuples(settings)))
+    return _load(path, Autoencoder, AutoencoderConfig.from_json)
 
 
 def load_world_model(path: Path) -> tuple[WorldModel, WorldSpec]:

@@ -6,6 +6,7 @@ B clips, T frames, N tokens a frame, V token width.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,25 @@ if TYPE_CHECKING:
     from worldsim.train.dynamics import DynamicsTraining
 
 
+@dataclasses.dataclass(frozen=True)
+class LongClips:
+    """Longer clips in some of the steps: alternating lengths teach a long past at little cost (Dreamer 4, Hafner et al.
+    2025, section 3.2).
+
+    Attributes:
+        length: frames of such a clip. batch: clips of such a step, in all processes together.
+        every: one step in so many is one.
+    """
+
+    length: int = 65
+    batch: int = 4
+    every: int = 2
+
+    def due(self, step: int) -> bool:
+        """Whether a step is one."""
+        return step % self.every == 0
+
+
 class ClipBatch(NamedTuple):
     """Clips to learn from.
 
@@ -39,6 +59,7 @@ class ClipBatch(NamedTuple):
         weight: of every latent cell `[B, T, N, Y cells]`. mean_weight: its mean over the batches of all processes.
         reward, cont: `[B, T]`. state: `[B, T, S]`.
         past: the frames before the clip, if there is memory.
+        noise_share: of the context `[B, T]`, for a model that is told it.
     """
 
     context: Tensor
@@ -53,6 +74,7 @@ class ClipBatch(NamedTuple):
     cont: Tensor
     state: Tensor
     past: PastFrames | None
+    noise_share: Tensor | None = None
 
 
 class ClipBatches:
@@ -67,19 +89,23 @@ class ClipBatches:
     ):
         self._clips, self._config, self._training = clips, config, training
         events = event_weights(recording, clips, training) if training.event_share else None
-        episodes, length = recording.episodes("train"), training.length
-        longest = max((end - begin for begin, end in episodes), default=0)
-        self._most_lead = max(0, min(training.self_rollout_max, longest - length))
-        self._windows = {room: Windows(episodes, length + room, events, length) for room in (0, self._most_lead)}
+        episodes = recording.episodes("train")
+        self._usual = _Clips(episodes, training.length, training.self_rollout_max, events)
+        self._long: _Clips | None = None
+        if training.long_clips:
+            self._long = _Clips(episodes, training.long_clips.length, training.self_rollout_max, events)
 
     def draw(self, draws: Draws, model: WorldModel, averaged: WorldModel) -> ClipBatch:
         """This process's clips of one step; `averaged` rolls out their past where that is due."""
         config, training = self._config, self._training
+        clips = self._usual
+        if training.long_clips and self._long and training.long_clips.due(draws.step):
+            clips, draws = self._long, draws.of(draws.seed, training.long_clips.batch)
         rolls_out = draws.share >= training.self_rollout_start and draws.step % 4 > 0
-        lead = draws.integer(0, self._most_lead + 1) if rolls_out else 0
-        windows = self._windows[self._most_lead if rolls_out else 0]
+        lead = draws.integer(0, clips.most_lead + 1) if rolls_out else 0
+        windows = clips.windows[clips.most_lead if rolls_out else 0]
         drawn = draws.own(windows.draw(draws.batch, draws.seed, draws.step, training.event_share))
-        index = drawn[:, -training.length - lead :]
+        index = drawn[:, -clips.length - lead :]
         latents, actions, reward, cont, state = draws.put(self._clips[index])
         tokens = model.to_tokens(latents)
         clean, target = tokens[:, :-1], tokens[:, 1:]
@@ -87,17 +113,20 @@ class ClipBatches:
         actions = torch.where(draws.rand(1) < training.null_action, config.actions, actions)
         level = training.context_noise * draws.rand(t, 1) * (draws.rand(1, 1) < 0.75)  # a quarter of them stays clean
         context = add_noise(clean, draws.randn(*clean.shape[1:]), 1 - level)
+        share = level[..., 0].clone() if config.told_noise else None
         past = None
         if config.memory:
             past = draws.put(self._clips.past(index[:, 0], config.memory.retention)).to_tokens(model)
-        first = draws.integer(training.length // 2, training.length)
+        first = draws.integer(clips.length // 2, clips.length)
         if config.layers == 2:  # at the start of play nothing is known of the hidden layer
             unknown = draws.rand() < training.hidden_unknown
             context[unknown, :first] = model.without_hidden_layer(context[unknown, :first])
             past = past and past.without_hidden_layer(model, unknown)
         if rolls_out:
-            context = self_rollout(averaged, training.schedule, context, actions, first, draws, past)
-        past = past and past.extended(model, context, actions, lead, self._most_lead)
+            context = self_rollout(averaged, training.schedule, context, actions, first, draws, past, share)
+            if share is not None and config.told_noise:
+                share[:, first:] = config.told_noise.play  # as it makes them
+        past = past and past.extended(model, context, actions, lead, clips.most_lead)
         # Contiguous: a compiled graph is compiled again for other strides.
         context, actions, clean, target, reward, cont, state = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, reward, cont, state)
@@ -109,7 +138,17 @@ class ClipBatches:
             loss_mask = ~diverged_tokens(context, clean, training.divergence_threshold, config)
         weight = motion_weights(clean, target, training.motion_weight, config)
         noised = context, actions, target, noise, tau, loss_mask
-        return ClipBatch(*noised, weight, distributed.mean(weight), reward, cont, state, past)
+        told = None if share is None else share[:, lead:].contiguous()
+        return ClipBatch(*noised, weight, distributed.mean(weight), reward, cont, state, past, told)
+
+
+class _Clips:
+    """Where clips of one length can be drawn from, with no frames before them and with the most that may lead."""
+
+    def __init__(self, episodes: list[tuple[int, int]], length: int, most_lead: int, events: np.ndarray | None):
+        longest = max((end - begin for begin, end in episodes), default=0)
+        self.length, self.most_lead = length, max(0, min(most_lead, longest - length))
+        self.windows = {room: Windows(episodes, length + room, events, length) for room in (0, self.most_lead)}
 
 
 def motion_weights(before: Tensor, after: Tensor, most: float, config: WorldModelConfig) -> Tensor:

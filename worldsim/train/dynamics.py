@@ -26,7 +26,7 @@ from worldsim.models.sampler import SCHEDULE
 from worldsim.models.world_model import WorldModel
 from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
-from worldsim.train.clip_batches import ClipBatch, ClipBatches, by_cell
+from worldsim.train.clip_batches import ClipBatch, ClipBatches, LongClips, by_cell
 from worldsim.train.draws import Draws
 from worldsim.train.motion import MotionTraining, train_motion
 from worldsim.train.muon import Muon
@@ -44,7 +44,8 @@ class DynamicsTraining:
         steps: optimizer steps. batch: clips a step. length: frames of a clip, one more than it has targets.
         lr: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
         pure_noise_prob: share of targets denoised from pure noise.
-        context_noise: largest share of noise in the context, drawn for each frame.
+        context_noise: largest share of noise in the context, drawn for each frame; far more where the model is told
+            (`WorldModelConfig.told_noise`).
         motion_weight: extra weight of cells that change more than most of their frame, up to this factor.
         worst_weight: weight of the worst token of each frame, which the mean forgets where it is small (as the worst
             pixel in Delta-IRIS).
@@ -65,6 +66,7 @@ class DynamicsTraining:
             half.
         state: weight of naming the exact state, where the recording has one.
         motion: settings of the training of the motion prior, which comes first; None leaves it as it is.
+        long_clips: longer clips in some of the steps; None for `length` in all of them.
         learns: parts of the world model that learn, such as "refiner"; the others stay as they are. () for all.
     """
 
@@ -87,6 +89,7 @@ class DynamicsTraining:
     hidden_unknown: float = 0.3
     state: float = 0.1
     motion: MotionTraining | None = None
+    long_clips: LongClips | None = None
     learns: tuple[str, ...] = ()
     seed: int = 0
 
@@ -103,7 +106,7 @@ class ClipLoss(nn.Module):
         batch = ClipBatch(*fields)
         context, target, tau = batch.context, batch.target.flatten(0, 1), batch.tau.flatten()
         past = batch.past and batch.past.history(self.model)
-        features, _ = self.model.encode_context(context, batch.actions, past)
+        features, _ = self.model.encode_context(context, batch.actions, past, batch.noise_share)
         features = features.map(lambda part: part.flatten(0, 1))
         noisy = add_noise(target, batch.noise.flatten(0, 1), tau[:, None].expand(target.shape[:-1]))
         output = self.model.denoise(features, context.flatten(0, 1), noisy, tau)

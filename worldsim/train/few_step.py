@@ -102,7 +102,7 @@ class HeadBatches:
         previous, clean, noise = (x.flatten(0, 1) for x in (clips.context, clips.target, clips.noise))
         with mixed_precision(clean.device):
             past = clips.past and clips.past.history(teacher)
-            features, _ = teacher.encode_context(clips.context, clips.actions, past)
+            features, _ = teacher.encode_context(clips.context, clips.actions, past, clips.noise_share)
             features = features.map(lambda part: part.flatten(0, 1).float())
             nearly = add_noise(clean, noise, torch.full(clean.shape[:-1], self._last_level, device=clean.device))
             outcome = teacher.denoise(features, previous, nearly, torch.full_like(tau, self._last_level))

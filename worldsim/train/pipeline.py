@@ -11,18 +11,24 @@ from worldsim.models.world_model import WorldModel
 from worldsim.train import distributed
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import save_model
+from worldsim.train.decoder import train_decoder
 from worldsim.train.dynamics import train_dynamics
 from worldsim.train.recipes.base import Recipe
 from worldsim.train.trainer import RunOptions
 
 AUTOENCODER_SHARE = 0.2  # of the time, where that is given; the others share the rest by their numbers of steps
+DECODER_SHARE = 0.1  # besides, where the decoder is trained alone
 
 
 def train_world(recipe: Recipe, recording: Recording, out: Path, options: RunOptions) -> tuple[Autoencoder, WorldModel]:
-    """Autoencoder, then dynamics; continues from the last checkpoints in `out`."""
+    """Autoencoder, its decoder alone if the recipe has that, then dynamics; continues from the last checkpoints in
+    `out`."""
     autoencoder = train_autoencoder(
         recording, out, recipe.autoencoder, recipe.autoencoder_training, options.share(AUTOENCODER_SHARE)
     )
+    if recipe.decoder_training:
+        part = options.share(DECODER_SHARE)
+        autoencoder = train_decoder(recording, autoencoder, out, recipe.decoder_training, part)
     config = fit(recipe, recording, autoencoder)
     part = options.share(_dynamics_shares(recipe)[0])
     return autoencoder, train_dynamics(recording, autoencoder, out, config, recipe.dynamics_training, options=part)

@@ -29,6 +29,7 @@ def self_rollout(
     first: int,
     draws: Draws,
     past: PastFrames | None = None,
+    noise_share: Tensor | None = None,
 ) -> Tensor:
     """Replace what follows the first frames of a clip by what the model generates there, frame by frame, as in play.
 
@@ -38,6 +39,7 @@ def self_rollout(
         clean: tokens `[B, T, N, V]`. actions: int64 `[B, T]`.
         first: how many frames stay, at least 1.
         past: frames before the clip that memory is made of, if there is memory.
+        noise_share: of the frames that stay `[B, T]`, for a model that is told it.
 
     Returns:
         `[B, T, N, V]`.
@@ -48,7 +50,8 @@ def self_rollout(
     frames = list(clean[:, :first].unbind(1))
     with mixed_precision(clean.device):
         known = clean[:, :first], actions[:, :first]
-        cache[:, window : window + first] = model.encode_context(*known, past and past.history(model))[1]
+        told = None if noise_share is None else noise_share[:, :first]
+        cache[:, window : window + first] = model.encode_context(*known, past and past.history(model), told)[1]
         memory = past.extended(model, *known, first - 1, first - 1).history(model) if past else History()
         for t in range(first - 1, clean.shape[1] - 1):
             length = torch.full((rows,), min(t, window), device=clean.device)

@@ -274,8 +274,8 @@ class Trainer:
                 f"{self.path} is of format {state.get('format', 1)}; this worldsim goes on from {FORMAT}. Give another "
                 "--out, or go on with the version that wrote it."
             )
-        if state["config"] != self.settings:
-            theirs, ours = state["config"], self.settings
+        theirs, ours = (_without_none(settings) for settings in (state["config"], self.settings))
+        if theirs != ours:
             differing = sorted(k for k in {*theirs, *ours} if theirs.get(k) != ours.get(k))
             raise WorldsimError(
                 f"{self.path} was trained with other settings ({', '.join(differing)}); give another --out"
@@ -404,6 +404,13 @@ def stop_requested() -> Iterator[threading.Event]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
+
+
+def _without_none(settings: Any) -> Any:
+    """Settings without those that are None: a part that was not there when an older version wrote them."""
+    if isinstance(settings, dict):
+        return {key: _without_none(value) for key, value in settings.items() if value is not None}
+    return [_without_none(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def _part(part: int, parts: int, value: Any) -> Any:

@@ -5,7 +5,8 @@
 walk.mp4.json: {"world", "digest", "title", "fps", "frames", "segments"}; a segment is unbroken play:
 {"first_frame", "start", "seed", "after_frame", "lead_in", "actions"}, with actions as `--actions` takes them. It goes
 on from a frame of the video, or if `after_frame` is null, from a start and the actions of `lead_in`. The same start,
-seed and actions in the world of that digest give the same frames. Play that began after frames from elsewhere has no
+seed and actions in the world of that digest give the same frames, drawn in the look of the last of `looks`,
+{"first_frame", "look"}, if the world has some. Play that began after frames from elsewhere has no
 start: a save file keeps those.
 """
 
@@ -64,10 +65,15 @@ class Capture:
         self.summary = ""
         self._world, self._video = world, VideoWriter(path, world.spec.fps)
         self._segments: list[Segment] = []
+        self._looks: list[dict[str, Any]] = []
 
     def begin(self, start: int | None, seed: int, after_frame: int | None = None, lead_in: Sequence[int] = ()) -> None:
         """What is written from now on goes on from a start, or from actions after it, or from a frame of the video."""
         self._segments.append(Segment(self._video.frames, start, seed, after_frame, list(lead_in)))
+
+    def change_look(self, look: str) -> None:
+        """What is written from now on is drawn in this look of the world."""
+        self._looks.append({"first_frame": self._video.frames, "look": look})
 
     def write(self, frame: np.ndarray, action: int) -> int:
         """Append one generated frame, uint8 `[H, W, 3]`, and the index of the action that led to it.
@@ -106,6 +112,7 @@ class Capture:
             "title": spec.title,
             "fps": spec.fps,
             "frames": self._video.frames,
+            **({"looks": self._looks} if self._looks else {}),
             "segments": [
                 dataclasses.asdict(segment)
                 | {name: format_actions(getattr(segment, name), spec) for name in ("lead_in", "actions")}

@@ -11,7 +11,8 @@ from typing import Literal
 
 Command = Literal[
     "pause", "step", "rewind", "switch", "back", "forward", "mark", "jump", "restart", "nearest", "previous", "next",
-    "slower", "faster", "save", "clip", "prompt", "agent", "hud", "scaling", "help", "full screen", "gallery",
+    "slower", "faster", "save", "clip", "prompt", "agent", "look", "challenge", "hud", "scaling", "help",
+    "full screen", "gallery",
 ]  # fmt: skip
 
 KEYS: dict[Command, str] = {
@@ -33,6 +34,8 @@ KEYS: dict[Command, str] = {
     "clip": "KeyC",
     "prompt": "KeyI",
     "agent": "KeyT",
+    "look": "KeyL",
+    "challenge": "KeyG",
     "hud": "KeyH",
     "scaling": "Tab",
     "help": "F1",
@@ -50,6 +53,8 @@ EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
     (("save", "clip"), "save, film"),
     (("prompt",), "words to a picture"),
     (("agent",), "agent on, off"),
+    (("look",), "another look"),
+    (("challenge",), "challenge"),
     (("hud", "scaling"), "figures, scaling"),
     (("help", "full screen"), "help, full screen"),
     (("gallery",), "all worlds"),

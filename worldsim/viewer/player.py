@@ -372,9 +372,11 @@ class Player:
     def _show(self, play: Playthrough, pressed_at: float | None = None) -> None:
         history = play.history
         now = history.now
+        frame = play.drawn(now.frame)
+        tips = tuple((play.drawn(line.kept[-1][1].frame), line.last) for line in history.branches if self._paused)
         with self._wake:
             self.view = View(
-                frame=now.frame,
+                frame=frame,
                 start=now.start,
                 index=now.index,
                 action=now.action,
@@ -390,7 +392,7 @@ class Player:
                 length=len(history),
                 marks=tuple(history.marked()),
                 branches=len(history.branches),
-                tips=tuple((line.kept[-1][1].frame, line.last) for line in history.branches if self._paused),
+                tips=tips,
             )
 
     def _fps(self) -> float | None:

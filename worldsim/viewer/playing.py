@@ -18,12 +18,14 @@ import pygame
 from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.looks import Looks
 from worldsim.runtime.pictures import SUFFIXES, begun_with, fitting, read_picture
 from worldsim.runtime.savefile import SUFFIX, SavedPlay, save_play
 from worldsim.runtime.session import Session
 from worldsim.viewer import branches, captions, draw, key_help, status, theme, timeline
 from worldsim.viewer.bindings import Bindings
 from worldsim.viewer.capture import Capture
+from worldsim.viewer.challenge import Challenge
 from worldsim.viewer.clip import write_clip
 from worldsim.viewer.commands import Command, assign_keys
 from worldsim.viewer.gamepad import Gamepad
@@ -34,6 +36,7 @@ from worldsim.viewer.player import Player, View
 from worldsim.viewer.playthrough import Playthrough
 from worldsim.viewer.screen import Picture, Wish
 from worldsim.viewer.twin import Twin
+from worldsim_envs.registry import WORLDS
 
 if TYPE_CHECKING:
     from worldsim_policies.base import Policy
@@ -55,6 +58,7 @@ class Extras:
         open_policy: makes the agent, which plays until somebody takes over.
         open_twin: makes the real game to play beside. Both are called on the player's thread.
         prompts: whether pictures can be painted of words.
+        look: what a world that has such a look is drawn in at first.
     """
 
     bindings: Bindings = dataclasses.field(default_factory=Bindings)
@@ -65,6 +69,7 @@ class Extras:
     open_policy: Callable[[Bundle], Policy] | None = None
     open_twin: Callable[[Bundle], Twin] | None = None
     prompts: bool = False
+    look: str = ""
 
 
 class Playing:
@@ -81,7 +86,7 @@ class Playing:
         extras: what else there is.
 
     Raises:
-        WorldsimError: if the user's keys do not fit the world.
+        WorldsimError: if the user's keys do not fit the world, or its looks are not whole.
     """
 
     def __init__(
@@ -102,7 +107,15 @@ class Playing:
         self._starts = len(world.starts)
         self.panel, self.page = True, False  # the help, where it has room beside the picture, and where not
         self.hud, self.figures = Hud(), False
-        there: dict[Command, bool] = {"agent": self.extras.open_policy is not None, "prompt": self.extras.prompts}
+        self.challenge: Challenge | None = None
+        self.best = 0  # frames for which a challenge found all it hid
+        self._looks = Looks.open(world)
+        there: dict[Command, bool] = {
+            "agent": self.extras.open_policy is not None,
+            "prompt": self.extras.prompts,
+            "look": self._looks is not None,
+            "challenge": world.spec.name in WORLDS and bool(WORLDS[world.spec.name].staging),  # something to hide
+        }
         without = [command for command, is_there in there.items() if not is_there]
         self.keys = assign_keys(self.spec.keys.values(), self.extras.bindings.commands, without)
         self._own = {code for codes in self.spec.keys.values() for code in codes} - set(self.keys.values())
@@ -121,7 +134,8 @@ class Playing:
     def _open(self, open_session: Callable[[Bundle], Session]) -> Playthrough:
         policy = self.extras.open_policy(self.world) if self.extras.open_policy else None
         twin = self.extras.open_twin(self.world) if self.extras.open_twin else None
-        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin)
+        look = self.extras.look if self._looks and self.extras.look in self._looks.names else ""
+        return Playthrough(open_session(self.world), self._seed, self._capture, policy, twin, self._looks, look)
 
     @property
     def error(self) -> Exception | None:
@@ -264,10 +278,14 @@ class Playing:
                 player.change_speed(1 if command == "faster" else -1)
             case "agent":
                 player.let_agent_play(not player.agent)
+            case "look":
+                player.ask(lambda play: f"Look: {play.change_look()}")
             case "save":
                 player.ask(self._save)
             case "clip":
                 player.ask(self._film)
+            case "challenge":
+                self._challenge()
             case "prompt":
                 return "prompt"
             case "hud":
@@ -278,6 +296,16 @@ class Playing:
                 self._toggle_help()
         return None
 
+    def _challenge(self) -> None:
+        """Begin a challenge; or end the one that runs."""
+        view = self.player.view
+        if self.challenge and self.challenge.stage in ("away", "back"):
+            self.challenge.give_up()
+        elif self.challenge and self.challenge.stage == "hide":
+            self.challenge = None
+        elif view is not None:
+            self.challenge = Challenge(view.frame, view.index)
+
     def _save(self, play: Playthrough) -> str:
         path = self._new_file(SUFFIX)
         save_play(play.saved(), path)
@@ -287,10 +315,10 @@ class Playing:
         """Write the last seconds, on a thread of its own: play goes on meanwhile."""
         history, path = play.history, self._new_file(f".{self.extras.clip}")
         number = round(self.extras.clip_seconds * self.spec.fps)
-        moments = history.recent(max(1, number))
+        moments, look = history.recent(max(1, number)), play.look
 
         def write() -> None:
-            pictures = [(moment.frame, moment.action) for moment in moments]
+            pictures = [(play.drawn(moment.frame, look), moment.action) for moment in moments]
             try:
                 write_clip(path, pictures, self.spec, self.extras.clip_keys)
             except WorldsimError as error:
@@ -331,6 +359,13 @@ class Playing:
                 corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
                 corner.top += CAPTION if self.extras.open_twin else 0
                 self.hud.draw(surface, corner, self.player, view)
+            if self.challenge:
+                self.challenge.watch(view.frame, view.index)
+                self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
+                place = draw.fit(
+                    self.spec.width, self.spec.height, area.inflate(-2 * MARGIN, -2 * MARGIN), not self.smooth
+                )
+                self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
             self._shown_branches = branches.place(area, view)
             branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldsim.runtime.looks import Looks
 from worldsim.runtime.savefile import Beginning, SavedLine, SavedPlay, frame_digest
 from worldsim.runtime.session import Session
 from worldsim.viewer.capture import Capture
@@ -33,9 +34,11 @@ class Playthrough:
         capture: films what is generated.
         policy: chooses the actions that nobody else does, for one row.
         twin: the real game, played beside.
+        looks: what it can be drawn in.
 
     Attributes:
         history: everything that was played.
+        look: what all of it is drawn in; "" for as it was generated.
     """
 
     def __init__(
@@ -45,10 +48,15 @@ class Playthrough:
         capture: Capture | None = None,
         policy: Policy | None = None,
         twin: Twin | None = None,
+        looks: Looks | None = None,
+        look: str = "",
     ):
         self.session, self.spec, self.seed = session, session.spec, seed
         self.history = self._empty_history()
-        self._capture, self._policy, self._twin = capture, policy, twin
+        self._capture, self._policy, self._twin, self._looks = capture, policy, twin, looks
+        self.look = ""
+        if looks:
+            self.change_look(look or looks.names[0])
         self._gauge = DriftGauge(session)
         self._newest: Moment | None = None  # the last one generated
         self._chosen_at: Moment | None = None  # the last one that the policy saw
@@ -95,6 +103,23 @@ class Playthrough:
         start = self._gauge.nearest_start(self.history.now.state)
         self.begin(start)
         return start
+
+    def change_look(self, look: str = "") -> str:
+        """Draw everything in a look, or in the next one; no state changes. Returns its name.
+
+        Raises:
+            WorldsimError: for a look that there isn't.
+        """
+        assert self._looks is not None
+        names = self._looks.names
+        self.look = self._looks.check(look or names[(names.index(self.look) + 1) % len(names)])
+        if self._capture:
+            self._capture.change_look(self.look)
+        return self.look
+
+    def drawn(self, frame: np.ndarray, look: str = "") -> np.ndarray:
+        """A frame uint8 `[H, W, 3]` as it is to be seen: in the look, or in the one of now."""
+        return frame if self._looks is None else self._looks.draw(frame[None], look or self.look)[0]
 
     def step(self, action: int) -> Moment:
         """Generate the frame after the moment shown."""
@@ -185,7 +210,7 @@ class Playthrough:
             if before is not self._newest:  # the film's last frame is not the one before this
                 lead_in = self.history.path() if before.filmed is None else ()
                 self._capture.begin(before.start, self.history.line.beginning.seed, before.filmed, lead_in)
-            filmed = self._capture.write(made.frame[0], action)
+            filmed = self._capture.write(self.drawn(made.frame[0]), action)
         drift = self._gauge.of_state(state) if int(state.index[0]) % self._every == 0 else before.drift
         twin = None
         if self._twin and before.twin:

@@ -1,7 +1,8 @@
 """The lobby: who is here, who plays, who waits, and who has been away too long. Knows no network: a visitor has an
 outbox that somebody else empties.
 
-A visitor keeps their place for a while when the connection breaks, and takes it up again by a token.
+Visitors with the code of an invitation play one world together, each with keys of their own. A visitor keeps their
+place for a while when the connection breaks, and takes it up again by a token.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from worldsim.cpu import usable_cores
 from worldsim.errors import WorldsimError
 from worldsim.rng import SEEDS
 from worldsim.runtime.bundle import Bundle
-from worldsim.runtime.load import load_runtime
+from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.runtime.session import Session
-from worldsim.web.metrics import Labels, Metrics
-from worldsim.web.player import Player
+from worldsim.web.metrics import Labels, Metrics, memory_bytes
+from worldsim.web.play import Moment, Play, Seat
 from worldsim.web.room import Room
 
 MOST_ACTIONS = 30_000  # of a moment that is opened
+CODES = range(16, 65)  # characters of an invitation's code
+NO_STAMPS: Mapping[Seat, float] = {}
 SWEEP = 0.5  # seconds between looks at who is gone
 
 
@@ -82,7 +86,8 @@ class Visitor:
     def __init__(self, metrics: Metrics):
         self.token = secrets.token_urlsafe(16)
         self.outbox = Outbox(metrics)
-        self.player: Player | None = None
+        self.play: Play | None = None
+        self.seat: Seat | None = None
         self.room: Room | None = None
         self.wish: Mapping[str, Any] | None = None  # what to open once there is a place
         self.connected, self.heard, self.goodbye = False, time.monotonic(), ""
@@ -102,12 +107,17 @@ class Lobby:
         self.visitors: dict[str, Visitor] = {}
         self._line: list[Visitor] = []
         self._entering: set[Visitor] = set()  # whose start is being made ready
-        self._stepping, self._opening = ThreadPoolExecutor(1, "step"), ThreadPoolExecutor(1, "open")
-        self._playing: dict[Player, Visitor] = {}
-        self.rooms = {
-            bundle.spec.name: Room(bundle, Session(load_runtime(bundle)), self._stepping, self.metrics, self._show)
-            for bundle in bundles
-        }
+        cores = usable_cores()
+        self._stepping, self._opening = ThreadPoolExecutor(cores, "step"), ThreadPoolExecutor(1, "open")
+        self._playing: dict[Play, list[Visitor]] = {}
+        self._invitations: dict[str, Play] = {}  # by the codes that others join with
+        self.rooms: dict[str, Room] = {}
+        for bundle in bundles:
+            runtime = OnnxRuntime(bundle, threads=1)
+            workers = cores if runtime.device == "cpu" else 1
+            self.rooms[bundle.spec.name] = Room(
+                bundle, Session(runtime), self._stepping, workers, self.metrics, self._show
+            )
 
     @contextlib.asynccontextmanager
     async def open(self) -> Any:
@@ -143,20 +153,20 @@ class Lobby:
             visitor.gone = asyncio.Event()
         visitor.connected, visitor.heard = True, time.monotonic()
         visitor.outbox.put({"on": "session", "token": visitor.token})
-        if visitor.player:
-            visitor.player.away = False
-            visitor.player.forget_told()
+        if visitor.play and visitor.room and visitor.seat:
+            visitor.play.away = False
+            visitor.seat.told = 0
+            visitor.outbox.put(visitor.play.branches())
             visitor.outbox.put_frame()
-            assert visitor.room
             visitor.room.wake()
         return visitor
 
     def disconnect(self, visitor: Visitor) -> None:
         """The connection broke or was closed; the place is kept for a while, and time stands still there."""
         visitor.connected, visitor.heard = False, time.monotonic()
-        if visitor.player:
-            visitor.player.away = True
-            visitor.player.release_keys()
+        if visitor.play and visitor.seat:
+            visitor.seat.release()
+            visitor.play.away = not any(other.connected for other in self._playing[visitor.play])
 
     async def command(self, visitor: Visitor, command: Any) -> None:
         """Do what a client says.
@@ -172,12 +182,13 @@ class Lobby:
             await self._open(visitor, command)
         elif what == "close":
             self._stop(visitor)
-        elif what == "share":
-            if visitor.player:
-                visitor.outbox.put(visitor.player.share())
-        elif visitor.player and visitor.room:
-            if visitor.player.command(command):
-                visitor.outbox.put_frame()
+        elif visitor.play and visitor.room and visitor.seat:
+            if what == "share":
+                visitor.outbox.put(visitor.play.share())
+            elif what == "invite":
+                self._invitations.setdefault(_code(command), visitor.play)
+            elif visitor.play.command(visitor.seat, command):
+                self._show(visitor.play)
             visitor.room.wake()
 
     def leave(self, visitor: Visitor, goodbye: str = "") -> None:
@@ -190,13 +201,26 @@ class Lobby:
     def gauges(self) -> dict[tuple[str, Labels], float]:
         """For `Metrics.text`."""
         players: dict[tuple[str, Labels], float] = {
-            ("players", (("world", name),)): len(room.players) for name, room in self.rooms.items()
+            ("players", (("world", name),)): sum(len(play.seats) for play in room.plays)
+            for name, room in self.rooms.items()
         }
-        connections = sum(visitor.connected for visitor in self.visitors.values())
-        return {**players, ("waiting", ()): len(self._line), ("connections", ()): connections}
+        return {
+            **players,
+            ("waiting", ()): len(self._line),
+            ("connections", ()): sum(visitor.connected for visitor in self.visitors.values()),
+            ("memory_bytes", ()): memory_bytes(),
+        }
 
     async def _open(self, visitor: Visitor, command: Mapping[str, Any]) -> None:
         wish = self._checked(command)
+        play = visitor.play
+        room = visitor.room
+        if play and room and room.spec.name == wish["world"] and play is self._invitations.get(wish["code"]):
+            # Begin anew, for all who play it.
+            play.begin(await self._beginning(room, wish), wish["start"], wish["actions"])
+            for other in self._playing.get(play, ()):
+                self._welcome(other, play)
+            return room.wake()
         self._stop(visitor)
         visitor.wish = wish
         if self._line or not self._has_place():
@@ -205,7 +229,11 @@ class Lobby:
         await self._place(visitor)
 
     def _has_place(self) -> bool:
-        return len(self._playing) + len(self._entering) < self.limits.players
+        return sum(map(len, self._playing.values())) + len(self._entering) < self.limits.players
+
+    async def _beginning(self, room: Room, wish: Mapping[str, Any]) -> Moment:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._opening, room.beginning, wish["start"], wish["seed"])
 
     async def _place(self, visitor: Visitor) -> None:
         """Let a visitor play what they wished for; there is a place."""
@@ -213,33 +241,55 @@ class Lobby:
         assert wish is not None
         room = self.rooms[wish["world"]]
         self._entering.add(visitor)
-        loop = asyncio.get_running_loop()
         try:
-            moment = await loop.run_in_executor(self._opening, room.beginning, wish["start"], wish["seed"])
+            moment = await self._beginning(room, wish)
         finally:
             self._entering.discard(visitor)
         if visitor.wish is not wish or visitor.token not in self.visitors:
             return  # they went elsewhere meanwhile
-        limit = max(1, round(self.limits.rewind * room.spec.fps))
-        player = Player(room.spec, moment, wish["start"], wish["actions"], limit)
-        player.away = not visitor.connected
-        visitor.player, visitor.room = player, room
-        self._playing[player] = visitor
-        room.players.add(player)
-        visitor.outbox.put({"on": "opened", "backend": "server", "threads": 1})
-        visitor.outbox.put_frame()
+        play = self._invitations.get(wish["code"])
+        if play is None or play not in room.plays:
+            play = Play(room.spec, max(1, round(self.limits.rewind * room.spec.fps)))
+            play.begin(moment, wish["start"], wish["actions"])
+            room.plays.add(play)
+            if wish["code"]:
+                self._invitations.setdefault(wish["code"], play)
+        try:
+            visitor.seat = play.join()
+        except WorldsimError as error:
+            return self.leave(visitor, str(error))
+        visitor.play, visitor.room = play, room
+        self._playing.setdefault(play, []).append(visitor)
+        play.away = not any(other.connected for other in self._playing[play])
+        self._welcome(visitor, play)
+        self._show(play)  # others see who came
         room.wake()
 
+    def _welcome(self, visitor: Visitor, play: Play) -> None:
+        """Tell somebody what they play."""
+        seed = str(int(play.now.state.seed[0]))
+        visitor.outbox.put({"on": "opened", "backend": "server", "threads": 1, "start": play.start, "seed": seed})
+        visitor.outbox.put(play.branches())
+        visitor.outbox.put_frame()
+
     def _stop(self, visitor: Visitor) -> None:
-        """A visitor stops playing or waiting."""
+        """A visitor stops playing or waiting; what they played is gone with the last who plays it."""
         visitor.wish = None
         if visitor in self._line:
             self._line.remove(visitor)
             self._tell_line()
-        if visitor.player and visitor.room:
-            visitor.room.players.discard(visitor.player)
-            self._playing.pop(visitor.player, None)
-        visitor.player = visitor.room = None
+        play, seat, room = visitor.play, visitor.seat, visitor.room
+        visitor.play = visitor.seat = visitor.room = None
+        if not (play and seat and room):
+            return
+        play.leave(seat)
+        self._playing[play].remove(visitor)
+        if self._playing[play]:
+            play.away = not any(other.connected for other in self._playing[play])
+            return self._show(play)
+        room.plays.discard(play)
+        del self._playing[play]
+        self._invitations = {code: other for code, other in self._invitations.items() if other is not play}
 
     def _checked(self, command: Mapping[str, Any]) -> dict[str, Any]:
         name, start, seed, actions = (command.get(key) for key in ("world", "start", "seed", "actions"))
@@ -255,11 +305,17 @@ class Lobby:
             raise WorldsimError(f"actions are a list of at most {MOST_ACTIONS:,}")
         if not all(isinstance(a, int) and not isinstance(a, bool) and 0 <= a < count for a in actions):
             raise WorldsimError(f"{name} has no such action")
-        return {"world": name, "start": start, "seed": int(seed), "actions": actions}
+        code = _code(command) if command.get("code") else ""
+        return {"world": name, "start": start, "seed": int(seed), "actions": actions, "code": code}
 
-    def _show(self, player: Player, stamp: float, milliseconds: float) -> None:
-        if visitor := self._playing.get(player):
-            visitor.outbox.put_frame(stamp, milliseconds)
+    def _show(self, play: Play, stamps: Mapping[Seat, float] = NO_STAMPS, milliseconds: float = 0.0) -> None:
+        """Send the moment shown to all who play it."""
+        for visitor in self._playing.get(play, ()):
+            assert visitor.seat
+            if not play.branches_told:
+                visitor.outbox.put(play.branches())
+            visitor.outbox.put_frame(stamps.get(visitor.seat, 0.0), milliseconds)
+        play.branches_told = True
 
     def _tell_line(self) -> None:
         for place, visitor in enumerate(self._line, 1):
@@ -280,3 +336,15 @@ class Lobby:
                 visitor = self._line.pop(0)
                 self._tell_line()
                 await self._place(visitor)
+
+
+def _code(command: Mapping[str, Any]) -> str:
+    """The code of an invitation, which a client makes up.
+
+    Raises:
+        WorldsimError: if it could be guessed, or is none.
+    """
+    code = command.get("code")
+    if not (isinstance(code, str) and code.isascii() and code.isalnum() and len(code) in CODES):
+        raise WorldsimError(f"a code has {CODES.start} to {CODES.stop - 1} letters and digits")
+    return code

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 HELP = {
     "frames_total": "Frames generated, by world.",
@@ -14,6 +17,7 @@ HELP = {
     "players": "Players of each world.",
     "waiting": "Visitors in the waiting line.",
     "connections": "Open connections.",
+    "memory_bytes": "Memory of the server's process; 0 where the system does not tell.",
 }
 Labels = tuple[tuple[str, str], ...]
 
@@ -40,3 +44,10 @@ class Metrics:
                     named = ",".join(f'{key}="{text}"' for key, text in labels)
                     lines.append(f"worldsim_{name}{{{named}}} {value:g}" if named else f"worldsim_{name} {value:g}")
         return "\n".join(lines) + "\n"
+
+
+def memory_bytes(process: int | str = "self") -> int:
+    """Resident memory of a process, by default this one; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -181,8 +181,8 @@ async def _send(socket: WebSocket, visitor: Visitor) -> None:
         async with asyncio.timeout(SEND_SECONDS):
             for event in events:
                 await socket.send_text(json.dumps(event))
-            if frame and (player := visitor.player):
-                picture, event = player.now.picture, player.event(*frame)
+            if frame and visitor.play and visitor.seat:
+                picture, event = visitor.play.now.picture, visitor.play.event(visitor.seat, *frame)
                 await socket.send_bytes(pack_frame(event, picture))
 
 

@@ -115,8 +115,8 @@ def preview(bundle: Bundle) -> bytes:
     return picture(np.concatenate(list(bundle.starts.frames[0, -PREVIEW_FRAMES:])))
 
 
-def picture(frame: np.ndarray) -> bytes:
+def picture(frame: np.ndarray, compression: int = 9) -> bytes:
     """uint8 RGB `[H, W, 3]` as PNG."""
-    ok, data = cv2.imencode(".png", frame[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    ok, data = cv2.imencode(".png", frame[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, compression])
     assert ok
     return data.tobytes()

@@ -5,14 +5,14 @@ was asked; no model and no world. H x W pixels.
 from __future__ import annotations
 
 import collections
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
 
-from worldsim.evals.permanence.detector import Detection, detect
-from worldsim.evals.section import Figure, Section, Strip, mean_figure, number, share_figure
+from worldsim.evals.permanence.detector import detect
+from worldsim.evals.section import Section, Strip, mean_figure, number, share_figure
 
 LOOKED_AT = 4  # one frame in so many of a clip is judged; most of them decide
 GIVEN = 5  # frames that are given at a clip's ends
@@ -20,49 +20,48 @@ SMALL = 16  # pixels a side at which clips are compared with those learned from
 SHOWN = 6  # clips of a film strip
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
-    """One prompt, and what is right.
+class Asked(Protocol):
+    """One prompt, and what sees in frames whether it was followed.
 
     Attributes:
-        kind: "one", "two", "three": so many things; "relation": two, from left to right.
+        kind: of prompt, a key of the asker's `KINDS`.
         text: the prompt.
-        things: (colour, shape) of each, indices into the permanence suite's `COLOURS` and `SHAPES`.
-        look: drawing style that is asked for.
-        judged: whether things can be detected in that look.
-        areas: of the smallest and the largest thing that may be there, in pixels.
+        look: drawing style that is asked for; "" in worlds that have one only.
         real: a real frame that shows what is asked, uint8 `[H, W, 3]`.
     """
 
     kind: str
     text: str
-    things: tuple[tuple[int, int], ...]
     look: str
-    judged: bool
-    areas: tuple[float, float]
     real: np.ndarray
 
-
-def right(frames: np.ndarray, asked: Asked) -> bool:
-    """Whether most of the frames uint8 `[n, H, W, 3]` that are looked at show what was asked, where it was asked."""
-    looked = frames[::LOOKED_AT]
-    return sum(_shows(detect(frame, asked.areas), asked) for frame in looked) * 2 > len(looked)
+    def seen(self, frame: np.ndarray) -> Mapping[str, bool]:
+        """What was asked, each by its name -> whether a frame uint8 `[H, W, 3]` shows it; without what can't be read in
+        any frame of this prompt."""
 
 
-def counted(frames: np.ndarray, asked: Asked) -> bool:
-    """Whether most of the frames that are looked at show as many things as were asked."""
-    looked = frames[::LOOKED_AT]
-    return sum(len(detect(frame, asked.areas)) == len(asked.things) for frame in looked) * 2 > len(looked)
+class Asker(Protocol):
+    """What asks prompts of a world: a module of it.
+
+    Attributes:
+        KINDS: of prompts. LABELS: what `Asked.seen` names -> in words.
+    """
+
+    KINDS: Collection[str]
+    LABELS: Mapping[str, str]
+
+    def ask(self, kind: str, seed: int, height: int, width: int) -> Asked:
+        """One prompt of a kind, for frames of a size; the same seed gives the same."""
+
+    def areas(self, height: int) -> tuple[float, float] | None:
+        """Areas of the smallest and the largest thing in frames of a height, in pixels, where things of the permanence
+        suite can be found in them."""
 
 
-def _shows(found: Sequence[Detection], asked: Asked) -> bool:
-    there = collections.Counter((d.colour, d.shape) for d in found)
-    if collections.Counter(asked.things) - there:
-        return False
-    if asked.kind != "relation":
-        return True
-    at = {thing: np.mean([d.x for d in found if (d.colour, d.shape) == thing]) for thing in asked.things}
-    return bool(at[asked.things[0]] < at[asked.things[1]])
+def shown(frames: np.ndarray, asked: Asked) -> dict[str, bool]:
+    """What was asked -> whether most of the frames uint8 `[n, H, W, 3]` that are looked at show it."""
+    looked = [asked.seen(frame) for frame in frames[::LOOKED_AT]]
+    return {name: sum(seen[name] for seen in looked) * 2 > len(looked) for name in looked[0]}
 
 
 class LookReader:
@@ -91,57 +90,78 @@ def _small(frame: np.ndarray, side: int) -> np.ndarray:
 
 
 def words(
-    asked: Sequence[Asked], made: Sequence[np.ndarray], untold: Sequence[np.ndarray], reader: LookReader
+    asked: Sequence[Asked],
+    made: Sequence[np.ndarray],
+    untold: Sequence[np.ndarray],
+    labels: Mapping[str, str],
+    reader: LookReader | None,
 ) -> Section:
-    """What prompts give: things, numbers, relations and looks.
+    """What prompts give, by everything that they ask.
 
     Args:
         asked: the prompts.
         made: the clip of each, uint8 `[n, H, W, 3]`. untold: the clip of the same noise without a prompt.
-        reader: of looks.
+        labels: what is asked -> in words.
+        reader: of looks, in worlds that have several.
     """
     section = Section(
         "imagine",
         "Words to clips",
-        f"{len(asked)} prompts that nothing was trained on. Things are found by the detector of the permanence suite, "
-        "in the looks that it was made for; looks are told by the nearest real frame. Beside: the same judge on real "
-        "frames of what was asked, on pictures of the same noise without words, on clips of other prompts (chance).",
+        f"{len(asked)} prompts that nothing was trained on, judged by what reads the world's real frames, where that "
+        "can; looks are told by the nearest real frame. Beside: the same judge on real frames of what was asked, on "
+        "pictures of the same noise without words, on clips of other prompts (chance).",
     )
-    judged = [i for i, a in enumerate(asked) if a.judged]
-    for kind in dict.fromkeys(a.kind for a in asked):
-        chosen = [i for i in judged if asked[i].kind == kind]
-        section.figures.append(_compared(f"imagine.{kind}", f"{kind}: right", chosen, asked, made, untold, right))
-    section.figures.append(_compared("imagine.count", "as many as asked", judged, asked, made, untold, counted))
 
-    def in_look(frames: np.ndarray, a: Asked) -> bool:
-        return reader(frames[len(frames) // 2]) == a.look
+    def judge(frames: np.ndarray, one: Asked) -> dict[str, bool]:
+        look = {"look": reader(frames[len(frames) // 2]) == one.look} if reader else {}
+        return shown(frames, one) | look
 
-    everything = list(range(len(asked)))
-    section.figures.append(_compared("imagine.look", "look as asked", everything, asked, made, untold, in_look))
-    section.notes.append(f"The reader of looks is right on {number(reader.accuracy, '%')} of the real frames.")
+    ways = {
+        "made": [judge(clip, one) for clip, one in zip(made, asked, strict=True)],
+        "real": [judge(one.real[None], one) for one in asked],
+        "without words": [judge(clip, one) for clip, one in zip(untold, asked, strict=True)],
+        "another prompt": [judge(made[j], asked[i]) for i, j in _others(asked).items()],
+    }
+    for name in dict.fromkeys(name for seen in ways["made"] for name in seen):
+        found = {way: [seen[name] for seen in each if name in seen] for way, each in ways.items()}
+        right = found.pop("made")
+        beside = ", ".join(f"{way} {number(float(np.mean(v)), '%')}" for way, v in found.items())
+        label = "look as asked" if name == "look" else labels[name]
+        section.figures.append(share_figure(f"imagine.{name}", label, sum(right), len(right), beside))
+    if reader:
+        section.notes.append(f"The reader of looks is right on {number(reader.accuracy, '%')} of the real frames.")
     for i in range(min(SHOWN, len(asked))):
         section.strips.append(Strip(asked[i].text, {"made": made[i][::LOOKED_AT]}))
     return section
 
 
-def _compared(
-    key: str,
-    label: str,
-    chosen: Sequence[int],
-    asked: Sequence[Asked],
-    made: Sequence[np.ndarray],
-    untold: Sequence[np.ndarray],
-    judge: Callable[[np.ndarray, Asked], bool],
-) -> Figure:
-    """The share of the chosen prompts that are right, beside real frames, no words, and another prompt's clip."""
-    others = [*chosen[1:], *chosen[:1]]
-    shares = {
-        "real": [judge(asked[i].real[None], asked[i]) for i in chosen],
-        "without words": [judge(untold[i], asked[i]) for i in chosen],
-        "another prompt": [judge(made[j], asked[i]) for i, j in zip(chosen, others, strict=True)],
-    }
-    reference = ", ".join(f"{name} {number(float(np.mean(v)), '%')}" for name, v in shares.items() if v)
-    return share_figure(key, label, sum(judge(made[i], asked[i]) for i in chosen), len(chosen), reference)
+def _others(asked: Sequence[Asked]) -> dict[int, int]:
+    """Every prompt -> the next one of its kind."""
+    kinds: dict[str, list[int]] = {}
+    for i, one in enumerate(asked):
+        kinds.setdefault(one.kind, []).append(i)
+    return {i: j for those in kinds.values() for i, j in zip(those, [*those[1:], *those[:1]], strict=True)}
+
+
+def fit(scores: Mapping[str, np.ndarray], chosen: np.ndarray) -> Section:
+    """How well words fit what was made of them, as the two towers see it.
+
+    Args:
+        scores: cosines of prompts with "made", "real" and "another prompt"'s clips, `[n]` each.
+        chosen: of every prompt, the share of the other prompts that fit its clip less well than it does `[n]`.
+    """
+    section = Section(
+        "imagine-fit",
+        "How well the words fit",
+        f"Cosines of {len(chosen)} prompts and clips, by two towers that were trained on real ones (CLIP). They know "
+        "what the captions say, and see less than the exact judge does.",
+    )
+    beside = ", ".join(f"{name} {number(float(v.mean()))}" for name, v in scores.items() if name != "made")
+    section.figures.append(mean_figure("imagine-fit.cosine", "cosine of prompt and clip", scores["made"], "", beside))
+    section.figures.append(
+        mean_figure("imagine-fit.chosen", "other prompts that fit less well", chosen, "%", "chance 50.0 %")
+    )
+    return section
 
 
 def ends(

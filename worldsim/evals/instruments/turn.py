@@ -31,12 +31,15 @@ def turn_actions(probe: TurnProbe, spec: WorldSpec, count: int) -> np.ndarray:
     return np.repeat(ways[np.arange(count) % 2][:, None], probe.frames, axis=1)
 
 
+NEAREST_OF = 30  # starts that the last frame is compared with
+
+
 class _Turns(NamedTuple):
     """What was measured of the N trials.
 
     Attributes:
-        turned, returned, recognised: bool `[N]`. ceiling, chance: the share returned of the decoded real start, and of
-            another trial's start.
+        turned, returned, recognised, nearest: bool `[N]`.
+        ceiling, chance: the share returned of the decoded real start, and of another trial's start.
         psnr, to_other: PSNR of the last frame to the start and to another one, `[N]`.
         heading_error: degrees, `[N, frames]`. errors: of place and heading at the end, two of `[N]`.
     """
@@ -44,6 +47,7 @@ class _Turns(NamedTuple):
     turned: np.ndarray
     returned: np.ndarray
     recognised: np.ndarray
+    nearest: np.ndarray
     ceiling: float
     chance: float
     psnr: np.ndarray
@@ -86,12 +90,16 @@ def whole_turn(
     )
     to_other = f"to another start {measured.to_other.mean():.1f} dB"
     label = f"nearest of the {n} starts by picture is in the same room"
-    returned, turned, recognised = (int(x.sum()) for x in (measured.returned, measured.turned, measured.recognised))
+    compared = min(n, NEAREST_OF)
+    nearest_label = f"the last frame is nearest to the view left, of {compared} starts"
+    shares = measured.returned, measured.turned, measured.recognised, measured.nearest
+    returned, turned, recognised, nearest = (int(x.sum()) for x in shares)
     section.figures.extend(
         [
             share_figure("turn.returned", "full turns that return to their room", returned, n, reference),
             share_figure("turn.turned", "turned as the real one does", turned, n),
             share_figure("turn.recognised", label, recognised, n),
+            share_figure("turn.nearest", nearest_label, nearest, n, f"chance {100 / compared:.1f} %"),
             mean_figure("turn.psnr", "PSNR of the last frame to the start", measured.psnr, "dB", to_other),
         ]
     )
@@ -125,11 +133,12 @@ def _measure(
     quarters = np.array([probe.frames // 4, probe.frames // 2, 3 * probe.frames // 4])
     turned = (heading_error[:, quarters - 1] <= probe.degrees).sum(1) >= 2
     end, decoded = read(generated[:, -1]), codec(view)
-    nearest = _nearest(generated[:, -1], decoded)
+    distance = _distances(generated[:, -1], decoded)
     return _Turns(
         turned=turned,
         returned=turned & back(end, start),
-        recognised=group_error(place, names, start[nearest], start) <= probe.radius,
+        recognised=group_error(place, names, start[distance.argmin(1)], start) <= probe.radius,
+        nearest=_is_nearest(distance),
         ceiling=float(back(read(decoded), start).mean()),
         chance=float((turned & back(end, np.roll(start, 2, axis=0))).mean()),
         psnr=metrics.psnr(generated[:, -1], view),
@@ -139,10 +148,17 @@ def _measure(
     )
 
 
-def _nearest(frames: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Index of the gallery's picture that is nearest to each frame, `[N]`."""
+def _distances(frames: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Squared distance of each frame's thumbnail to those of the gallery, `[N, N]`."""
     known, queries = metrics.thumbnails(gallery), metrics.thumbnails(frames)
-    return np.array([np.argmin(((known - query) ** 2).sum(1)) for query in queries])
+    return np.stack([((known - query) ** 2).sum(1) for query in queries])
+
+
+def _is_nearest(distance: np.ndarray) -> np.ndarray:
+    """Whether each frame is nearer to its own picture than to those of the trials after it, bool `[N]`."""
+    n = len(distance)
+    some = (np.arange(n)[:, None] + np.arange(min(n, NEAREST_OF))) % n  # its own comes first
+    return np.take_along_axis(distance, some, axis=1).argmin(1) == 0
 
 
 def _strips(view: np.ndarray, generated: np.ndarray, returned: np.ndarray) -> list[Strip]:

@@ -7,6 +7,7 @@ import dataclasses
 from worldsim.models.autoencoder import AutoencoderConfig
 from worldsim.models.config import WorldModelConfig
 from worldsim.train.autoencoder import AutoencoderTraining
+from worldsim.train.decoder import DecoderTraining
 from worldsim.train.dynamics import DynamicsTraining
 
 
@@ -38,6 +39,7 @@ class Recipe:
         ends: added in play to the logit that an episode ends, where the network predicts fewer ends than there are.
         beginnings: whether play starts at the first frames of episodes, and not anywhere in them.
         shown: frames of a start, a past to remember; 0 for as many as the world needs.
+        decoder_training: of the decoder alone, once the autoencoder is trained; None for none.
         finetune: what comes after the first training, where the permanence suite can stage the world.
     """
 
@@ -50,4 +52,5 @@ class Recipe:
     ends: float = 0.0
     beginnings: bool = False
     shown: int = 0
+    decoder_training: DecoderTraining | None = None
     finetune: Finetune | None = None

@@ -26,6 +26,7 @@ async function main() {
     $("gallery").hidden = true
     $("play").hidden = false
     screen.open(moment, site.worlds.find(({ name }) => name === moment.world))
+    $("title").focus()
   }
   const enter = (moment) => {
     history.pushState(null, "", "#") // what the back button leaves
@@ -38,9 +39,11 @@ async function main() {
     } catch (error) {
       alert(error.message)
     }
-    if (screen.world) screen.close()
+    const left = screen.world
+    if (left) screen.close()
     $("play").hidden = true
     $("gallery").hidden = false
+    if (left) document.querySelector(`[data-world="${CSS.escape(left.name)}"]`)?.focus()
   }
   fillGallery($("worlds"), site.worlds, ({ name }) => {
     enter({ world: name, start: 0, seed: randomSeed(), actions: [] })

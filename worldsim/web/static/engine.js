@@ -5,7 +5,9 @@
 //   events     {on: "loading", loaded, total} {on: "opened", backend, threads} {on: "waiting", place}
 //              {on: "lost"} {on: "back"} {on: "error", message}
 //
-// A frame event has `pixels` (RGBA) or, from a server, `image` (an ImageBitmap).
+// A frame, and each of the branches, has `pixels` (RGBA) or, from a server, `image` (an ImageBitmap). On a server, several
+// can play together: `open` takes a `code`, as does {do: "invite", code}; "opened" has start and seed of what is played;
+// frames have `seat` (one's own number, from 0), `seats`, and `driver` (of whose keys led to the frame, or null).
 
 export function openEngine(site, onEvent) {
   return site.plays === "server" ? new RemoteEngine(onEvent) : new LocalEngine(site, onEvent)
@@ -64,6 +66,7 @@ class RemoteEngine {
   send(command) {
     if (command.do === "open") this.moment = { ...command, actions: [...command.actions] }
     if (command.do === "close") this.moment = null
+    if (command.do === "invite" && this.moment) this.moment.code = command.code
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(command))
     else if (command.do === "open") this.queue = [command]
   }
@@ -78,9 +81,10 @@ class RemoteEngine {
   receive(data) {
     if (typeof data === "string") {
       const event = JSON.parse(data)
-      if (event.on === "session") this.session(event.token)
-      else this.decoding.then(() => this.onEvent(event))
-      return
+      if (event.on === "session") return this.session(event.token)
+      if (event.on === "branches") return this.deliver(event, this.pictures(event.branches))
+      if (event.on === "opened" && this.moment) Object.assign(this.moment, { start: event.start, seed: event.seed })
+      return this.deliver(event)
     }
     const length = new DataView(data).getUint32(0)
     const event = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)))
@@ -88,7 +92,17 @@ class RemoteEngine {
       this.moment.actions.length = event.known
       this.moment.actions.push(...event.actions)
     }
-    const picture = createImageBitmap(new Blob([data.slice(4 + length)]))
-    this.decoding = Promise.all([picture, this.decoding]).then(([image]) => this.onEvent({ ...event, image }))
+    this.deliver(event, createImageBitmap(new Blob([data.slice(4 + length)])).then((image) => ({ image })))
+  }
+
+  // Events come in order, however long their pictures take.
+  deliver(event, decoded = null) {
+    this.decoding = Promise.all([decoded, this.decoding]).then(([more]) => this.onEvent({ ...event, ...more }))
+  }
+
+  async pictures(branches) {
+    const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+    const images = await Promise.all(branches.map(({ picture }) => createImageBitmap(new Blob([bytes(picture)]))))
+    return { branches: branches.map(({ index }, i) => ({ index, image: images[i] })) }
   }
 }

@@ -2,14 +2,16 @@
 //
 //   #world=doom-maze&bundle=d2b9e221a4fe&start=2&seed=7&keys=AQ8DCg    keys: runs of (action, count), as varints in
 //                                                                      base64url; without them, the start itself
+//   &with=CODE                                                         played together with all who have the code
 
 const MOST_ACTIONS = 60000
 const SEEDS = 2n ** 64n
 const BUNDLE = 12 // characters of its digest in a link
 
 // moment: {world, bundle, start, seed, actions}, actions an array of indices. Returns the fragment, with its #.
-export function toFragment({ world, bundle, start, seed, actions }) {
+export function toFragment({ world, bundle, start, seed, actions, code }) {
   const fields = new URLSearchParams({ world, bundle: bundle.slice(0, BUNDLE), start, seed })
+  if (code) fields.set("with", code)
   if (actions.length) fields.set("keys", toBase64(runs(actions).flat().flatMap(varint)))
   return `#${fields}`
 }
@@ -20,7 +22,9 @@ export function fromFragment(fragment, worlds) {
   if (!fields.has("world")) return null
   const actions = fields.has("keys") ? played(numbers(fields.get("keys"))) : []
   const bundle = fields.get("bundle") ?? ""
-  return checked({ ...Object.fromEntries(fields), start: fields.get("start") ?? "0", bundle, actions }, worlds)
+  const code = fields.get("with") ?? ""
+  if (code && !/^[a-z0-9]{16,64}$/i.test(code)) throw new Error("That invitation is damaged. Ask for it again.")
+  return checked({ ...Object.fromEntries(fields), start: fields.get("start") ?? "0", bundle, actions, code }, worlds)
 }
 
 // The text of a file. Its actions read as those of `worldsim play --actions`: "forward*14,turn-left*10".
@@ -48,7 +52,7 @@ export function fromFile(text, worlds) {
   return checked({ ...fields, actions: played(pairs) }, worlds)
 }
 
-function checked({ world: name, bundle, start, seed = "0", actions }, worlds) {
+function checked({ world: name, bundle, start, seed = "0", actions, code = "" }, worlds) {
   const world = worlds.find((one) => one.name === name)
   if (!world) throw new Error(`There is no world ${JSON.stringify(String(name).slice(0, 64))} here.`)
   if (!/^\d+$/.test(start) || Number(start) >= world.starts) throw new Error(`${world.title} has no such start.`)
@@ -57,7 +61,7 @@ function checked({ world: name, bundle, start, seed = "0", actions }, worlds) {
     throw new Error(`That link presses keys that ${world.title} does not have.`)
   }
   const same = !bundle || world.bundle.startsWith(String(bundle).slice(0, BUNDLE))
-  return { world: name, start: Number(start), seed: String(seed), actions, same }
+  return { world: name, start: Number(start), seed: String(seed), actions, code, same }
 }
 
 // [action, count] for every stretch of the same action.

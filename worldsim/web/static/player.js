@@ -1,9 +1,10 @@
 // One player of one world: the clock, the keys, the history. Takes commands, emits events; knows no page.
 //
 //   commands   {do: "keys", held, tapped, stamp} {do: "pause"} {do: "resume"} {do: "step"} {do: "seek", position}
-//              {do: "share"}
-//   events     {on: "frame", pixels, position, length, index, reward, ended, uncertainty, milliseconds, stamp, paused,
-//               replaying: [done, total] | null}
+//              {do: "mark"} {do: "jump"} {do: "branch", branch} {do: "share"}
+//   events     {on: "frame", pixels, position, length, marks, index, reward, ended, uncertainty, milliseconds, stamp,
+//               paused, replaying: [done, total] | null}
+//              {on: "branches", branches: [{index, pixels}]}
 //              {on: "shared", start, seed, actions}
 //
 // The server (worldsim/web/player.py) speaks the same.
@@ -17,9 +18,7 @@ export class Player {
     this.world = world
     this.emit = emit
     this.start = start
-    this.history = new History(mostMoments(state, world.spec.fps))
-    this.history.append({ state, reward: 0, ended: false })
-    this.actions = [] // all since the start, up to the moment shown
+    this.history = new History(mostMoments(state, world.spec.fps), { state, reward: 0, ended: false, path: null })
     this.script = actions
     this.latch = new Latch()
     this.paused = false
@@ -35,9 +34,7 @@ export class Player {
         this.latch.set(command)
         break
       case "pause":
-        this.paused = true
-        this.script = [] // whoever pauses a replay takes over
-        this.show()
+        this.pause()
         break
       case "resume":
         this.paused = false
@@ -47,18 +44,34 @@ export class Player {
         this.steps += 1
         break
       case "seek":
-        this.paused = true
-        this.steps = 0
-        this.script = []
-        history.seek(command.position)
-        this.actions.length = history.now.state.index
+        this.pause(() => history.seek(command.position))
+        break
+      case "mark":
+        history.mark()
         this.show()
         break
+      case "jump":
+        this.pause(() => history.jump())
+        this.tellBranches()
+        break
+      case "branch":
+        this.pause(() => history.show(command.branch))
+        this.tellBranches()
+        break
       case "share":
-        this.emit({ on: "shared", start: this.start, seed: String(history.now.state.seed), actions: [...this.actions] })
+        this.emit({ on: "shared", start: this.start, seed: String(history.now.state.seed), actions: actionsTo(history.now) })
         break
     }
     this.wake()
+  }
+
+  // Time stands still, perhaps elsewhere; whoever pauses a replay takes over.
+  pause(go = () => {}) {
+    this.paused = true
+    this.steps = 0
+    this.script = []
+    go()
+    this.show()
   }
 
   close() {
@@ -105,20 +118,28 @@ export class Player {
     if (scripted ? !this.script.length : this.paused && !this.steps) return // or paused
     if (scripted) this.script = this.script.slice(1)
     else this.steps = Math.max(0, this.steps - 1)
-    this.history.append({ state, reward: seen.reward, ended: seen.ended })
-    this.actions.push(action)
+    const { branches } = this.history
+    this.history.append({ state, reward: seen.reward, ended: seen.ended, path: { action, before: before.path } })
+    if (this.history.branches !== branches) this.tellBranches()
     this.show(stamp, performance.now() - began)
+  }
+
+  // Other lines of play that can be returned to, by their last frames.
+  tellBranches() {
+    const { tips } = this.history
+    const branches = tips.map(({ state }) => ({ index: state.index, pixels: rgba(state.frame) }))
+    this.emit({ on: "branches", branches })
   }
 
   show(stamp = 0, milliseconds = 0) {
     const { now, position, length } = this.history
     const { state, reward, ended } = now
-    const total = this.actions.length + this.script.length
     this.emit({
       on: "frame",
       pixels: rgba(state.frame),
       position,
       length,
+      marks: this.history.marked,
       index: state.index,
       reward,
       ended,
@@ -126,9 +147,16 @@ export class Player {
       milliseconds,
       stamp,
       paused: this.paused,
-      replaying: this.script.length ? [this.actions.length, total] : null,
+      replaying: this.script.length ? [state.index, state.index + this.script.length] : null,
     })
   }
+}
+
+// All actions from the start to a moment.
+function actionsTo({ path }) {
+  const actions = []
+  for (let node = path; node; node = node.before) actions.push(node.action)
+  return actions.reverse()
 }
 
 function rgba(rgb) {

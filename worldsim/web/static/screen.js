@@ -6,7 +6,7 @@ import { Meter } from "./meter.js"
 
 const $ = (id) => document.getElementById(id)
 const REWIND = 2 // frames back for each that would have been played
-const SHORTCUTS = { Backspace: "rewind", KeyP: "pause", Period: "step" }
+const SHORTCUTS = { Backspace: "rewind", KeyP: "pause", Period: "step", KeyM: "mark", KeyJ: "jump" }
 
 export class Screen {
   // send(command); leave(): back to the gallery. playsHere: whether the network runs in this page.
@@ -22,6 +22,10 @@ export class Screen {
     $("start").onchange = ({ target }) => this.open({ ...this.moment, start: Number(target.value), actions: [] })
     $("backend").onchange = () => this.open(this.moment)
     $("timeline").oninput = ({ target }) => send({ do: "seek", position: Number(target.value) })
+    $("mark").onclick = () => send({ do: "mark" })
+    $("jump").onclick = () => send({ do: "jump" })
+    $("invite").onclick = () => this.invite()
+    $("invite").hidden = playsHere
     $("share").onclick = () => this.ask("share")
     $("save").onclick = () => this.ask("save")
     $("full").onclick = () => (document.fullscreenElement ? document.exitFullscreen() : $("play").requestFullscreen())
@@ -44,6 +48,7 @@ export class Screen {
     this.moment = moment
     this.last = null
     this.meter = new Meter()
+    this.marked = false
     $("title").textContent = document.title = world.title
     $("goal").textContent = world.goal
     $("screen").width = world.width
@@ -57,9 +62,16 @@ export class Screen {
     this.fit()
     this.say(moment.same === false ? "This link is of other weights of this world: the frames will differ." : "")
     this.notice("Opening…")
-    const { start, seed, actions } = moment
-    this.send({ do: "open", world: world.name, start, seed, actions, backend: $("backend").value })
-    history.replaceState(null, "", toFragment({ ...moment, world: world.name, bundle: world.bundle, actions: [] }))
+    this.branches([])
+    const { start, seed, actions, code } = moment
+    this.send({ do: "open", world: world.name, start, seed, actions, code, backend: $("backend").value })
+    this.address()
+  }
+
+  // What the page's address says: what is played, so that loading it again plays it, too.
+  address() {
+    const { name, bundle } = this.world
+    history.replaceState(null, "", toFragment({ ...this.moment, world: name, bundle, actions: [] }))
   }
 
   close() {
@@ -85,6 +97,8 @@ export class Screen {
         return this.notice(null)
       case "frame":
         return this.frame(event)
+      case "branches":
+        return this.branches(event.branches)
       case "shared":
         return this.shared(event)
       case "error":
@@ -92,16 +106,19 @@ export class Screen {
     }
   }
 
-  opened({ backend, threads }) {
+  opened({ backend, threads, start, seed }) {
     this.notice(null)
+    if (seed !== undefined && (seed !== this.moment.seed || start !== this.moment.start)) {
+      this.moment = { ...this.moment, start, seed, actions: [] } // that of whoever was here before, or began anew
+      $("start").value = String(start)
+      this.address()
+    }
     const slow = backend === "wasm" && threads === 1 && (navigator.hardwareConcurrency ?? 1) > 1
     if (slow) this.say("This browser gives the page one thread, so the world may be slow: docs/web.md says what helps.")
   }
 
   frame(event) {
-    const context = $("screen").getContext("2d")
-    if (event.image) context.drawImage(event.image, 0, 0)
-    else context.putImageData(new ImageData(event.pixels, this.world.width), 0, 0)
+    this.paint($("screen"), event)
     this.last = event
     if (event.milliseconds) this.meter.frame(performance.now(), event.stamp)
     this.facts(event)
@@ -114,13 +131,28 @@ export class Screen {
     } else this.notice(null)
   }
 
-  facts({ position, length, index, paused, uncertainty, milliseconds }) {
+  paint(canvas, { image, pixels }) {
+    const context = canvas.getContext("2d")
+    if (image) context.drawImage(image, 0, 0)
+    else context.putImageData(new ImageData(pixels, this.world.width), 0, 0)
+  }
+
+  facts({ position, length, marks, index, paused, uncertainty, milliseconds, seat, seats, driver }) {
     const { fps, latency } = this.meter, timeline = $("timeline")
     timeline.max = String(length - 1)
     timeline.value = String(position)
     const seconds = index / this.world.fps
     $("clock").textContent = clock(seconds)
     timeline.setAttribute("aria-valuetext", `${clock(seconds)} since the start`)
+    this.ticks(marks, length)
+    const marked = marks.includes(position)
+    $("mark").setAttribute("aria-pressed", String(marked))
+    $("jump").disabled = !this.marked
+    $("together").hidden = !(seats > 1)
+    if (seats > 1) {
+      const who = driver === null ? "nobody" : driver === seat ? "you" : `player ${driver + 1}`
+      $("together").textContent = `${seats} play here; you are player ${seat + 1}. Keys: ${who}`
+    }
     $("pause").setAttribute("aria-label", paused ? "Play" : "Pause")
     $("pause").setAttribute("aria-pressed", String(paused))
     $("index").textContent = `${index} ${index === 1 ? "frame" : "frames"}`
@@ -130,6 +162,49 @@ export class Screen {
     $("fps").classList.toggle("high", fps !== null && fps < 0.9 * this.world.fps)
     if (latency !== null) $("latency").textContent = `${latency.toFixed(0)} ms`
     $("cost").textContent = `${milliseconds.toFixed(0)} ms`
+  }
+
+  // Bookmarks as ticks on the line of time.
+  ticks(marks, length) {
+    const key = marks.map((mark) => mark / Math.max(1, length - 1)).join()
+    this.marked ||= marks.length > 0
+    if (key === this.ticked) return
+    this.ticked = key
+    $("marks").replaceChildren(
+      ...marks.map((mark) => {
+        const tick = document.createElement("i")
+        tick.style.left = `${(100 * mark) / Math.max(1, length - 1)}%`
+        return tick
+      }),
+    )
+  }
+
+  // Other ways that were gone: pictures of their ends, to go back to.
+  branches(branches) {
+    $("branches").hidden = !branches.length
+    $("branches").replaceChildren(
+      ...branches.map((branch, i) => {
+        const button = document.createElement("button"), canvas = document.createElement("canvas")
+        const at = clock(branch.index / this.world.fps)
+        button.type = "button"
+        button.setAttribute("aria-label", `Other way, ${at} since the start`)
+        canvas.width = this.world.width
+        canvas.height = this.world.height
+        this.paint(canvas, branch)
+        button.append(canvas, at)
+        button.onclick = () => this.send({ do: "branch", branch: i })
+        return button
+      }),
+    )
+  }
+
+  // A link with which others play here, too, each with keys of their own.
+  async invite() {
+    const code = this.moment.code || Array.from(crypto.getRandomValues(new Uint8Array(12)), hex).join("")
+    this.moment = { ...this.moment, code }
+    this.send({ do: "invite", code })
+    this.address()
+    await this.copy(location.href, "The link is copied. Whoever opens it plays here with you.")
   }
 
   toggle() {
@@ -182,10 +257,13 @@ export class Screen {
       URL.revokeObjectURL(link.href)
       return this.say(`Saved as ${link.download}.`)
     }
-    const url = new URL(toFragment(moment), location.href).href
+    await this.copy(new URL(toFragment(moment), location.href).href, "The link is copied. It opens at this very frame.")
+  }
+
+  async copy(url, said) {
     try {
       await navigator.clipboard.writeText(url)
-      this.say("The link is copied. It opens at this very frame.")
+      this.say(said)
     } catch {
       this.say(url)
     }
@@ -241,6 +319,10 @@ export function randomSeed() {
 
 function clock(seconds) {
   return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`
+}
+
+function hex(byte) {
+  return byte.toString(16).padStart(2, "0")
 }
 
 function megabytes(bytes) {

@@ -15,6 +15,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from worldsim.errors import WorldsimError
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless",
@@ -61,15 +63,19 @@ class Page:
         assert "exceptionDetails" not in result, json.dumps(result["exceptionDetails"])[:2000]
         return result["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 60) -> Any:
-        """The value of an expression once it is true; a page that is loading again counts as false."""
+    def wait(self, condition: str, seconds: float = 60, every: float = 0.1) -> Any:
+        """The value of an expression once it is true, tried so often; a page that is loading again counts as false.
+
+        Raises:
+            WorldsimError: if it does not come true in so many seconds.
+        """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             with contextlib.suppress(AssertionError):
                 if value := self.run(condition):
                     return value
-            time.sleep(0.1)
-        raise AssertionError(f"{condition} did not come true; the page's errors: {self.log}")
+            time.sleep(every)
+        raise WorldsimError(f"{condition} did not come true; the page's errors: {self.log}")
 
     def key(self, code: str, down: bool) -> None:
         """A physical key goes down or up."""
@@ -91,14 +97,20 @@ class Page:
 
 @contextlib.contextmanager
 def chromium(folder: Path) -> Iterator[Page]:
-    """A fresh browser with one empty tab; its profile lies in `folder`."""
-    assert CHROMIUM
+    """A fresh browser with one empty tab; its profile lies in `folder`.
+
+    Raises:
+        WorldsimError: if there is none, or it does not start.
+    """
+    if CHROMIUM is None:
+        raise WorldsimError("Chromium is not installed, or not on the PATH as chromium or google-chrome.")
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         found, end = folder / "DevToolsActivePort", time.monotonic() + 60
         while not (found.exists() and len(found.read_text().splitlines()) == 2):
-            assert process.poll() is None and time.monotonic() < end, "Chromium does not start"
+            if process.poll() is not None or time.monotonic() > end:
+                raise WorldsimError(f"{CHROMIUM} does not start")
             time.sleep(0.1)
         port, path = found.read_text().splitlines()
         with connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as root:

@@ -1,0 +1,96 @@
+"""Prompts for Crafter whose answers are known: where one is, what is near, day or night, what is carried; read in
+frames by the tile reader. Knows nothing of who answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+
+from worldsim_envs.crafter.env import CrafterEnv
+from worldsim_envs.crafter.names import COLUMNS, ITEMS, ROWS, STATE, TILE, TOOLS, VITALS
+from worldsim_envs.crafter.reader import TileReader
+from worldsim_envs.crafter.words import NUMBERS, describe, scene
+
+KINDS = ("day", "night")
+LABELS = {"terrain": "ground and notable things", "time": "time of day", "carried": "what is carried, exactly"}
+STEPS = {"day": (60, 240), "night": (299, 302)}  # since the start, of a day of 300
+BRIGHT, DARK = 0.75, 0.35  # daylight from which on it is day, and below which it is night
+STUFF = ("sapling", "wood", "stone", "coal", "iron")  # that may be carried
+LENGTH = "short"  # of what is said of the place
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AskedScene:
+    """One prompt, judged by the tile reader; see `worldsim.evals.instruments.imagine.Asked`.
+
+    Attributes:
+        kind: "day" or "night".
+        ground, near: names of tiles: what there is most to walk on, and what else is in view.
+        carried: how much of each item.
+    """
+
+    kind: str
+    text: str
+    ground: str
+    near: tuple[str, ...]
+    carried: dict[str, int]
+    real: np.ndarray
+    look: str = ""
+
+    def seen(self, frame: np.ndarray) -> dict[str, bool]:
+        """Whether place, time and what is carried are as asked."""
+        reading = _reader(*frame.shape[:2]).read(frame[None])
+        ground, _ = scene(reading.tiles[0], LENGTH)
+        there = all((reading.tiles[0] == TILE[name]).any() for name in self.near)
+        light = float(reading.daylight[0])
+        carried = {item: int(n) for item, n in zip(ITEMS, reading.inventory[0], strict=True) if item not in VITALS}
+        return {
+            "terrain": ground == self.ground and there,
+            "time": light > BRIGHT if self.kind == "day" else light < DARK,
+            "carried": {item: n for item, n in carried.items() if n} == self.carried,
+        }
+
+
+def ask(kind: str, seed: int, height: int, width: int) -> AskedScene:
+    """One prompt of a kind, for frames of a size; the same seed gives the same prompt."""
+    rng = np.random.default_rng([seed, 7])
+    env = _env(height, width)
+    env.reset(seed=seed)
+    saved = json.loads(env.save())
+    carried = {str(item): int(rng.integers(1, 6)) for item in rng.permutation(STUFF)[: rng.integers(3)]}
+    if rng.random() < 0.5:
+        carried[str(rng.choice(TOOLS))] = 1
+    saved["steps"] = int(rng.integers(*STEPS[kind]))
+    player = next(values for name, _, values in saved["objects"] if name == "Player")
+    player["inventory"] |= carried
+    frame, info = env.restore(json.dumps(saved).encode())
+    tiles = info["state"][STATE.index("tile_0_0") :].astype(int).reshape(ROWS, COLUMNS)
+    ground, near = scene(tiles, LENGTH)
+    carried = {item: carried[item] for item in ITEMS if item in carried}
+    text = f"{describe(info['state'], rng, LENGTH)} {_bag(carried)}".strip()
+    return AskedScene(kind, text, ground, tuple(near), carried, frame)
+
+
+def areas(height: int) -> None:
+    """Nothing of the permanence suite's is found in Crafter's frames."""
+
+
+def _bag(carried: dict[str, int]) -> str:
+    """What is carried, in words."""
+    named = [f"a {item.replace('_', ' ')}" if item in TOOLS else f"{NUMBERS[n]} {item}" for item, n in carried.items()]
+    if not named:
+        return "Nothing is carried."
+    return f"Carried are {' and '.join([', '.join(named[:-1]), named[-1]] if named[1:] else named)}."
+
+
+@functools.cache
+def _env(height: int, width: int) -> CrafterEnv:
+    return CrafterEnv(height, width)
+
+
+@functools.cache
+def _reader(height: int, width: int) -> TileReader:
+    return TileReader(height, width)

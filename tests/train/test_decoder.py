@@ -1,0 +1,72 @@
+"""Large frames from few cells, and the training of the decoder alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from square import AUTOENCODER, EAGER, weights
+
+from worldsim.cli.main import main
+from worldsim.data.recording import Recording
+from worldsim.errors import WorldsimError
+from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, LargeFrames
+from worldsim.train.checkpoint import load_autoencoder, save_model
+from worldsim.train.decoder import DecoderLoss, DecoderTraining, Players, train_decoder
+
+LARGE = AutoencoderConfig(channels=4, widths=(16, 24), blocks=1, large=LargeFrames(2, (16, 16, 24), 1))
+
+
+def test_twice_the_pixels_of_as_many_cells():
+    small = dataclasses.replace(LARGE, large=None)
+    assert LARGE.latent_shape(96, 128) == small.latent_shape(48, 64) == (4, 6, 8)
+    network = Autoencoder(LARGE).eval()
+    latents = network.encode(torch.zeros(2, 3, 96, 128))
+    assert latents.shape == (2, 4, 6, 8) and network.decode(latents).shape == (2, 3, 96, 128)
+    assert AutoencoderConfig.from_json(dataclasses.asdict(LARGE)) == LARGE
+    with pytest.raises(WorldsimError, match="can't draw cells of 16 pixels"):
+        dataclasses.replace(LARGE, large=LargeFrames(2, (8,) * 6))
+
+
+def test_a_large_one_is_saved_and_loaded(recording: Recording, tmp_path: Path):
+    network = Autoencoder(LARGE).eval()
+    save_model(tmp_path / "autoencoder.safetensors", network, recording.spec)
+    again, _ = load_autoencoder(tmp_path / "autoencoder.safetensors")
+    assert again.config == LARGE
+
+
+def test_each_player_learns_of_its_own_loss_alone():
+    torch.manual_seed(0)
+    players = Players(Autoencoder(LARGE))
+    latents, pixels = torch.randn(3, 4, 3, 2), torch.rand(3, 3, 48, 32) * 2 - 1
+
+    def gradients(**changed: float) -> tuple[float, float]:
+        players.zero_grad()
+        DecoderLoss(players, DecoderTraining(**changed))(latents, pixels)["loss"].backward()
+        parts = players.decoder, players.discriminator
+        return tuple(float(sum(p.grad.square().sum() for p in part.parameters())) for part in parts)  # type: ignore
+
+    (calm, judge), (keen, same_judge) = gradients(adversarial=0.0), gradients(adversarial=50.0)
+    assert keen != calm and judge == pytest.approx(same_judge) and judge > 0
+
+
+def test_the_encoder_stays_and_the_decoder_learns(
+    recording: Recording, autoencoder: Autoencoder, run: Path, tmp_path: Path
+):
+    training = DecoderTraining(steps=4, batch=4, frames=256)
+    learned = train_decoder(recording, autoencoder, tmp_path, training, EAGER)
+    before, after = (weights(folder / "autoencoder.safetensors") for folder in (run, tmp_path))
+    assert learned.config == AUTOENCODER
+    assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("decoder."))
+    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("decoder."))
+    assert (tmp_path / "decoder.png").is_file()
+    again = train_decoder(recording, autoencoder, tmp_path, training, EAGER)  # goes on: there is nothing left to do
+    assert all(torch.equal(a, b) for a, b in zip(learned.parameters(), again.parameters(), strict=True))
+
+
+def test_the_command_needs_an_autoencoder(recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    command = ["train", "decoder", "--recording", str(recording.path), "--out", str(tmp_path / "run"), "--steps", "2"]
+    assert main(command) == 2
+    assert "autoencoder.safetensors" in capsys.readouterr().err

@@ -1,0 +1,145 @@
+"""Train the decoder alone, for crisp pictures: on noised latents, against a discriminator (as TAESD's was).
+
+Encoder and latents stay as they are, so dynamics that were trained on them stay valid. Knows nothing of actions.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from worldsim import atomic
+from worldsim.data.recording import Recording
+from worldsim.data.windows import FrameTable
+from worldsim.models.autoencoder import Autoencoder, to_pixels
+from worldsim.png import encode_png
+from worldsim.psnr import psnr_of_error
+from worldsim.train.autoencoder import adamw, reconstruct
+from worldsim.train.checkpoint import save_model
+from worldsim.train.discriminator import PatchDiscriminator, feature_distance, hinge_loss
+from worldsim.train.draws import Draws
+from worldsim.train.preview import high_frequency
+from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderTraining:
+    """Settings of a training of the decoder alone.
+
+    Attributes:
+        steps: optimizer steps. batch: frames a step. lr: peak learning rate, of the discriminator too.
+        frames: frames held in memory.
+        noise: largest standard deviation of the noise on the latents: as unsure as dynamics are of them.
+        adversarial: weight of what the discriminator says.
+        features: weight of the distance between its features of the real picture and of the decoded one.
+    """
+
+    steps: int = 3000
+    batch: int = 16
+    lr: float = 2e-4
+    frames: int = 60_000
+    noise: float = 0.4
+    adversarial: float = 0.02
+    features: float = 0.1
+    seed: int = 0
+
+
+class Players(nn.Module):
+    """The two that play against each other."""
+
+    def __init__(self, autoencoder: Autoencoder):
+        super().__init__()
+        self.decoder = copy.deepcopy(autoencoder.decoder)
+        self.discriminator = PatchDiscriminator()
+
+
+class DecoderLoss(nn.Module):
+    """Both players' losses at once: each only reaches its own weights, since the other's are detached in it."""
+
+    def __init__(self, players: Players, training: DecoderTraining):
+        super().__init__()
+        self.players, self.settings = players, training
+
+    def forward(self, latents: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Of noised latents `[B, C, h, w]` and the pixels `[B, 3, H, W]` that they stand for."""
+        discriminator, settings = self.players.discriminator, self.settings
+        made = self.players.decoder(latents).float()
+        error = made - pixels
+        judged, seen = discriminator(torch.cat([pixels, made.detach()]))
+        fixed = {name: weight.detach() for name, weight in discriminator.named_parameters()}
+        opinion, features = functional_call(discriminator, fixed, (made,))
+        real = [stage[: len(pixels)] for stage in seen]
+        losses = {
+            "error": error.abs().mean(),
+            "features": feature_distance(real, features),
+            "fooled": -opinion.mean(),
+            "discriminator": hinge_loss(*judged.chunk(2)),
+        }
+        total = error.square().mean() + 0.1 * losses["error"] + losses["discriminator"]
+        total = total + settings.features * losses["features"] + settings.adversarial * losses["fooled"]
+        return {"loss": total, **losses}
+
+
+def train_decoder(
+    recording: Recording, autoencoder: Autoencoder, out: Path, training: DecoderTraining, options: RunOptions = ON_CPU
+) -> Autoencoder:
+    """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/autoencoder.safetensors`
+    with the encoder that was given and the new decoder.
+
+    Raises:
+        WorldsimError: if the recording's frames do not fit the autoencoder, or it has too few episodes.
+    """
+    spec, config = recording.spec, autoencoder.config
+    _, h, w = config.latent_shape(spec.height, spec.width)
+    torch.manual_seed(training.seed)
+    players, fixed = Players(autoencoder).requires_grad_(True), copy.deepcopy(autoencoder).to(options.device).eval()
+    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
+    del settings["steps"]
+    trainer = Trainer(
+        out,
+        "decoder",
+        players,
+        DecoderLoss(players, training),
+        functools.partial(adamw, lr=training.lr),
+        settings,
+        steps=training.steps,
+        batch=training.batch,
+        seed=training.seed,
+        options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
+    )
+    table = FrameTable(recording, "train", training.frames, training.seed)
+    held_out = FrameTable(recording, "held-out", 512, training.seed)
+
+    def train_step(draws: Draws) -> dict[str, Tensor]:
+        frames = draws.own(table.draw(draws.batch, draws.seed, draws.step)[0])
+        pixels = to_pixels(draws.put(torch.from_numpy(frames)))
+        noise = training.noise * draws.rand(1, 1, 1) * draws.randn(config.channels, h, w)
+        with torch.no_grad():
+            latents = fixed.encode(pixels)[:, : config.channels] + noise
+        return trainer.update(latents, pixels)
+
+    def with_decoder(learned: nn.Module) -> Autoencoder:
+        whole = copy.deepcopy(fixed)
+        whole.decoder.load_state_dict(cast(Players, learned).decoder.state_dict())
+        return whole.eval()
+
+    def preview(step: int, learned: nn.Module) -> dict[str, float]:
+        whole = with_decoder(learned)
+        save_model(out / "autoencoder.safetensors", whole, spec)
+        frames = held_out.draw(64, training.seed, step)[0]
+        before, after = (reconstruct(network, frames) for network in (fixed, whole))
+        rows = [np.concatenate(list(side[:8]), axis=1) for side in (frames, before, after)]
+        atomic.write_bytes(out / "decoder.png", encode_png(np.concatenate(rows).repeat(2, axis=0).repeat(2, axis=1)))
+        squared = (frames.astype(np.float32) - after) ** 2
+        detail = high_frequency(after).mean() / max(high_frequency(frames).mean(), 1e-6)
+        return {"psnr": float(psnr_of_error(squared.mean())), "detail": float(detail)}
+
+    return with_decoder(trainer.run(train_step, preview)).requires_grad_(False)
