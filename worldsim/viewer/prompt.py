@@ -238,7 +238,8 @@ class PromptBox:
             self.error = painting.error
             return None
         self.shut()
-        return Picture(painting.world, painting.picture[None], unknown_words(self._imaginer, painting.text))
+        unknown = ", ".join(self._imaginer.vocabulary.unknown(painting.text))
+        return Picture(painting.world, painting.picture[None], f"unknown words: {unknown}" if unknown else "")
 
 
 def _post_changed() -> None:
