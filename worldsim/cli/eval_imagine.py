@@ -239,7 +239,7 @@ def judge_looks(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size
     areas = asker_of(str(clips.facts["world"])).areas(size[0])
     judged = dict.fromkeys(DETECTED, areas)
     reader = look_reader(clips, config.seed)
-    return [restyled(*map(np.stack, (sources, made, real)), looks, told, reader, judged)]
+    return [restyled(np.stack(sources), np.stack(made), np.stack(real), looks, told, reader, judged)]
 
 
 def held_out_of(clips: CaptionedClips, size: tuple[int, int]) -> np.ndarray:

@@ -40,10 +40,10 @@ class VideoDiTConfig:
 
     channels: int = 24
     patch_size: tuple[int, int] = (2, 2)
-    width: int = 256
-    heads: int = 4
-    depth: int = 9
-    word_every: int = 3
+    width: int = 192
+    heads: int = 3
+    depth: int = 8
+    word_every: int = 2
     text: TextConfig = dataclasses.field(default_factory=TextConfig)
 
     @property

@@ -55,9 +55,9 @@ class VideoDiTTraining:
         pure_noise_prob: share of the noise levels that are exactly 0.
     """
 
-    steps: int = 20_000
+    steps: int = 60_000
     batch: int = 6
-    row_tokens: int = 640
+    row_tokens: int = 320
     lr: float = 1e-3
     untold: float = 0.1
     sketched: float = 0.15
