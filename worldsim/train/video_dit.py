@@ -23,6 +23,7 @@ from worldsim.models.flow import add_noise
 from worldsim.models.text import vocabulary
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
 from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places
+from worldsim.models.words import split_words
 from worldsim.runtime.imagine import Imaginer, imagine
 from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
@@ -35,6 +36,7 @@ NAME = "video-dit"
 FILE = f"{NAME}.safetensors"
 PREVIEWED = 4  # clips
 MOST_CLIPS = 24  # of a row
+LONGEST_TOLD = 32  # words of a caption, where there is one so short: all texts of a step are as long as the longest
 LENGTHS = {1: 0.6, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.2}  # frames of a step's clips, and how often
 CLOSEST = 0.1  # 1 - tau from which on errors count no more
 MASKS = {"none": 0.4, "head": 0.2, "tail": 0.1, "both": 0.1, "random": 0.05, "interpolate": 0.05, "region": 0.1}
@@ -193,7 +195,8 @@ class ClipDraws:
             tau, given = draw_levels(rng, piece.extent, training.own_levels, training.pure_noise_prob)
             known = (torch.from_numpy(x).flatten() for x in (tau, given))
             clips.append(Tokens(*(x[None] for x in (piece.values, place, size, *known, piece.guide))))
-            told = self._clips.synonyms.vary(str(rng.choice(piece.captions)), rng)
+            short = [text for text in piece.captions if len(split_words(text)) <= LONGEST_TOLD]
+            told = self._clips.synonyms.vary(str(rng.choice(short or piece.captions)), rng)
             texts.append("" if rng.random() < training.untold else told)
         return clips, texts
 
