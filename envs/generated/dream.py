@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -250,9 +251,8 @@ class Dream:
     def strangeness(self, play: Play) -> dict[str, np.ndarray]:
         """How strange the frames of a play are to the world, given ones for example: `"strangeness"` float64 `[N]`, as
         a multiple of the median of its own starts, and `"strange"` bool `[N]`, unlike anything that it has learned."""
-        measure = Strangeness(self._session)
-        found = measure.of_frames(play.state.frame).astype(np.float64)
-        return {"strangeness": found, "strange": found > measure.limit}
+        found = self._strangeness.of_frames(play.state.frame).astype(np.float64)
+        return {"strangeness": found, "strange": found > self._strangeness.limit}
 
     def step(self, play: Play, actions: np.ndarray) -> Play:
         """Generate the next frame of every row, all in one step of the network.
@@ -326,6 +326,10 @@ class Dream:
         frames = np.stack([np.asarray(self._recording.frames[a:b]) for a, b in spans])
         actions = np.stack([np.asarray(self._recording.actions[a : b - 1]) for a, b in spans])
         return self._session.reset(frames, actions, seeds)
+
+    @functools.cached_property
+    def _strangeness(self) -> Strangeness:
+        return Strangeness(self._session)
 
     def _begin_with(self, given: str | np.ndarray, seed: int) -> State:
         """One row."""

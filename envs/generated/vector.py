@@ -115,7 +115,8 @@ class GeneratedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Args:
             seed: one for each row; a single one is the first row's, and the others' are those after it.
             options: `{"reset_mask": bool [N]}` are the rows, otherwise all; `{"start": i}` begins there, or integers
-                `[N]`, each row at its own.
+                `[N]`, each row at its own; `{"prompt": words}` and `{"image": uint8 [h, w, 3]}` begin there, or lists
+                of N, of which some may be None.
 
         Raises:
             WorldsimError: for a mask, seeds or starts of another shape or type, a start that there is not, or another

@@ -179,7 +179,7 @@ def test_what_cant_be_imagined_is_one_error(
         (["--prompt", "a", "--change", 0.5], "give --image or --video"),
         (["--prompt", "a", "--model", tmp_path], "no file"),
         (["--sketch", picture, "--image", picture], "--sketch stands alone with --prompt; leave --image out"),
-        (["--sketch", bomb(tmp_path / "bomb.png")], "60,000x60,000 pixels"),
+        (["--sketch", bomb], "60,000x60,000 pixels"),
         (["--sketch", video], "not a PNG file"),
         (["--sketch", blank], "nothing is drawn in the sketch"),
         (["--restyle", video], "is told how it is to look"),

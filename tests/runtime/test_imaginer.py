@@ -142,10 +142,11 @@ def test_broken_and_hostile_folders_are_one_error(tiny_imaginer: Path, tmp_path:
 
 
 def test_weights_of_other_networks_are_refused(tiny_imaginer: Path, tmp_path: Path) -> None:
-    configs = json.loads((tiny_imaginer / "imaginer.json").read_text())["configs"]
-    configs["dit"]["depth"] += 1
-    with pytest.raises(WorldsimError, match="another version of worldsim"):
-        load_networks(ImaginerBundle(changed(tiny_imaginer, tmp_path / "deeper", configs=configs)))
+    for name, value in (("depth", 3), ("width", 100_000), ("patience", 5)):
+        configs = json.loads((tiny_imaginer / "imaginer.json").read_text())["configs"]
+        configs["dit"][name] = value
+        with pytest.raises(WorldsimError, match="weights and configs do not fit"):
+            load_networks(ImaginerBundle(changed(tiny_imaginer, tmp_path / name, configs=configs)))
 
 
 def test_names(tiny_imaginer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from bombs import png_bomb
 
 from worldsim.errors import WorldsimError
+from worldsim.runtime import pictures
 from worldsim.runtime.pictures import fitted, read_picture
 from worldsim.viewer.gallery import Gallery
 from worldsim.viewer.viewer import Viewer
@@ -43,14 +44,21 @@ def test_a_dropped_picture_begins_a_play_that_waits(staged, keyboard, world, tmp
     assert stage.player.view.branches == 1
 
 
-def test_a_picture_unlike_anything_learned_is_said_to_be_so(staged, world, tmp_path):
-    frames = {"known": world.starts.frames[0, -1], "strange": np.random.default_rng(0).integers(0, 256, (32, 48, 3))}
+@pytest.mark.parametrize(("slack", "strange"), [(0.01, True), (100.0, False)])
+def test_a_picture_unlike_anything_learned_is_said_to_be_so_until_it_is_played(
+    staged, keyboard, tmp_path, monkeypatch, slack, strange
+):
+    monkeypatch.setattr(pictures, "SLACK", slack)
     stage = staged()
-    for name, frame in frames.items():
-        cv2.imwrite(str(tmp_path / f"{name}.png"), frame.astype(np.uint8)[..., ::-1])
-        drop(tmp_path / f"{name}.png")
-        stage.until(lambda frame=frame: np.array_equal(stage.player.view.frame, frame))
-        assert stage.player.view.strange == (name == "strange"), stage.player.view.drift
+    assert not stage.player.view.strange, "a start of the world"
+    cv2.imwrite(str(tmp_path / "a.png"), gradient(32, 48)[..., ::-1])
+    drop(tmp_path / "a.png")
+    stage.until(lambda: stage.player.view.start is None)
+    assert stage.player.view.strange == strange
+    stage.until(lambda: ("unlike" in stage.player.notice[0]) == strange and stage.player.notice[0] != "")
+    keyboard.tap("KeyP")
+    stage.frames(2)
+    stage.until(lambda: not stage.player.view.strange)
 
 
 def test_the_middle_is_cut_to_the_worlds_shape(world):

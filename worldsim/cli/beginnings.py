@@ -55,4 +55,4 @@ def read_beginning(path: Path, world: str | None) -> np.ndarray:
 def say_verdict(session: Session, frame: np.ndarray) -> None:
     """Say how strange a frame of the world's size, uint8 `[H, W, 3]`, is to it, before it is played."""
     strangeness = Strangeness(session)
-    print(f"it is {strangeness.verdict(float(strangeness.of_frames(frame[None])[0]))}", flush=True)
+    print(f"the picture is {strangeness.verdict(float(strangeness.of_frames(frame[None])[0]))}", flush=True)

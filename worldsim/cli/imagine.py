@@ -16,6 +16,7 @@ from worldsim.cli.play import PlayConfig, find_world, play
 from worldsim.data.video import VideoWriter, read_frames
 from worldsim.errors import WorldsimError, require
 from worldsim.runtime.imaginer import IMAGINER, ImaginerBundle, open_imaginer, shipped_imaginers
+from worldsim.runtime.painter import MOST_LETTERS
 from worldsim.safe_read import read_png
 from worldsim.terminal import printable
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 RUN = "runs/imagine"  # of the networks, where no imaginer is shipped
 FPS = 15.0
-MOST_LETTERS = 2000  # of a prompt
 MOST_MADE = 64  # clips, to keep the best of
 MOST_READ = 1021  # frames of a video file
 PICTURES, VIDEOS, GIF = (".png",), (".mp4", ".mkv", ".mov"), ".gif"

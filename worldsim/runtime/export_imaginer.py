@@ -115,25 +115,30 @@ def picture_size(model: Imaginer, height: int, width: int) -> PictureSize:
 
 
 def load_networks(bundle: ImaginerBundle) -> Imaginer:
-    """The networks of an imaginer, in evaluation mode.
+    """The networks of an imaginer, in float32 and evaluation mode.
 
     Raises:
-        WorldsimError: if its weights are not of the networks that its manifest describes.
+        WorldsimError: if its weights do not fit its configs.
     """
     try:
-        settings = dict(bundle.configs["autoencoder"])
-        autoencoder = VideoAutoencoder(VideoAutoencoderConfig(**{**settings, "widths": tuple(settings["widths"])}))
-        networks = nn.ModuleDict(
-            {"autoencoder": autoencoder, "dit": VideoDiT(VideoDiTConfig.from_json(bundle.configs["dit"]))}
-        )
-        networks.load_state_dict({name: torch.from_numpy(w) for name, w in bundle.weights().items()})
-    except (TypeError, KeyError, ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise WorldsimError(
-            f"{bundle.path} was written by another version of worldsim ({reason}). {IMAGINER.way_out}"
-        ) from error
+        weights = {name: torch.from_numpy(weight) for name, weight in bundle.weights().items()}
+        with torch.device("meta"):  # allocates nothing, whatever the configs say
+            shapes = {name: weight.shape for name, weight in _untrained(bundle).state_dict().items()}
+        if differing := sorted(n for n in {*shapes, *weights} if n not in weights or weights[n].shape != shapes.get(n)):
+            raise ValueError(f"{len(differing)} weights differ, {differing[0]} the first")
+        networks = _untrained(bundle)
+        networks.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WorldsimError(f"{bundle.path}: weights and configs do not fit ({reason}). {IMAGINER.way_out}") from error
     networks.eval().requires_grad_(False)
     return Imaginer(networks["autoencoder"], networks["dit"])
+
+
+def _untrained(bundle: ImaginerBundle) -> nn.ModuleDict:
+    settings = dict(bundle.configs["autoencoder"])
+    autoencoder = VideoAutoencoder(VideoAutoencoderConfig(**{**settings, "widths": tuple(settings["widths"])}))
+    return nn.ModuleDict({"autoencoder": autoencoder, "dit": VideoDiT(VideoDiTConfig.from_json(bundle.configs["dit"]))})
 
 
 def measure_parity(model: Imaginer, bundle: ImaginerBundle) -> float:

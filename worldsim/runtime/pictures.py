@@ -126,13 +126,10 @@ class Strangeness:
         return np.asarray(np.sqrt(np.square(again - latents)[:, : self._seen].mean((1, 2, 3))))
 
     def verdict(self, strangeness: float) -> str:
-        """What to say of a picture, for people."""
+        """What to say of a picture, for people: "like what the world has learned (1.12, up to 1.46 is)"."""
         if strangeness <= self.limit:
-            return f"like what the world has learned ({strangeness:.1f}; up to {self.limit:.1f} is)"
-        return (
-            f"unlike anything the world has learned ({strangeness:.1f}; up to {self.limit:.1f} is like it): "
-            "it will make something of its own of it"
-        )
+            return f"like what the world has learned ({strangeness:.2f}, up to {self.limit:.2f} is)"
+        return f"unlike anything the world has learned ({strangeness:.2f}, up to {self.limit:.2f} is like it)"
 
 
 def _size(data: bytes) -> tuple[int, int]:

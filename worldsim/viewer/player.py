@@ -180,7 +180,7 @@ class Player:
 
     def begin_again(self) -> None:
         """Begin anew with what play began with."""
-        self._ask(lambda play: play.begin_again(), paused=False)
+        self._ask(lambda play: play.begin_again(self.start), paused=False)
 
     def go_to_nearest(self) -> None:
         """Begin anew at the start that looks most like the moment shown."""

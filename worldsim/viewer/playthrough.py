@@ -79,13 +79,13 @@ class Playthrough:
         moment = Moment.packed(state, beginning.start)
         self.history.begin(dataclasses.replace(moment, drift=self._gauge.of_state(state), twin=twin), beginning)
 
-    def begin_again(self) -> None:
-        """Begin with what the line shown began with."""
+    def begin_again(self, start: int) -> None:
+        """Begin with the frames from elsewhere that the line shown began with, or else at a start."""
         beginning = self.history.line.beginning
-        if beginning.start is None:
+        if beginning.start is None and self._twin is None:
             self.begin_with(beginning)
         else:
-            self.begin(beginning.start)
+            self.begin(start)
 
     @property
     def strange(self) -> bool:

@@ -140,7 +140,7 @@ class PromptBox:
 
     def handle(self, event: pygame.Event) -> Picture | Literal["shut"] | None:
         """Take text and keys; gives a picture, and is shut, when one was painted, or "shut" when it was left."""
-        if event.type == CHANGED:
+        if event.type in (CHANGED, pygame.NOEVENT):
             return self._finished()
         if event.type == pygame.TEXTINPUT and not self.busy:
             self._type(event.text)
@@ -238,7 +238,8 @@ class PromptBox:
             self.error = painting.error
             return None
         self.shut()
-        return Picture(painting.world, painting.picture[None], unknown_words(self._imaginer, painting.text))
+        unknown = ", ".join(self._imaginer.vocabulary.unknown(painting.text))
+        return Picture(painting.world, painting.picture[None], f"unknown words: {unknown}" if unknown else "")
 
 
 def _post_changed() -> None:
