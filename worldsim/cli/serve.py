@@ -10,7 +10,6 @@ import tyro
 from worldsim.errors import WorldsimError, require
 from worldsim.runtime.bundle import open_world, shipped_worlds
 
-
 BACKLOG = 2048  # connections that wait to be accepted
 
 
