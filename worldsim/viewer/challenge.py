@@ -89,9 +89,9 @@ class Challenge:
                 what = "it: cover it" if count == 1 else f"all {count}: cover them"
                 return f"Hide {what}, or look away. In sight: {self._seen.total()}"
             case "away":
-                return f"Out of sight for {self.hidden} frames. Look again, the later the better. {key}: all is lost"
+                return f"Out of sight for {self.hidden} frames. Look again: the later, the better. {key}: give up"
             case "back":
-                return f"After {self.hidden} frames: {self.kept} of {count} are back. {key}: no more will come"
+                return f"After {self.hidden} frames: {self.kept} of {count} are back. {key}: give up"
             case "done":
                 lost = ", ".join(COLOURS[colour] for colour in sorted((self.objects - self._back).elements()))
                 told = "All kept" if self.all_kept else f"Kept {self.kept} of {count}, lost {lost}"
@@ -100,8 +100,12 @@ class Challenge:
             return f"Nothing in sight that could be counted: turn to some objects. {key}: try again"
         return f"Time did not go on: the challenge is over. {key}: again"
 
-    def draw(self, surface: pygame.Surface, area: pygame.Rect, text: str) -> None:
-        """Draw a strip along the top of an area: a dot for each object, filled while it is in sight, and the text."""
+    def draw(self, surface: pygame.Surface, area: pygame.Rect, text: str) -> pygame.Rect:
+        """Draw a strip along the top of an area: a dot for each object, filled while it is in sight, and the text.
+
+        Returns:
+            what is left of the area.
+        """
         strip = pygame.Rect(area.left, area.top, area.width, HEIGHT)
         draw.veil(surface, strip, 225)
         x, seen = strip.left + 2 * DOT, Counter(self._back if self.stage == "done" else self._seen)
@@ -114,6 +118,7 @@ class Challenge:
         tone = theme.ACCENT if self.all_kept else theme.WARNING if self.stage == "done" else theme.TEXT
         text = draw.shortened(text, strip.right - x - DOT, theme.BODY)
         draw.write(surface, text, theme.BODY, tone, midleft=(x, strip.centery))
+        return pygame.Rect(area.left, strip.bottom, area.width, max(0, area.height - HEIGHT))
 
     def _come_back(self, index: int) -> None:
         if self.stage == "away":

@@ -352,20 +352,15 @@ class Playing:
         if beside and self.panel:
             area.width -= key_help.PANEL
             self._help.draw_panel(surface, pygame.Rect(area.right, 0, key_help.PANEL, area.height), held)
-        self._draw_pictures(surface, area.inflate(-2 * MARGIN, -2 * MARGIN), view)
+        place = self._draw_pictures(surface, area.inflate(-2 * MARGIN, -2 * MARGIN), view)
         if view is not None:
             self.hud.watch(view, time.perf_counter())
-            if self.figures:
-                corner = area.inflate(-2 * MARGIN, -2 * MARGIN)
-                corner.top += CAPTION if self.extras.open_twin else 0
-                self.hud.draw(surface, corner, self.player, view)
             if self.challenge:
                 self.challenge.watch(view.frame, view.index)
                 self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
-                place = draw.fit(
-                    self.spec.width, self.spec.height, area.inflate(-2 * MARGIN, -2 * MARGIN), not self.smooth
-                )
-                self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
+                place = self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
+            if self.figures:
+                self.hud.draw(surface, place.inflate(-MARGIN, -MARGIN), self.player, view)
             self._shown_branches = branches.place(area, view)
             branches.draw_branches(surface, self._shown_branches, view, self.spec.fps)
         if self.page and not beside:
@@ -379,7 +374,8 @@ class Playing:
         if view is not None:
             timeline.draw_timeline(surface, bar, view.position, view.length, view.marks)
 
-    def _draw_pictures(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> None:
+    def _draw_pictures(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> pygame.Rect:
+        """Draw the picture, with a real game beside both; returns the rectangle of the generated one."""
         if self.extras.open_twin is None:
             return self._draw_picture(surface, area, view)
         beside, above = area.copy(), area.copy()
@@ -396,17 +392,18 @@ class Playing:
             text = draw.shortened(text, part.width, theme.SMALL)
             draw.write(surface, text, theme.SMALL, theme.DIM, topleft=part.topleft)
             part.height, part.top = max(1, part.height - CAPTION), part.top + CAPTION
-        self._draw_picture(surface, left, view)
         if view is not None and view.twin is not None:
             draw.picture(surface, view.twin.frame, right, self.smooth)
+        return self._draw_picture(surface, left, view)
 
-    def _draw_picture(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> None:
+    def _draw_picture(self, surface: pygame.Surface, area: pygame.Rect, view: View | None) -> pygame.Rect:
         frame = self.world.starts.frames[self.player.start, -1] if view is None else view.frame
         place = draw.picture(surface, frame, area, self.smooth)
         if view is None:
             draw.veil(surface, place)
         elif self.player.paused or self.player.rewinding:
             draw.outline(surface, place, theme.WARNING)
+        return place
 
     def _cap(self, command: Command) -> str:
         return captions.cap(self.keys, command)

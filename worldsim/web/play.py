@@ -62,7 +62,12 @@ class Seat:
     def release(self) -> None:
         """The client is gone: no key is down."""
         self._held = frozenset()
+        self.forget_taps()
+
+    def forget_taps(self) -> None:
+        """Drop pending taps, where time stood still or stands still now; keys held stay held."""
         self._tapped.clear()
+        self._stamp = 0.0
 
     def press(self, command: Mapping[str, Any]) -> None:
         """Keys have changed.
@@ -160,6 +165,7 @@ class Play:
                 seat.press(command)
             case "resume":
                 self.paused = False
+                self._forget_taps()
             case "pause":
                 self.pause()
             case "step":
@@ -188,6 +194,7 @@ class Play:
         """Time stands still; whoever pauses a replay takes over."""
         self.paused, self.steps = True, 0
         self.script.clear()
+        self._forget_taps()
 
     def next_action(self) -> tuple[int, dict[Seat, float]]:
         """The action of the frame that is being made, and the stamps of the changes of keys that it is the first to
@@ -261,6 +268,10 @@ class Play:
         """Other clients look, or another line is shown: they know nothing."""
         for seat in self.seats:
             seat.told = 0
+
+    def _forget_taps(self) -> None:
+        for seat in self.seats:
+            seat.forget_taps()
 
     def _shorten(self) -> None:
         """An earlier moment of the same line is shown, or a later one."""

@@ -22,8 +22,8 @@ export class Latch {
     return taken
   }
 
-  clear() {
-    this.held.clear()
+  // Drop pending taps, where time stood still or stands still now; keys held stay held.
+  forgetTaps() {
     this.tapped.clear()
     this.stamp = 0
   }

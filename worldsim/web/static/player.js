@@ -38,6 +38,7 @@ export class Player {
         break
       case "resume":
         this.paused = false
+        this.latch.forgetTaps()
         break
       case "step":
         this.paused = true
@@ -70,6 +71,7 @@ export class Player {
     this.paused = true
     this.steps = 0
     this.script = []
+    this.latch.forgetTaps()
     go()
     this.show()
   }
