@@ -176,7 +176,7 @@ def test_what_is_not_there_is_refused(tiny_world):
                 load_runtime(world, kind, "cuda")
     with pytest.raises(WorldsimError, match="'tpu'"):
         load_runtime(world, "onnx", "tpu")  # type: ignore[arg-type]
-    with pytest.raises(WorldsimError, match="onnx, torch and batch"):
+    with pytest.raises(WorldsimError, match="onnx, int8, torch and batch"):
         load_runtime(world, "tensorflow")
 
 
