@@ -13,8 +13,9 @@ def load_runtime(bundle: Bundle, kind: str = "onnx", device: Device = "auto") ->
 
     Args:
         bundle: the world.
-        kind: "onnx"; "int8", the same on the CPU with products in 8 bits; "torch" for the reference; or "batch", torch in bfloat16 and compiled, where there are a processor
-            and a compiler for that: for many rows at once, after a minute of preparation for each number of rows.
+        kind: "onnx"; "int8", the same on the CPU with products in 8 bits, faster and less exact; "torch" for the
+            reference; or "batch", torch in bfloat16 and compiled, where there are a processor and a compiler for that:
+            for many rows at once, after a minute of preparation for each number of rows.
         device: "auto" takes the GPU where there is one.
 
     Raises:

@@ -4,7 +4,7 @@
 
 Weights are unsigned bytes around 128, with a scale for each output: that is exact on processors without VNNI too, where
 signed ones overflow. Activations have one scale an array, from its largest and smallest number (ONNX's
-DynamicQuantizeLinear). ONNX Runtime makes one kernel of it. Everything outside the blocks stays in float32: the first and
+DynamicQuantizeLinear). ONNX Runtime makes one kernel of it. Everything outside the blocks stays in float32: first and
 last layers, norms, copy head, decoder. A bundle is not changed, and holds no second graph.
 """
 
@@ -82,7 +82,7 @@ def _graph(graph: bytes, handed: dict[str, np.ndarray]) -> bytes:
 
 
 def quantize(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix float32 `[out, in]` -> uint8 `[in, out]` around `ZERO`, and the scale of each column, float32 `[out]`."""
+    """A matrix float32 `[out, in]` -> uint8 `[in, out]` around `ZERO`, and each column's scale, float32 `[out]`."""
     scale = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127
     stored = np.rint(weight / scale[:, None]) + ZERO
     return np.ascontiguousarray(stored.T.astype(np.uint8)), scale.astype(np.float32)
