@@ -6,6 +6,7 @@ B batch, C x h x w latents, H x W pixels
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import statistics
@@ -100,7 +101,7 @@ def decoder_times(runtimes: dict[str, Runtime], batch: int, calls: int) -> dict[
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     for _ in range(4):
         for name, each in runtimes.items():
-            seconds[name] += _timed(lambda each=each: each.decode(latents), -(-calls // 4))  # type: ignore[misc]
+            seconds[name] += _timed(functools.partial(each.decode, latents), -(-calls // 4))
     return {name: Times(batch, taken) for name, taken in seconds.items()}
 
 
@@ -165,14 +166,14 @@ def context_times(runtime: Runtime, calls: int) -> dict[int, Times]:
     noise, actions = np.zeros_like(state.latents), np.zeros(1, np.int64)
     most = capacity(sizes.retention) if sizes.memory else sizes.window
     times = {}
-    for known in sorted({1, *(most * quarter // 4 for quarter in (1, 2, 3, 4))}):
+    for known in sorted({max(1, most * quarter // 4) for quarter in range(5)}):
         if sizes.memory:
             age = np.arange(known, 0, -1)[None]
             pose = np.zeros((1, known, sizes.pose), np.float32) if sizes.pose else None
             past = history._replace(memory=np.zeros((1, known, *sizes.memory), np.float16), age=age, pose=pose)
         else:
             past = history._replace(length=np.full(1, known))
-        seconds = _timed(lambda past=past: runtime.step(past, state.latents, actions, noise), calls)  # type: ignore[misc]
+        seconds = _timed(functools.partial(runtime.step, past, state.latents, actions, noise), calls)
         times[known] = Times(1, seconds)
     return times
 
