@@ -22,6 +22,7 @@ from worldsim.runtime.base import Runtime, StepOutput
 from worldsim.runtime.bundle import open_world
 from worldsim.runtime.load import load_runtime
 from worldsim.runtime.onnx import OnnxRuntime, gpu_count
+from worldsim.runtime.quantize import ZERO, quantize
 from worldsim.runtime.session import Session
 from worldsim.runtime.torch import TorchRuntime, world_step
 
@@ -93,6 +94,30 @@ def test_a_batch_of_five_is_five_singles(kind, reference, onnx, inputs):
 
 def row(i: int) -> Callable[[np.ndarray | None], np.ndarray | None]:
     return lambda array: None if array is None else array[i : i + 1]
+
+
+def test_products_in_8_bits_are_nearly_the_reference_s(tiny_world, reference, inputs):
+    int8 = load_runtime(open_world(tiny_world), "int8", "cpu")
+    made, true = int8.step(*inputs), reference.step(*inputs)
+    for name in ("entry", "latents", "reward", "cont", "memory"):
+        x, y = getattr(made, name), getattr(true, name)
+        assert x.shape == y.shape and x.dtype == y.dtype, name
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        assert np.sqrt(np.square(x - y).mean()) < 0.05 * np.sqrt(np.square(y).mean()), name
+    assert np.abs(made.latents - true.latents).max() > 0
+    for one, other in zip(made, int8.step(*inputs), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(WorldsimError, match="CPU alone"):
+        load_runtime(open_world(tiny_world), "int8", "cuda")
+
+
+def test_a_quantized_weight_is_within_half_a_step():
+    weight = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
+    stored, scale = quantize(weight)
+    assert stored.dtype == np.uint8 and stored.shape == (7, 5) and scale.shape == (5,)
+    again = (stored.astype(np.float64) - ZERO).T * scale[:, None]
+    assert (np.abs(again - weight) <= 0.5001 * scale[:, None]).all()
+    assert np.isfinite(quantize(np.zeros((2, 3), np.float32))[1]).all()
 
 
 @pytest.mark.slow
@@ -176,7 +201,7 @@ def test_what_is_not_there_is_refused(tiny_world):
                 load_runtime(world, kind, "cuda")
     with pytest.raises(WorldsimError, match="'tpu'"):
         load_runtime(world, "onnx", "tpu")  # type: ignore[arg-type]
-    with pytest.raises(WorldsimError, match="onnx, torch and batch"):
+    with pytest.raises(WorldsimError, match="onnx, int8, torch and batch"):
         load_runtime(world, "tensorflow")
 
 

@@ -1,4 +1,4 @@
-"""`worldsim bench`: how fast a world is here, beside the real one and the machine's peak. Measures no quality."""
+"""`worldsim bench`: how fast worlds are here, beside the real ones and the machine's peak. Measures no quality."""
 
 from __future__ import annotations
 
@@ -17,60 +17,104 @@ from worldsim.cli.worlds import probes_of
 from worldsim.errors import WorldsimError, require
 from worldsim.evals import report
 from worldsim.evals.instruments import speed
-from worldsim.evals.section import Section
+from worldsim.evals.section import Section, Table
 from worldsim.runtime.bundle import Bundle, open_world
 from worldsim.runtime.load import load_runtime
+from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.spec import WorldSpec
 
-CALLS = {1: 200, 4: 60, 16: 24}  # at each batch size
+CALLS = {1: 200, 4: 60, 16: 24, 64: 8}  # at each batch size
+ROWS = 16  # the batch at which torch is compiled, in bfloat16
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchConfig:
-    """Measure how fast a world is: worldsim bench doom-maze
+    """Measure how fast worlds are: worldsim bench doom-maze
 
     Attributes:
-        world: a shipped world's name, or the folder of a bundle.
-        out: where the report goes; `reports/NAME` if not given.
+        worlds: shipped worlds' names, or folders of bundles.
+        out: where the report goes, of several worlds a folder each below it; `reports/NAME` if not given.
+        compare: the bench.json of another run, to show beside.
         quick: a tenth of the calls, for a first look.
     """
 
-    world: tyro.conf.Positional[str]
+    worlds: tyro.conf.Positional[tuple[str, ...]]
     out: Path | None = None
+    compare: Path | None = None
     quick: bool = False
 
 
 def bench(config: BenchConfig) -> None:
-    """Measure, print, and write `bench.json`, `bench.html` and `figures.json`.
+    """Measure, print, and write `bench.json`, `bench.html` and `figures.json` for each world; of several worlds also
+    one table of all, `bench-worlds.json` and `bench-worlds.html`.
 
     Raises:
-        WorldsimError: for a world that can't be opened, or a missing package.
+        WorldsimError: for a world that can't be opened, a report that can't be read, or a missing package.
     """
     report.check_packages()
     require("torch", "train")
     require("einops", "train")
-    bundle = open_world(config.world)
-    section = _measure(bundle, config.quick)
-    facts = report_facts(bundle, "bench", config.world)
+    if not config.worlds:
+        raise WorldsimError("name a world: worldsim bench doom-maze")
+    way_out = "Give --compare the bench.json of another worldsim bench."
+    before = report.read_report(config.compare, way_out).figures if config.compare else {}
+    bundles = [open_world(world) for world in config.worlds]
+    rows: list[tuple[Any, ...]] = []
+    for name, bundle in zip(config.worlds, bundles, strict=True):
+        measured = _measure(bundle, config.quick)
+        rows += [(bundle.spec.name, *row) for row in measured.rows()]
+        section = speed.speed(bundle, measured)
+        if before:
+            section.tables.append(speed.comparison(section, before))
+        title = f"How fast is {bundle.spec.title or bundle.spec.name}?"
+        verdicts = report.judge_targets(probes_of(bundle.spec).targets, [section])
+        folder = config.out / bundle.spec.name if config.out and len(bundles) > 1 else config.out
+        found = report.Report("bench", title, _facts(bundle, name), [section], verdicts)
+        publish(found, report_folder(folder, bundle.spec.name))
+    if len(bundles) > 1:
+        table = Table("All worlds", ("world", *speed.COLUMNS), rows)
+        section = Section("bench-worlds", "Speed", "As in each world's own report, in one run.", tables=[table])
+        facts = {**_facts(bundles[0], config.worlds[0]), "world": ", ".join(bundle.spec.name for bundle in bundles)}
+        facts["weights"] = ", ".join(bundle.digest for bundle in bundles)
+        publish(report.Report("bench-worlds", "How fast are they?", facts, [section]), config.out or Path("reports"))
+
+
+def _facts(bundle: Bundle, world: str) -> dict[str, str]:
+    facts = report_facts(bundle, "bench", world)
     facts["machine"] = (
         f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     )
-    title = f"How fast is {bundle.spec.title or bundle.spec.name}?"
-    verdicts = report.judge_targets(probes_of(bundle.spec).targets, [section])
-    publish(report.Report("bench", title, facts, [section], verdicts), report_folder(config.out, bundle.spec.name))
+    return facts
 
 
-def _measure(bundle: Bundle, quick: bool) -> Section:
-    calls = {batch: max(4, n // 10) if quick else n for batch, n in CALLS.items()}
-    most = max(calls)
-    starts = speed.start_up(bundle, 1 if quick else 3)
-    runtimes = {"onnx": load_runtime(bundle), "torch eager": load_runtime(bundle, "torch")}
+def _measure(bundle: Bundle, quick: bool) -> speed.Measured:
+    calls = {batch: max(4, n // 10) if quick else n for batch, n in CALLS.items() if not quick or batch <= ROWS}
+    few = 5 if quick else 25
+    starts, held = speed.start_up(bundle, 1 if quick else 3)
+    memory = {1: held}
+    if not quick:
+        memory |= {batch: speed.start_up(bundle, 1, batch)[1] for batch in calls if batch > 1}
+    runtimes = {name: load_runtime(bundle, kind) for name, kind in (("onnx", "onnx"), ("torch eager", "torch"))}
+    if isinstance(runtimes["onnx"], OnnxRuntime) and runtimes["onnx"].device == "cpu":
+        runtimes["int8"] = load_runtime(bundle, "int8")
+    steps = {}
     with progress("timing, calls", sum(calls.values()) + 3 * len(calls)) as on_progress:
-        steps = {batch: speed.step_times(runtimes, batch, n, on_progress) for batch, n in calls.items() if batch < most}
-        runtimes["batch"] = load_runtime(bundle, "batch")
-        steps[most] = speed.step_times(runtimes, most, calls[most], on_progress)
-    decoder = {batch: speed.decoder_times(runtimes["onnx"], batch, n) for batch, n in calls.items()}
-    return speed.speed(bundle, steps, decoder, starts, speed.matmul_peak(), real_speed(bundle.spec))
+        for batch, count in calls.items():
+            taking = {**runtimes, "batch": load_runtime(bundle, "batch")} if batch == ROWS else runtimes
+            steps[batch] = speed.step_times(taking, batch, count, on_progress)
+    onnx, torch_eager = runtimes["onnx"], runtimes["torch eager"]
+    pair = {"onnx": onnx, "torch eager": torch_eager}
+    return speed.Measured(
+        steps=steps,
+        decoder={batch: speed.decoder_times(pair, batch, n) for batch, n in calls.items()},
+        starts=starts,
+        memory=memory,
+        play=speed.play_costs(onnx, few),
+        context=speed.context_times(onnx, few),
+        operations=speed.operations(bundle),
+        peak=speed.matmul_peak(),
+        real_fps=real_speed(bundle.spec),
+    )
 
 
 def real_speed(spec: WorldSpec, frames: int = 500) -> float | None:

@@ -70,7 +70,7 @@ class PlayConfig:
         clip: what the key for a film of the last seconds makes.
         clip_seconds: how much of the last seconds such a film shows.
         clip_keys: show the world's buttons in such a film, lit while they are held.
-        runtime: what runs the model; torch is the reference.
+        runtime: what runs the model; int8 is faster on a CPU and less exact, torch the reference.
         device: where it runs.
         smooth: scale smoothly rather than with crisp pixels.
         imaginer: what paints: the name of a shipped imaginer or the folder of one; the first shipped one if not given.
@@ -94,7 +94,7 @@ class PlayConfig:
     clip: Literal["mp4", "gif"] = "mp4"
     clip_seconds: float = 20.0
     clip_keys: bool = False
-    runtime: Literal["onnx", "torch"] = "onnx"
+    runtime: Literal["onnx", "int8", "torch"] = "onnx"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     smooth: bool = False
     imaginer: str = ""

@@ -110,22 +110,26 @@ class CandidateCopy(nn.Module):
             `[B, N, V]`.
         """
         logits = gates.unflatten(-1, (-1, self.layers * self.cells))  # [B, N, K, Y cells]
-        parts, candidates, start = [], [], 0
-        change = self.patches.to_latents(residual)
+        parts, complete, start = [], [], 0
         for source in sources:
             end = start + len(source.latents)
             part = logits[:, :, start:end]
             if source.bias is not None:
                 part = part + self.patches.to_tokens(source.bias)[:, :, None]
             parts.append(part)
-            candidates += [latents - change if source.complete else latents for latents in source.latents]
+            if source.complete:
+                complete.append(slice(start, end))
             start = end
         assert start == logits.shape[2], f"{start} candidates for {logits.shape[2]} gates"
         shares = F.pad(torch.cat(parts, dim=2), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
         layout = {"y": self.patches.rows, "k": self.layers, "p": self.patches.p}
-        shares = rearrange(shares, "b (y x) s (k p q) -> s b k 1 (y p) (x q)", **layout)
-        layers = (latents.unflatten(1, (self.layers, -1)) for latents in candidates)
-        copied = sum(share * layer for share, layer in zip(shares, layers, strict=True))
+        shares = rearrange(shares, "b (y x) s (k p q) -> b s k 1 (y p) (x q)", **layout)
+        # All candidates in one tensor: the same in every pass, so that an exported graph makes it once a frame.
+        candidates = torch.cat([latents for source in sources for latents in source.latents], dim=1)
+        copied = (shares * candidates.unflatten(1, (start, self.layers, -1))).sum(1)
+        if complete:
+            taken = sum(shares[:, place].sum(1) for place in complete)
+            copied = copied - taken * self.patches.to_latents(residual).unflatten(1, (self.layers, -1))
         return self.patches.to_tokens(copied.flatten(1, 2)) + residual
 
 

@@ -159,7 +159,7 @@ class MotionPrior(nn.Module):
         for before, after in ((apart[:, 0, :-2], last[:, 2:]), (apart[:, 0, 2:], last[:, :-2])):
             misfit = apart[:, 1, 1:-1] + before  # of those with one before and one after: [B, P - 1, h, w]
             shares = (-misfit * self.sharp.exp()).softmax(1)
-            cells = torch.einsum("bsyx, bscyx -> bcyx", shares, after.to(shares.dtype))
+            cells = (shares[:, :, None] * after.to(shares.dtype)).sum(1)
             recalled += [cells, (misfit.amin(1, keepdim=True) + 1e-3).log() / 3 + 1]
         return Recalled(*recalled)
 
@@ -209,8 +209,8 @@ def mix(change: Tensor, gates: Tensor, sources: Mapping[str, Tensor]) -> tuple[T
     Returns:
         cells `[B, C, h, w]`, and the variance of what they are mixed of `[B, 1, h, w]`.
     """
-    shares, cells = gates.softmax(1), torch.stack(list(sources.values()), dim=1)
-    copied = torch.einsum("bkyx, bkcyx -> bcyx", shares[:, :-1], cells)
+    shares, cells = gates.softmax(1), _side_by_side(list(sources.values()))
+    copied = (shares[:, :-1, None] * cells).sum(1)
     apart = torch.cat([(cells - copied[:, None]).square().mean(2), copied.square().mean(1, keepdim=True)], dim=1)
     moved = (copied - sources["now +0"]).square().mean(1, keepdim=True) / MOVED
     return copied + (moved + shares[:, -1:]).clamp(max=1) * change, (shares * apart.detach()).sum(1, keepdim=True)
@@ -237,22 +237,23 @@ def aligned(frames: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
 
 def background(frames: Tensor) -> Tensor:
     """The static background: the median of frames `[B, F, C, h, w]`, `[B, C, h, w]`, with no gradient."""
-    some = frames.detach()[:, ::EVERY].movedim(1, -1).sort(-1).values
-    return some[..., some.shape[-1] // 2]
+    some = frames.detach()[:, ::EVERY].movedim(1, -1)
+    return some.topk(some.shape[-1] // 2 + 1, largest=False).values[..., -1]
 
 
 def _shifted(frame: Tensor, step: int) -> Tensor:
     """A frame moved so many cells to the right, its edge repeated."""
     if step == 0:
         return frame
-    room, width = abs(step), frame.shape[-1]
+    room, width = 2 * REACH, frame.shape[-1]  # room for all steps: an exported graph pads a frame once
     padded = F.pad(frame, (room, room, 0, 0), mode="replicate")
     return padded[..., room - step : room - step + width]
 
 
 def _shifted_vertically(frame: Tensor) -> tuple[Tensor, Tensor]:
     """A frame moved down, and up."""
-    return _shifted(frame.mT, ROWS).mT, _shifted(frame.mT, -ROWS).mT
+    height, padded = frame.shape[-2], F.pad(frame, (0, 0, ROWS, ROWS), mode="replicate")
+    return padded[..., :height, :], padded[..., 2 * ROWS :, :]
 
 
 def _features(
@@ -261,23 +262,30 @@ def _features(
     """What the convolutions see, concatenated: frames, changes, and how well cells match for each motion."""
     now, before, before2, before3 = known
     thing, thing_before, thing_before2 = now - static, before - static, before2 - static
+    alike = [
+        *((_shifted(now, step), _shifted(before, 2 * step)) for step in STEPS),
+        *((_shifted(now, step), now) for step in STEPS),
+        *((_shifted(before, step), _shifted(before3, 2 * step)) for step in HALF_STEPS),
+        *((now, _shifted(before2, step)) for step in HALF_STEPS),
+    ]
+    things = [
+        *((thing, _shifted(thing_before, step)) for step in STEPS),
+        *((thing, _shifted(thing_before2, step)) for step in HALF_STEPS),
+    ]
+    apart = _difference(*(_side_by_side(side) for side in zip(*alike, *things, strict=True)))
     return [
         now,
         now - before,
         now - before2,
         before - before3,
-        *(_difference(_shifted(now, step), _shifted(before, 2 * step)) for step in STEPS),
-        *(_difference(_shifted(now, step), now) for step in STEPS),
-        *(_difference(_shifted(before, step), _shifted(before3, 2 * step)) for step in HALF_STEPS),
-        *(_difference(now, _shifted(before2, step)) for step in HALF_STEPS),
+        apart[:, : len(alike)],
         *seen_layer,
         recalled.again - now,
         recalled.again_misfit,
         recalled.back - now,
         recalled.back_misfit,
         thing,
-        *(_difference(thing, _shifted(thing_before, step)) for step in STEPS),
-        *(_difference(thing, _shifted(thing_before2, step)) for step in HALF_STEPS),
+        apart[:, len(alike) :],
     ]
 
 
@@ -288,6 +296,11 @@ def _window(size: int, reach: int) -> Tensor:
     return beside / beside.sum(1, keepdim=True)
 
 
-def _difference(cell: Tensor, other: Tensor) -> Tensor:
-    """How much cells differ, on a log scale, about -1 to 1: `[B, 1, h, w]`."""
-    return ((cell - other).square().mean(1, keepdim=True) + 1e-3).log() / 3 + 1
+def _side_by_side(cells: Sequence[Tensor]) -> Tensor:
+    """K of `[B, C, h, w]` -> `[B, K, C, h, w]`."""
+    return torch.cat(list(cells), dim=1).unflatten(1, (len(cells), -1))
+
+
+def _difference(cells: Tensor, others: Tensor) -> Tensor:
+    """How much cells `[B, K, C, h, w]` differ from others, on a log scale, about -1 to 1: `[B, K, h, w]`."""
+    return ((cells - others).square().mean(2) + 1e-3).log() / 3 + 1

@@ -35,6 +35,7 @@ from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.runtime.torch import TorchRuntime, sizes_of
 from worldsim.spec import WorldSpec
 
+OPSET = 23  # the first that has RMSNormalization as an operator
 # Largest difference allowed between ONNX Runtime and torch: of float32 numbers of the order of 1, of float16 cache
 # entries (one rounding at 4), and of pixels in levels of 255.
 TOLERANCE = {"latents": 1e-3, "outcome": 1e-3, "entries": 4e-3, "memory": 4e-3, "pose": 1e-3, "frames": 1.0}
@@ -201,6 +202,7 @@ def export_graph(source: GraphSource, known: Collection[str]) -> tuple[bytes, li
         exported = torch.onnx.export(
             program,
             dynamo=True,
+            opset_version=OPSET,
             optimize=False,
             verbose=False,
             input_names=source.inputs,

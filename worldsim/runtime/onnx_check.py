@@ -36,7 +36,7 @@ def check_graph(data: bytes, handed: Collection[str]) -> None:
     if len(data) > GRAPH_BYTES:
         raise ValueError(f"a graph of {len(data):,} bytes; at most {GRAPH_BYTES:,} are read")
     graphs = 0
-    for field, value in _fields(data):
+    for field, value in read_fields(data):
         if field in (MODEL_TRAINING, MODEL_FUNCTIONS):
             raise ValueError("a graph with functions, or with training steps")
         if field == MODEL_GRAPH:
@@ -48,7 +48,7 @@ def check_graph(data: bytes, handed: Collection[str]) -> None:
 
 def _check_nodes(graph: bytes, handed: frozenset[str]) -> None:
     outside: set[str] = set()
-    for field, value in _fields(graph):
+    for field, value in read_fields(graph):
         if field == GRAPH_NODE:
             _check_node(_message(value))
         elif field == GRAPH_SPARSE:
@@ -63,13 +63,13 @@ def _check_nodes(graph: bytes, handed: frozenset[str]) -> None:
 
 def _check_node(node: bytes) -> None:
     operator = b""
-    for field, value in _fields(node):
+    for field, value in read_fields(node):
         if field == NODE_OPERATOR:
             operator = _message(value)
         elif field == NODE_DOMAIN and value not in OWN_DOMAINS:
             raise ValueError(f"an operator of {_text(value)!r}; only ONNX's own are run")
         elif field == NODE_ATTRIBUTE:
-            for kind, content in _fields(_message(value)):
+            for kind, content in read_fields(_message(value)):
                 if kind in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS):
                     raise ValueError(f"a graph within the graph, of operator {_text(operator)!r}")
                 if kind in ATTRIBUTE_SPARSE:
@@ -81,14 +81,14 @@ def _check_node(node: bytes) -> None:
 def _tensor(tensor: bytes) -> tuple[str, bool]:
     """Its name, and whether its numbers lie in another file."""
     name, external = "", False
-    for field, value in _fields(tensor):
+    for field, value in read_fields(tensor):
         if field == TENSOR_NAME:
             name = _text(value)
         external |= field == TENSOR_EXTERNAL or (field == TENSOR_LOCATION and value != 0)
     return name, external
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, Value]]:
+def read_fields(message: bytes) -> Iterator[tuple[int, Value]]:
     """Fields of a message, in order, as (number, value).
 
     Raises:

@@ -42,6 +42,9 @@ def browser_step(bundle: Bundle) -> tuple[bytes, bytes]:
             stored = name
         initializer.CopyFrom(_external(stored, weight, data))
     nodes = list(model.graph.node)
+    for node in nodes:
+        if node.op_type == "RMSNormalization":  # by its older name ONNX Runtime also has it on the GPU
+            node.op_type = "SimplifiedLayerNormalization"
     del model.graph.node[:], model.graph.value_info[:]
     model.graph.node.extend([*casts, *nodes])
     for value in (*model.graph.input, *model.graph.output):

@@ -6,26 +6,31 @@ B batch, C x h x w latents, H x W pixels
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 import worldsim
 from worldsim.errors import WorldsimError
 from worldsim.evals.core import ProgressCallback, no_progress
 from worldsim.evals.section import Curves, Figure, Section, Table
+from worldsim.models.retention import capacity
 from worldsim.runtime.base import Runtime
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.session import Session
 
-BATCHES = (1, 4, 16)
-START_UP = """
+PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import numpy as np
@@ -33,8 +38,17 @@ from worldsim.runtime.bundle import open_world
 from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 session = Session(load_runtime(open_world(sys.argv[1])))
-session.step(session.start([0], [0]), np.array([session.spec.noop]))
+batch = int(sys.argv[3])
+starts = [row % len(session.runtime.starts) for row in range(batch)]
+session.step(session.start(starts, range(batch)), np.full(batch, session.spec.noop))
+try:
+    import resource
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+except ImportError:
+    print("nan")
 """
+SHAPES = ("input_type_shape", "output_type_shape")  # of a node in ONNX Runtime's profile
+COLUMNS = ("runtime", "batch", "frames/s", "p50, ms", "p95, ms", "p99, ms", "GFLOP/s", "of float32 peak")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,22 +94,101 @@ def step_times(
     return {name: Times(batch, taken) for name, taken in seconds.items()}
 
 
-def decoder_times(runtime: Runtime, batch: int, calls: int) -> Times:
-    """Time the decoder alone, latents `[B, 1, C, h, w]` to frames."""
+def decoder_times(runtimes: dict[str, Runtime], batch: int, calls: int) -> dict[str, Times]:
+    """Time the decoder alone, latents `[B, 1, C, h, w]` to frames, of several runtimes in turns."""
+    runtime = next(iter(runtimes.values()))
     latents = np.random.default_rng(0).standard_normal((batch, 1, *runtime.sizes.latents), np.float32)
-    return Times(batch, _timed(lambda: runtime.decode(latents), calls))
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    for _ in range(4):
+        for name, each in runtimes.items():
+            seconds[name] += _timed(functools.partial(each.decode, latents), -(-calls // 4))
+    return {name: Times(batch, taken) for name, taken in seconds.items()}
 
 
-def start_up(bundle: Bundle, processes: int = 3) -> list[float]:
-    """Seconds from the start of a fresh process to its first generated frame, once for each of several.
+@dataclasses.dataclass(frozen=True)
+class Play:
+    """What a session costs beside its networks.
+
+    Attributes:
+        overhead: share of a step's time that is not the runtime's, median.
+        branch: seconds of a step from a state kept before, with another action, divided by those of a step ahead.
+        snapshot, restore: seconds of each, a state as bytes and back.
+        kept: bytes that a kept state adds to the one before it: the cost of a frame that can be rewound to.
+    """
+
+    overhead: float
+    branch: float
+    snapshot: float
+    restore: float
+    kept: int
+
+
+def play_costs(runtime: Runtime, calls: int) -> Play:
+    """What keeping, branching and saving states costs, at batch 1."""
+    session, inside, whole, again = Session(runtime), list[float](), list[float](), list[float]()
+    state = session.start([0], [0])
+    for call in range(-3, calls):
+        actions = np.full(1, (call + 3) % len(session.spec.actions))
+        begun = time.perf_counter()
+        following, _ = session.step(state, actions)
+        ahead = time.perf_counter() - begun
+        begun = time.perf_counter()
+        session.step(state, (actions + 1) % len(session.spec.actions))
+        branched = time.perf_counter() - begun
+        noise = np.zeros_like(state.latents)
+        history = session.history(state)
+        begun = time.perf_counter()
+        runtime.step(history, state.latents, actions, noise)
+        if call >= 0:
+            inside.append(time.perf_counter() - begun)
+            whole.append(ahead)
+            again.append(branched)
+        state, before = following, state
+    median = statistics.median
+    saved = session.snapshot(state)
+    shared = {id(array) for array in (*before.entries, *before.memory, *before.poses)}
+    new = [array for array in (*state.entries, *state.memory, *state.poses) if id(array) not in shared]
+    return Play(
+        max(0.0, 1 - median(inside) / median(whole)),
+        median(again) / median(whole),
+        median(_timed(lambda: session.snapshot(state), calls)),
+        median(_timed(lambda: session.restore(saved), calls)),
+        sum(array.nbytes for array in (*new, state.latents, state.frame, state.remembered)),
+    )
+
+
+def context_times(runtime: Runtime, calls: int) -> dict[int, Times]:
+    """Time the step alone by how many frames it knows: memory entries where there is a memory, else those in the
+    window. Frames known -> times."""
+    sizes, session = runtime.sizes, Session(runtime)
+    state = session.start([0], [0])
+    history = session.history(state)
+    noise, actions = np.zeros_like(state.latents), np.zeros(1, np.int64)
+    most = capacity(sizes.retention) if sizes.memory else sizes.window
+    times = {}
+    for known in sorted({max(1, most * quarter // 4) for quarter in range(5)}):
+        if sizes.memory:
+            age = np.arange(known, 0, -1)[None]
+            pose = np.zeros((1, known, sizes.pose), np.float32) if sizes.pose else None
+            past = history._replace(memory=np.zeros((1, known, *sizes.memory), np.float16), age=age, pose=pose)
+        else:
+            past = history._replace(length=np.full(1, known))
+        seconds = _timed(functools.partial(runtime.step, past, state.latents, actions, noise), calls)
+        times[known] = Times(1, seconds)
+    return times
+
+
+def start_up(bundle: Bundle, processes: int = 3, batch: int = 1) -> tuple[list[float], float]:
+    """Seconds from the start of a fresh process to its first generated frame, once for each of several; and the most
+    memory that one of them held, in bytes, NaN where the system does not say.
 
     Raises:
         WorldsimError: if the process fails.
     """
     package = Path(worldsim.__file__).parents[1]
     # isolated: the folder it is run in may be a bundle's, and nothing that lies there may be imported
-    command = [sys.executable, "-I", "-c", START_UP, str(bundle.path.resolve()), str(package)]
-    seconds = []
+    command = [sys.executable, "-I", "-c", PROGRAM, str(bundle.path.resolve()), str(package), str(batch)]
+    seconds, memory = [], math.nan
     for _ in range(processes):
         begun = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -103,7 +196,8 @@ def start_up(bundle: Bundle, processes: int = 3) -> list[float]:
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise WorldsimError(f"{bundle.path} does not start in a fresh process: {reason}")
-    return seconds
+        memory = float(done.stdout)
+    return seconds, memory
 
 
 def matmul_peak(size: int = 1536, calls: int = 8) -> float:
@@ -113,62 +207,123 @@ def matmul_peak(size: int = 1536, calls: int = 8) -> float:
 
 
 def operations(bundle: Bundle) -> int:
-    """Floating point operations of one generated frame: matrix products and convolutions, as torch counts them."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    """Floating point operations of one generated frame: matrix products and convolutions of the step's graph, with the
+    shapes that they have when it runs, memory full."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # the graph as it is written
+    options.enable_profiling = True
+    names, weights = bundle.graph_weights["step"], bundle.weights()
+    handed = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[name]) for name in names]
+    options.add_external_initializers(names, handed)
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "step")
+        step = onnxruntime.InferenceSession(bundle.graph("step"), options, providers=["CPUExecutionProvider"])
+        slots = max(1, capacity(bundle.sizes.retention))
+        kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+        fed = {}
+        for known in step.get_inputs():
+            shape = [1, *(size if isinstance(size, int) else slots for size in known.shape[1:])]
+            fed[known.name] = np.zeros(shape, kinds[known.type])
+        step.run(None, fed)
+        events = json.loads(Path(step.end_profiling()).read_text())
+    return sum(_node_operations(event["args"]) for event in events if event["name"].endswith("_kernel_time"))
 
-    from worldsim.models.step import example_inputs
-    from worldsim.runtime.torch import world_step
 
-    step = world_step(bundle)
-    counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
-        step(*example_inputs(step, 1, torch.Generator().manual_seed(0)))
-    return counter.get_total_flops()
+def _node_operations(node: dict[str, Any]) -> int:
+    """Of one node that ran, by its shapes in ONNX Runtime's profile; 0 for all but products and convolutions."""
+    if node.get("op_name") not in ("MatMul", "Gemm", "Conv"):
+        return 0
+    inputs, outputs = ([shape for entry in node[side] for shape in entry.values()] for side in SHAPES)
+    inner = inputs[0][-1] if node["op_name"] != "Conv" else math.prod(inputs[1][1:])
+    return 2 * int(math.prod(outputs[0])) * int(inner)
 
 
-def speed(
-    bundle: Bundle,
-    steps: dict[int, dict[str, Times]],
-    decoder: dict[int, Times],
-    starts: list[float],
-    peak: float,
-    real_fps: float | None,
-) -> Section:
-    """The section of what was timed.
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """All that was timed of one world.
 
-    Args:
+    Attributes:
         steps: batch -> runtime name -> times; one of the runtimes is "onnx", and at most at one batch one is "batch".
-        decoder: batch -> times of the decoder alone.
-        starts: seconds to the first frame. peak: operations a second.
+        decoder: batch -> runtime name -> times of the decoder alone.
+        starts: seconds to the first frame. memory: batch -> bytes that a process held at most.
+        play: what a session costs. context: frames known -> times of a step.
+        operations: of one frame. peak: operations a second of a float32 matrix product.
         real_fps: frames a second of the real world, headless, on one core; None if it was not measured.
     """
+
+    steps: dict[int, dict[str, Times]]
+    decoder: dict[int, dict[str, Times]]
+    starts: list[float]
+    memory: dict[int, float]
+    play: Play
+    context: dict[int, Times]
+    operations: int
+    peak: float
+    real_fps: float | None
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Of a table with `COLUMNS`."""
+        rows = []
+        for batch, by_runtime in self.steps.items():
+            for name, times in by_runtime.items():
+                rate = times.fps * self.operations
+                shown = (times.milliseconds(share) for share in (0.5, 0.95, 0.99))
+                rows.append((name, batch, times.fps, *shown, rate / 1e9, f"{rate / self.peak:.1%}"))
+        return rows
+
+
+def speed(bundle: Bundle, measured: Measured) -> Section:
+    """The section of what was timed."""
     section = Section(
         "bench",
         "Speed",
-        "A session's step, decoder included, from a held-out start; runtimes take turns in one run. Peak: numpy's "
-        "float32 matrix product on the same cores.",
+        "A session's step, decoder included, from a held-out start; runtimes take turns in one run. Operations: matrix "
+        "products and convolutions of the exported graph, memory full. Peak: numpy's float32 matrix product on the "
+        "same cores, also for runtimes that compute in 8 or 16 bits.",
     )
-    rows: list[tuple[Any, ...]] = []
+    steps = measured.steps
     for batch, by_runtime in steps.items():
         section.figures.extend(_step_figures(batch, by_runtime, steps[min(steps)]["onnx"], bundle.spec.fps))
-        rows.extend(_row(name, times) for name, times in by_runtime.items())
-    for batch, times in decoder.items():
-        key, label = f"bench.decoder_ms_batch_{batch}", f"decoder alone, batch {batch}"
-        section.figures.append(Figure(key, label, times.milliseconds(0.5), "ms", n=len(times.seconds)))
-        rows.append(_row("onnx, decoder alone", times))
-    section.tables.append(Table("Speed", ("runtime", "batch", "frames/s", "p50, ms", "p95, ms"), rows))
-    section.figures.extend(_machine_figures(bundle, steps, starts, peak))
-    if real_fps is None:
+        share = by_runtime["onnx"].fps * measured.operations / measured.peak
+        key = "bench.of_peak" if batch == min(steps) else f"bench.of_peak_batch_{batch}"
+        section.figures.append(Figure(key, f"share of the machine's peak reached at batch {batch}", share, "%"))
+    section.tables.append(Table("Speed", COLUMNS, measured.rows()))
+    section.figures.extend(_decoder_figures(measured.decoder))
+    rows = [
+        (name, batch, times.fps, times.milliseconds(0.5), times.milliseconds(0.95))
+        for batch, by_runtime in measured.decoder.items()
+        for name, times in by_runtime.items()
+    ]
+    section.tables.append(Table("Decoder alone", COLUMNS[:5], rows))
+    section.figures.extend(_machine_figures(bundle, measured))
+    section.figures.extend(_play_figures(measured.play))
+    if measured.real_fps is None:
         section.notes.append("The real world is not installed or not one of worldsim's own: not measured.")
     else:
-        section.figures.append(Figure("bench.real_fps", "the real world, headless, frames a second", real_fps))
+        section.figures.append(Figure("bench.real_fps", "the real world, headless, frames a second", measured.real_fps))
     lines = {
-        name: (np.array(list(steps)), np.array([by_runtime[name].fps for by_runtime in steps.values()]))
-        for name in steps[min(steps)]
+        name: (np.array(batches), np.array([steps[batch][name].fps for batch in batches]))
+        for name in dict.fromkeys(name for by_runtime in steps.values() for name in by_runtime)
+        if len(batches := [batch for batch in steps if name in steps[batch]]) > 1
     }
     section.curves.append(Curves("Frames a second, all rows together", "batch", "frames/s", lines, log_x=True))
+    known = np.array(list(measured.context))
+    medians = np.array([times.milliseconds(0.5) for times in measured.context.values()])
+    section.curves.append(
+        Curves("Time of a step by what it remembers", "frames known", "ms", {"onnx": (known, medians)})
+    )
     return section
+
+
+def comparison(section: Section, before: dict[str, Figure]) -> Table:
+    """Figures measured now beside those of another report, and by how many times they are larger."""
+    rows = [
+        (figure.label, before[figure.key].text(), figure.text(), f"{figure.value / before[figure.key].value:.2f}")
+        for figure in section.figures
+        if figure.key in before and before[figure.key].value
+    ]
+    return Table("Against the other report", ("figure", "then", "now", "times"), rows)
 
 
 def _step_figures(batch: int, by_runtime: dict[str, Times], alone: Times, fps: float) -> list[Figure]:
@@ -176,17 +331,23 @@ def _step_figures(batch: int, by_runtime: dict[str, Times], alone: Times, fps: f
     onnx = by_runtime["onnx"]
     calls, label = len(onnx.seconds), f"generated frames a second at batch {batch}"
     reference = f"the world's own speed is {fps:g}"
-    p50, p95 = onnx.milliseconds(0.5), onnx.milliseconds(0.95)
+    p50, p95, p99 = (onnx.milliseconds(share) for share in (0.5, 0.95, 0.99))
     figures = [
         Figure(f"bench.fps_batch_{batch}", label, onnx.fps, "", None, reference, calls),
         Figure(f"bench.p50_ms_batch_{batch}", f"median latency at batch {batch}", p50, "ms", n=calls),
         Figure(f"bench.p95_ms_batch_{batch}", f"p95 latency at batch {batch}", p95, "ms", n=calls),
+        Figure(f"bench.p99_ms_batch_{batch}", f"p99 latency at batch {batch}", p99, "ms", n=calls),
     ]
     for name, times in by_runtime.items():
         if name == "batch":
             label = f"speed-up of {batch} rows in one step of the batch runtime over as many worlds in turn"
             reference = f"{times.fps:.0f} frames a second against {alone.fps:.0f}"
             figures.append(Figure("bench.rows", label, times.fps / alone.fps, "times", None, reference))
+        elif name == "int8":
+            label = f"generated frames a second at batch {batch}, products in 8 bits"
+            figures.append(Figure(f"bench.int8_fps_batch_{batch}", label, times.fps, n=calls))
+            label = f"p95 latency at batch {batch}, products in 8 bits"
+            figures.append(Figure(f"bench.int8_p95_ms_batch_{batch}", label, times.milliseconds(0.95), "ms", n=calls))
         elif name != "onnx":
             ratio = statistics.median(times.seconds) / statistics.median(onnx.seconds)
             key, label = f"bench.over_{name.split()[0]}_batch_{batch}", f"speed-up of onnx over {name} at batch {batch}"
@@ -194,25 +355,45 @@ def _step_figures(batch: int, by_runtime: dict[str, Times], alone: Times, fps: f
     return figures
 
 
-def _machine_figures(
-    bundle: Bundle, steps: dict[int, dict[str, Times]], starts: list[float], peak: float
-) -> list[Figure]:
-    """Start-up, size, and the share of the machine's peak that one world reaches."""
-    frame = operations(bundle)
+def _decoder_figures(decoder: dict[int, dict[str, Times]]) -> list[Figure]:
+    figures = []
+    for batch, by_runtime in decoder.items():
+        times = by_runtime["onnx"]
+        key, label = f"bench.decoder_ms_batch_{batch}", f"decoder alone, batch {batch}"
+        figures.append(Figure(key, label, times.milliseconds(0.5), "ms", n=len(times.seconds)))
+        if "torch eager" in by_runtime:
+            ratio = by_runtime["torch eager"].milliseconds(0.5) / times.milliseconds(0.5)
+            key, label = f"bench.decoder_over_torch_batch_{batch}", f"decoder over torch eager at batch {batch}"
+            figures.append(Figure(key, label, ratio, "times"))
+    return figures
+
+
+def _machine_figures(bundle: Bundle, measured: Measured) -> list[Figure]:
+    """Start-up, size, memory and the machine's peak."""
     size = sum(path.stat().st_size for path in bundle.path.rglob("*") if path.is_file())
-    first = min(steps)
-    label, seconds = "start-up to the first frame, a fresh process", statistics.median(starts)
+    label, seconds = "start-up to the first frame, a fresh process", statistics.median(measured.starts)
     return [
-        Figure("bench.start_up_s", label, seconds, "s", n=len(starts)),
+        Figure("bench.start_up_s", label, seconds, "s", n=len(measured.starts)),
         Figure("bench.size_mb", "size of the world on disk", size / 1e6, "MB"),
-        Figure("bench.gflop", "operations of one frame", frame / 1e9, "GFLOP"),
-        Figure("bench.peak", "the machine's matrix product", peak / 1e9, "GFLOP/s"),
-        Figure("bench.of_peak", f"share of it reached at batch {first}", steps[first]["onnx"].fps * frame / peak, "%"),
+        *(
+            Figure(f"bench.memory_mb_batch_{batch}", f"memory of a process at batch {batch}", held / 1e6, "MB")
+            for batch, held in measured.memory.items()
+        ),
+        Figure("bench.gflop", "operations of one frame", measured.operations / 1e9, "GFLOP"),
+        Figure("bench.peak", "the machine's matrix product", measured.peak / 1e9, "GFLOP/s"),
     ]
 
 
-def _row(name: str, times: Times) -> tuple[str, int, float, float, float]:
-    return name, times.batch, times.fps, times.milliseconds(0.5), times.milliseconds(0.95)
+def _play_figures(play: Play) -> list[Figure]:
+    return [
+        Figure("bench.session_share", "share of a frame spent outside the networks", play.overhead, "%"),
+        Figure(
+            "bench.branch", "a step from a kept state, with another action, over a step ahead", play.branch, "times"
+        ),
+        Figure("bench.kept_kb", "memory of a frame that can be rewound to", play.kept / 1e3, "kB"),
+        Figure("bench.snapshot_ms", "a state as bytes", 1000 * play.snapshot, "ms"),
+        Figure("bench.restore_ms", "a state from bytes", 1000 * play.restore, "ms"),
+    ]
 
 
 def _timed(call: Callable[[], object], calls: int) -> list[float]:
