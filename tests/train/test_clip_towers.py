@@ -16,7 +16,8 @@ from worldsim.data.captioned import CaptionedClips
 from worldsim.data.synonyms import Synonyms
 from worldsim.errors import WorldsimError
 from worldsim.models.clip_towers import ClipTowersConfig
-from worldsim.models.text import TextConfig, split_words
+from worldsim.models.text import TextConfig
+from worldsim.models.words import split_words
 from worldsim.runtime.clip_score import ClipScorer, best_of, recall
 from worldsim.train import trainer as trainer_module
 from worldsim.train.checkpoint import read, write

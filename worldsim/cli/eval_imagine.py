@@ -216,14 +216,16 @@ def judge_sketches(config: EvalConfig, model: Imaginer, clips: CaptionedClips, s
 
 
 def judge_looks(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size: tuple[int, int]) -> list[Section]:
-    """A section on held-out clips, made again in the other look that they are there in; none if there are no such."""
+    """A section on held-out clips, made again in the other look that they are there in; none if there are no such, or
+    nothing can be detected in that world."""
     from worldsim.cli.reporting import progress
     from worldsim.evals.instruments.imagine_guides import restyled
     from worldsim.runtime.imagine import WINDOW, Given
     from worldsim.train.pieces import last_clause
 
     paired = [(int(n), other) for n in held_out_of(clips, size) for other in clips.paired(int(n))][: config.guides]
-    if not paired:
+    areas, reader = asker_of(str(clips.facts["world"])).areas(size[0]), look_reader(clips, config.seed)
+    if not paired or areas is None or reader is None:
         return []
     sources, real, made, told = [], [], [], []
     with progress("looks", len(paired)) as done:
@@ -236,9 +238,7 @@ def judge_looks(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size
             real.append(truth.frames)
             done(1)
     looks = [clips.label(other)[0] for _, other in paired]
-    areas = asker_of(str(clips.facts["world"])).areas(size[0])
     judged = dict.fromkeys(DETECTED, areas)
-    reader = look_reader(clips, config.seed)
     return [restyled(np.stack(sources), np.stack(made), np.stack(real), looks, told, reader, judged)]
 
 

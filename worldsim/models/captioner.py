@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.models.layers import Block, axis_angles
-from worldsim.models.text import BEGIN, FIRST, PAD, UNKNOWN
 from worldsim.models.video_dit import WordReader
+from worldsim.models.words import BEGIN, FIRST, PAD, UNKNOWN
 
 LIKELY = 0.1  # of the most likely word's probability: rarer ones are not drawn (min-p sampling, Nguyen et al. 2024)
 

@@ -18,7 +18,7 @@ from worldsim.data.clip_latents import ClipLatents
 from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.captioner import Captioner, CaptionerConfig
-from worldsim.models.text import PAD, split_words
+from worldsim.models.words import PAD, split_words
 from worldsim.runtime.describe import Describer
 from worldsim.train import checkpoint, distributed
 from worldsim.train.clip_towers import PairDraws, load_clip_scorer
