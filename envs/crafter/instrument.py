@@ -162,7 +162,7 @@ def _with_memory_cut(
     """
     frames = np.concatenate([scenes.past[0], free], axis=1)
     at = []
-    back = asked.returned(AWAY).any((-1, -2))  # [N, n]
+    back = np.asarray(asked.returned(AWAY).any((-1, -2)))  # [N, n]
     for scene in range(len(scenes)):
         found = np.flatnonzero(back[scene])
         some = np.unique(np.linspace(0, len(found) - 1, min(CUT_FRAMES, len(found))).round().astype(int))
