@@ -16,6 +16,7 @@ from worldsim.models.history import History
 from worldsim.runtime.base import Device, StepOutput
 from worldsim.runtime.bundle import Bundle, Sizes, Starts
 from worldsim.runtime.quantize import quantized
+from worldsim.safe_read import FOREIGN
 from worldsim.spec import WorldSpec
 
 MOST_THREADS = 4  # a step is small: more threads wait for each other
@@ -51,7 +52,10 @@ class OnnxRuntime:
         weights = bundle.weights()
         if int8:
             data, used = self._graphs["step"]
-            data, handed = quantized(data, {name: weights[name] for name in used})
+            try:
+                data, handed = quantized(data, {name: weights[name] for name in used})
+            except FOREIGN as error:
+                raise self._fails("step", "load", error) from error
             self._graphs["step"], weights = (data, list(handed)), {**weights, **handed}
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in weights.items()}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {"step": self._load("step")}
@@ -102,9 +106,8 @@ class OnnxRuntime:
 
     def _load(self, graph: str) -> onnxruntime.InferenceSession:
         data, names = self._graphs[graph]
-        weights = {name: self._weights[name] for name in names}
         try:
-            session = load_graph(data, weights, self.threads, self._providers)
+            session = load_graph(data, {name: self._weights[name] for name in names}, self.threads, self._providers)
         except Exception as error:
             raise self._fails(graph, "load", error) from error
         if self._providers[0].startswith("CUDA") and not session.get_providers()[0].startswith("CUDA"):

@@ -29,7 +29,11 @@ def _font(size: int, bold: bool) -> pygame.Font:
 
 @functools.lru_cache(maxsize=512)
 def _rendered(text: str, size: int, colour: Colour, bold: bool) -> pygame.Surface:
-    large = _font(size * SUPERSAMPLING, bold).render(text, True, colour)
+    try:
+        large = _font(size * SUPERSAMPLING, bold).render(text, True, colour)
+    except pygame.error:  # somebody has quit pygame since, and its fonts with it
+        _font.cache_clear()
+        large = _font(size * SUPERSAMPLING, bold).render(text, True, colour)
     return pygame.transform.smoothscale(
         large, (large.get_width() // SUPERSAMPLING, large.get_height() // SUPERSAMPLING)
     )
