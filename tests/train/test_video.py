@@ -46,7 +46,7 @@ def begun(clips: CaptionedClips, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def run(clips: CaptionedClips, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("imagine")
-    training = VideoAutoencoderTraining(steps=100, batch=1, lr=4e-3, row_pixels=PIXELS)
+    training = VideoAutoencoderTraining(steps=150, batch=1, lr=0.015, row_pixels=PIXELS)
     autoencoder = train_video_autoencoder(clips, out, AUTOENCODER, training, EAGER)
     train_video_dit(clips, autoencoder, out, DIT, VideoDiTTraining(steps=250, batch=4, row_tokens=36, lr=4e-3), EAGER)
     return out
