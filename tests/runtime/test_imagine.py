@@ -12,21 +12,11 @@ from painted import AUTOENCODER, DIT
 from torch import Tensor
 
 from worldsim.errors import WorldsimError
+from worldsim.models.token_sampler import SAMPLERS, ddim, euler, sample
 from worldsim.models.video_autoencoder import VideoAutoencoder
 from worldsim.models.video_dit import VideoDiT
-from worldsim.runtime.imagine import (
-    SAMPLERS,
-    Given,
-    Guidance,
-    Imaginer,
-    ddim,
-    euler,
-    fit,
-    imagine,
-    lay_out,
-    read_sketch,
-    sample,
-)
+from worldsim.runtime.imagine import Imaginer, imagine, lay_out
+from worldsim.runtime.request import Given, Guidance, fit, read_sketch
 
 SIZE = (32, 48)
 

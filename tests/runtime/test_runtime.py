@@ -150,14 +150,15 @@ def test_a_world_with_a_motion_prior_runs_compiled_as_its_memory_grows():
     }
     step = WorldStep(*tiny_networks(**parts))
     frames, actions = tiny_clips(2, 3)
-    made = []
-    for mixed in (False, True):  # last: it leaves the motion prior out of the compiler's sight
-        session = Session(TorchRuntime(step, tiny_spec(), mixed=mixed))
-        state = session.reset(frames, actions, [0, 1])
-        for _ in range(4):
-            state, seen = session.step(state, np.array([1, 0]))
-        made.append(seen.frame.astype(int))
-    assert np.abs(made[0] - made[1]).mean() < 8  # untrained weights amplify what bfloat16 rounds; trained ones: 0.1
+    reference = Session(TorchRuntime(step, tiny_spec()))
+    states, seen = [reference.reset(frames, actions, [0, 1])], []
+    for _ in range(4):
+        state, made = reference.step(states[-1], np.array([1, 0]))
+        states.append(state)
+        seen.append(made.frame.astype(int))
+    compiled = Session(TorchRuntime(step, tiny_spec(), mixed=True))  # last: it hides the motion prior from the compiler
+    for state, frame in zip(states, seen, strict=False):  # each by itself: untrained weights amplify rounding
+        assert np.abs(compiled.step(state, np.array([1, 0]))[1].frame - frame).mean() < 1
 
 
 def test_every_input_of_a_step_matters(onnx, inputs):

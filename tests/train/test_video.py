@@ -13,7 +13,8 @@ from square import EAGER
 from worldsim.data.captioned import CaptionedClips
 from worldsim.data.synonyms import Synonyms
 from worldsim.errors import WorldsimError
-from worldsim.runtime.imagine import Given, imagine
+from worldsim.runtime.imagine import imagine
+from worldsim.runtime.request import Given
 from worldsim.train import trainer as trainer_module
 from worldsim.train.checkpoint import read, write
 from worldsim.train.trainer import Trainer

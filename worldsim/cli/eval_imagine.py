@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from worldsim.evals.instruments.imagine import Asked, Asker, LookReader
     from worldsim.evals.section import Section
     from worldsim.runtime.clip_score import ClipScorer
-    from worldsim.runtime.imagine import Given, Imaginer
+    from worldsim.runtime.imagine import Imaginer
+    from worldsim.runtime.request import Given
 
 DETECTED = ("day", "night")  # looks in which things can be detected
 REAL = 400  # real frames that looks are told by
@@ -172,7 +173,8 @@ def judge_ends(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size:
     """A section on clips whose ends are given, in the looks and words of held-out ones."""
     from worldsim.cli.reporting import progress
     from worldsim.evals.instruments.imagine import GIVEN, ends
-    from worldsim.runtime.imagine import WINDOW, Given
+    from worldsim.runtime.imagine import WINDOW
+    from worldsim.runtime.request import Given
 
     chosen = [clips.clip(int(n)) for n in held_out_of(clips, size)]
     chosen = [clip for clip in chosen if clip.look in ("", *DETECTED)][: config.ends]
@@ -195,7 +197,7 @@ def judge_sketches(config: EvalConfig, model: Imaginer, clips: CaptionedClips, s
     from worldsim.cli.reporting import progress
     from worldsim.data.sketch import draw
     from worldsim.evals.instruments.imagine_guides import sketches
-    from worldsim.runtime.imagine import Given
+    from worldsim.runtime.request import Given
 
     frames, drawn, made, without = [], [], [], []
     numbers = held_out_of(clips, size)[: config.guides]
@@ -220,7 +222,8 @@ def judge_looks(config: EvalConfig, model: Imaginer, clips: CaptionedClips, size
     nothing can be detected in that world."""
     from worldsim.cli.reporting import progress
     from worldsim.evals.instruments.imagine_guides import restyled
-    from worldsim.runtime.imagine import WINDOW, Given
+    from worldsim.runtime.imagine import WINDOW
+    from worldsim.runtime.request import Given
     from worldsim.train.pieces import last_clause
 
     paired = [(int(n), other) for n in held_out_of(clips, size) for other in clips.paired(int(n))][: config.guides]

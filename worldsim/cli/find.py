@@ -93,7 +93,7 @@ def fits(scorer: ClipScorer, recording: Recording, looked: np.ndarray, prompt: s
     Raises:
         WorldsimError: if there is no frame yet.
     """
-    from worldsim.runtime.imagine import LEAST_SIDE, fit
+    from worldsim.runtime.request import LEAST_SIDE, fit
 
     if not len(looked):
         raise WorldsimError(f"{recording.path} has no whole episode yet; record more")

@@ -23,7 +23,8 @@ from worldsim.terminal import printable
 if TYPE_CHECKING:
     import torch
 
-    from worldsim.runtime.imagine import Given, Imaginer
+    from worldsim.runtime.imagine import Imaginer
+    from worldsim.runtime.request import Given
 
 RUN = "runs/imagine"  # of the networks, where no imaginer is shipped
 FPS = 15.0
@@ -97,6 +98,7 @@ def imagine(config: ImagineConfig) -> None:
     from worldsim.cli.record import parse_size
     from worldsim.device import choose_device
     from worldsim.runtime import imagine as engine
+    from worldsim.runtime.request import Given, Guidance, check_request
 
     check_flags(config)
     world = find_world(world_to_play(config)) if config.play else ""
@@ -108,9 +110,9 @@ def imagine(config: ImagineConfig) -> None:
     frames = config.frames or (1 if config.out and config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
     choose = chooser(config, device)
-    leaning = engine.Guidance(config.guidance, config.source_guidance)
+    leaning = Guidance(config.guidance, config.source_guidance)
     request = (config.prompt, size, frames, config.steps, leaning, config.seed, config.sampler)
-    engine.check_request(model, engine.Given(), *request)
+    check_request(model.cell, Given(), *request)
     given = what_is_given(config, size)
     whole = given.clip if given.source is None else given.source
     if whole is not None:
@@ -249,7 +251,7 @@ def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:
     Raises:
         WorldsimError: for files that can't be read, or have not enough frames.
     """
-    from worldsim.runtime.imagine import Given
+    from worldsim.runtime.request import Given
 
     if config.sketch:
         return Given(sketch=read_png(config.sketch, "Give a PNG picture."))
@@ -269,7 +271,7 @@ def what_is_given(config: ImagineConfig, size: tuple[int, int]) -> Given:
 
 def read_given(path: Path | None, size: tuple[int, int]) -> np.ndarray | None:
     """A picture or a clip, fitted to a size (height, width), as uint8 `[n, H, W, 3]`; says if it had another shape."""
-    from worldsim.runtime.imagine import fit
+    from worldsim.runtime.request import fit
 
     if path is None:
         return None

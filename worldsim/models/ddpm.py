@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from worldsim.models.ode_samplers import Denoise
 class Posterior(NamedTuple):
     """q(y' | y, clean) of one step: y' is normal about `of_clean` clean + `of_y` y (DDPM, Ho et al. 2020, equation 7).
 
+    Levels, and so all of it, are numbers or tensors that broadcast to the latents.
+
     Attributes:
         scale, next_scale: of z in y: y = z / scale.
         of_clean, of_y: what the mean is made of.
@@ -28,22 +30,28 @@ class Posterior(NamedTuple):
         variance: beta tilde, 0 if the step ends clean.
     """
 
-    scale: float
-    next_scale: float
-    of_clean: float
-    of_y: float
-    beta: float
-    variance: float
+    scale: Any
+    next_scale: Any
+    of_clean: Any
+    of_y: Any
+    beta: Any
+    variance: Any
 
     @classmethod
-    def of(cls, tau: float, following: float) -> Posterior:
+    def of(cls, tau: Any, following: Any) -> Posterior:
         """Of the step from signal level `tau` to `following`."""
-        scale, next_scale = math.hypot(tau, 1 - tau), math.hypot(following, 1 - following)
+        scale, next_scale = ((level**2 + (1 - level) ** 2) ** 0.5 for level in (tau, following))
         signal, next_signal = (tau / scale) ** 2, (following / next_scale) ** 2  # abar and abar'
         beta = 1 - signal / next_signal
-        of_clean = math.sqrt(next_signal) * beta / (1 - signal)
-        of_y = math.sqrt(signal / next_signal) * (1 - next_signal) / (1 - signal)
+        of_clean = next_signal**0.5 * beta / (1 - signal)
+        of_y = (signal / next_signal) ** 0.5 * (1 - next_signal) / (1 - signal)
         return cls(scale, next_scale, of_clean, of_y, beta, beta * (1 - next_signal) / (1 - signal))
+
+    def step(self, noisy: Tensor, clean: Tensor, variance: Any, fresh: Tensor) -> Tensor:
+        """The noisy latent of the next level, given the clean one that is expected and fresh noise."""
+        mean = self.of_clean * clean + self.of_y * noisy / self.scale
+        stepped: Tensor = self.next_scale * (mean + variance**0.5 * fresh)
+        return stepped
 
 
 Step = Callable[[Tensor, float, Posterior], tuple[Tensor, Tensor | float]]  # (noisy, tau, q) -> clean, variance
@@ -55,10 +63,8 @@ def _sample(step: Step, noise: Tensor, schedule: Sequence[float], generator: tor
     for tau, following in pairwise((*schedule, 1.0)):
         q = Posterior.of(tau, following)
         clean, variance = step(noisy, tau, q)
-        mean = q.of_clean * clean + q.of_y * noisy / q.scale
-        spread = torch.as_tensor(variance, device=noise.device).sqrt() if following < 1 else 0.0
         fresh = torch.randn(noise.shape, generator=generator, device=noise.device, dtype=noise.dtype)
-        noisy = q.next_scale * (mean + spread * fresh)
+        noisy = q.step(noisy, clean, variance if following < 1 else 0.0, fresh)
     return noisy
 
 

@@ -19,8 +19,10 @@ def add_noise(clean: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
     return (1 - tau) * noise + tau * clean
 
 
-def advance(z_tau: Tensor, clean: Tensor, tau: float, next_tau: float) -> Tensor:
-    """One Euler step along the straight path from `tau` to `next_tau`, given a prediction of the clean latent."""
+def advance(z_tau: Tensor, clean: Tensor, tau: float | Tensor, next_tau: float | Tensor) -> Tensor:
+    """One Euler step along the straight path from `tau` to `next_tau`, given a prediction of the clean latent.
+
+    Levels are numbers, or broadcast to `z_tau`."""
     velocity = (clean - z_tau) / (1 - tau)
     return z_tau + (next_tau - tau) * velocity
 

@@ -42,14 +42,18 @@ def euler(denoise: Denoise, noise: Tensor, schedule: Sequence[float]) -> Tensor:
     return noisy
 
 
+def ddim_step(noisy: Tensor, clean: Tensor, tau: float | Tensor, following: float | Tensor) -> Tensor:
+    """One step of DDIM from level `tau` to `following`, numbers or tensors that broadcast."""
+    predicted_noise = (noisy - tau * clean) / (1 - tau)
+    return following * clean + (1 - following) * predicted_noise
+
+
 def ddim(denoise: Denoise, noise: Tensor, schedule: Sequence[float]) -> Tensor:
     """DDIM (Song et al. 2020, equation 12 with sigma 0): the predicted noise is mixed with the predicted clean sample
     at the next level. In this noise convention it is Euler's method; arguments as for `euler`."""
     noisy = noise
     for tau, following in pairwise((*schedule, 1.0)):
-        clean = denoise(noisy, noise.new_full((1,), tau))
-        predicted_noise = (noisy - tau * clean) / (1 - tau)
-        noisy = following * clean + (1 - following) * predicted_noise
+        noisy = ddim_step(noisy, denoise(noisy, noise.new_full((1,), tau)), tau, following)
     return noisy
 
 

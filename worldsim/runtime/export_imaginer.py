@@ -20,13 +20,15 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames
+from worldsim.models.flow import advance
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.models.video_dit import Tokens, VideoDiT, VideoDiTConfig, places, to_latents
 from worldsim.models.words import MOST_WORDS
 from worldsim.runtime.export import GraphSource, export_graph, stored_weights
-from worldsim.runtime.imagine import LEAST_SIDE, Imaginer, euler
+from worldsim.runtime.imagine import Imaginer
 from worldsim.runtime.imaginer import GRAPHS, IMAGINER, ImaginerBundle, PictureSize, write_imaginer
 from worldsim.runtime.painter import Painter
+from worldsim.runtime.request import LEAST_SIDE
 
 TOLERANCE = 1e-2  # largest difference of a pass allowed between ONNX Runtime and torch, in numbers of the order of 1
 CHECKED = "a red ball and a green box, at night"  # words that both read
@@ -47,7 +49,7 @@ class DenoisePass(nn.Module):
         levels = tau.expand(rows, count)
         tokens = Tokens(noisy.expand(rows, -1, -1), self._place, self._size, levels, torch.zeros_like(levels) > 0)
         told, untold = self.dit(tokens, words[:, None])
-        return euler(noisy, untold + guidance * (told - untold), tau, following, noisy)
+        return advance(noisy, untold + guidance * (told - untold), tau, following)
 
 
 class ToPicture(nn.Module):

@@ -6,7 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from worldsim.runtime.imagine import Given, Imaginer, imagine
+from worldsim.runtime.imagine import Imaginer, imagine
+from worldsim.runtime.request import Given
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ from worldsim.train.checkpoint import save_model
 from worldsim.train.clip_batches import ClipBatch, ClipBatches, LongClips, by_cell
 from worldsim.train.draws import Draws
 from worldsim.train.motion import MotionTraining, train_motion
-from worldsim.train.muon import Muon
+from worldsim.train.muon import muon_and_adamw
 from worldsim.train.preview import Preview
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
@@ -215,13 +215,12 @@ def build_model(config: WorldModelConfig, training: DynamicsTraining, start: Wor
 
 def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else that learns."""
-    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     hidden = [
         p
-        for n, p in learning
-        if n.startswith(("encoder.blocks.", "denoiser.blocks.")) and n.endswith(".weight") and p.ndim == 2
+        for n, p in model.named_parameters()
+        if p.requires_grad
+        and n.startswith(("encoder.blocks.", "denoiser.blocks."))
+        and n.endswith(".weight")
+        and p.ndim == 2
     ]
-    chosen = {id(p) for p in hidden}
-    rest = [p for _, p in learning if id(p) not in chosen]
-    muon = [Muon(hidden, lr=lr)] if hidden else []
-    return [*muon, torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)]
+    return muon_and_adamw(model, hidden, lr)

@@ -7,7 +7,7 @@ takes no convolutions.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +57,14 @@ class Muon(torch.optim.Optimizer):
                 size = 0.2 * max(made.shape[1:]) ** 0.5  # root mean square of an AdamW update (Liu et al. 2025)
                 torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(params, updates, alpha=-size * group["lr"])
+
+
+def muon_and_adamw(model: nn.Module, hidden: Sequence[nn.Parameter], lr: float) -> list[torch.optim.Optimizer]:
+    """Muon on the `hidden` matrices, if there are some, and AdamW at half the rate on everything else that learns."""
+    chosen = {id(p) for p in hidden}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    muon = [Muon(hidden, lr=lr)] if hidden else []
+    return [*muon, torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
 def orthogonal(x: Tensor) -> Tensor:

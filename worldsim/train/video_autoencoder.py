@@ -24,7 +24,7 @@ from worldsim.psnr import psnr_of_error
 from worldsim.train import checkpoint, distributed
 from worldsim.train.autoencoder import moving_weight
 from worldsim.train.draws import Draws
-from worldsim.train.muon import Muon
+from worldsim.train.muon import muon_and_adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 NAME = "video-autoencoder"
@@ -93,9 +93,7 @@ def rows_of(bucket: Bucket, length: int, row_pixels: int) -> int:
 
 def optimizers(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Muon on the convolutions, AdamW on everything else."""
-    kernels = [p for p in autoencoder.parameters() if p.ndim > 2]
-    rest = [p for p in autoencoder.parameters() if p.ndim <= 2]
-    return [Muon(kernels, lr=lr), torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)]
+    return muon_and_adamw(autoencoder, [p for p in autoencoder.parameters() if p.ndim > 2], lr)
 
 
 def train_video_autoencoder(

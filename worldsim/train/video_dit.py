@@ -27,7 +27,7 @@ from worldsim.models.words import split_words
 from worldsim.runtime.imagine import Imaginer, imagine
 from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
-from worldsim.train.muon import Muon
+from worldsim.train.muon import muon_and_adamw
 from worldsim.train.pieces import Pieces
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 from worldsim.train.video_autoencoder import load_video_autoencoder
@@ -142,13 +142,9 @@ def _give(given: np.ndarray, kind: str, rng: np.random.Generator) -> None:
 
 def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) on the hidden matrices of the blocks, AdamW on everything else."""
-    named = list(model.named_parameters())
-    hidden = [p for n, p in named if n.startswith(("blocks.", "readers.", "text.blocks.")) and p.ndim == 2]
-    hidden = [p for p in hidden if min(p.shape) > 6]  # the blocks' offsets are no matrices
-    chosen = {id(p) for p in hidden}
-    rest = [p for _, p in named if id(p) not in chosen]
-    adamw = torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)
-    return [Muon(hidden, lr=lr), adamw]
+    blocks = [p for n, p in model.named_parameters() if n.startswith(("blocks.", "readers.", "text.blocks."))]
+    # The blocks' offsets are no matrices.
+    return muon_and_adamw(model, [p for p in blocks if p.ndim == 2 and min(p.shape) > 6], lr)
 
 
 class ClipDraws:
