@@ -7,9 +7,13 @@ import pytest
 
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.bundle import open_world, shipped_worlds
+from worldsim.viewer import status
 from worldsim.viewer.commands import EXPLAINED, KEYS, SPARE, assign_keys
+from worldsim.viewer.goal import goal_in_card
+from worldsim.viewer.key_help import KeyHelp
 from worldsim.viewer.keys import is_shortcut, label
 from worldsim.viewer.latch import KeyLatch
+from worldsim.viewer.window import SIZE
 
 
 def test_every_key_that_is_named_is_a_key():
@@ -41,7 +45,7 @@ def test_no_shipped_world_uses_a_key_of_the_window(name):
 
 
 def test_every_command_is_explained_once():
-    assert sorted(command for commands, _ in EXPLAINED for command in commands) == sorted(KEYS)
+    assert sorted(command for row in EXPLAINED for command, _ in row) == sorted(KEYS)
 
 
 def test_a_command_gives_way_to_the_world_and_has_one_key_all_the_same():
@@ -60,3 +64,12 @@ def test_alt_makes_a_shortcut_unless_it_is_a_key_of_the_world():
     assert not is_shortcut(pygame.KMOD_LSHIFT | pygame.KMOD_NUM | pygame.KMOD_CAPS)
     assert not is_shortcut(pygame.KMOD_LALT, own={"AltLeft"})
     assert is_shortcut(pygame.KMOD_LALT | pygame.KMOD_LCTRL, own={"AltLeft"})
+
+
+@pytest.mark.parametrize("name", shipped_worlds())
+def test_all_keys_of_a_shipped_world_have_room_beside_its_picture(name: str) -> None:
+    """With everything there is: words, an agent, looks and a challenge, in the window as it opens."""
+    world = open_world(name)
+    keys = world.spec.keys
+    help_ = KeyHelp(world.spec.title, goal_in_card(world.card), keys, assign_keys(keys.values()))
+    assert help_.fits_beside(pygame.Rect(0, 0, SIZE[0], SIZE[1] - status.HEIGHT))

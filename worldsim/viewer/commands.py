@@ -42,22 +42,21 @@ KEYS: dict[Command, str] = {
     "full screen": "F11",
     "gallery": "Escape",
 }
-EXPLAINED: tuple[tuple[tuple[Command, ...], str], ...] = (
-    (("pause", "step"), "pause, one frame"),
-    (("rewind", "switch"), "rewind, branches"),
-    (("back", "forward"), "frame by frame"),
-    (("mark", "jump"), "bookmark, go there"),
-    (("restart", "nearest"), "again, nearest"),
-    (("previous", "next"), "other starts"),
-    (("slower", "faster"), "slower, faster"),
-    (("save", "clip"), "save, film"),
-    (("prompt",), "words to a picture"),
-    (("agent",), "agent on, off"),
-    (("look",), "another look"),
-    (("challenge",), "challenge"),
-    (("hud", "scaling"), "figures, scaling"),
-    (("help", "full screen"), "help, full screen"),
-    (("gallery",), "all worlds"),
+# Lines of the help: the commands of each, and what is said of them; "" where the one before it says all.
+EXPLAINED: tuple[tuple[tuple[Command, str], ...], ...] = (
+    (("pause", "pause"), ("step", "one frame")),
+    (("rewind", "rewind"), ("switch", "branches")),
+    (("back", "frame by frame"), ("forward", "")),
+    (("mark", "bookmark"), ("jump", "go there")),
+    (("restart", "again"), ("nearest", "nearest")),
+    (("previous", "other starts"), ("next", "")),
+    (("slower", "slower"), ("faster", "faster")),
+    (("save", "save"), ("clip", "film")),
+    (("prompt", "your words"), ("agent", "agent")),
+    (("look", "look"), ("challenge", "challenge")),
+    (("hud", "figures"), ("scaling", "scaling")),
+    (("help", "help"), ("full screen", "full screen")),
+    (("gallery", "all worlds"),),
 )
 RESERVED = frozenset({"F1", "F11", "Escape"})
 SPARE = ("F2", "F3", "F4", "F6", "F7", "F8", "F9", "F10", "F12")

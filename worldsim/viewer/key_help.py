@@ -11,8 +11,8 @@ from worldsim.viewer.commands import EXPLAINED, Command
 
 PANEL = 240  # width of the panel, and the least one of a column of the page, in pixels
 PADDING = 18
-LEAST_PITCH, MOST_PITCH = draw.CAP_HEIGHT + 2, 34  # from one line of keys to the next, in pixels
-GROUP_GAP = 18
+LEAST_PITCH, MOST_PITCH = draw.CAP_HEIGHT + 1, 34  # from one line of keys to the next, in pixels
+GROUP_GAP = 14
 GOAL_LINES = 3
 LEAST_PICTURE = 360  # width that the panel leaves for the picture
 
@@ -29,8 +29,12 @@ class KeyHelp:
     def __init__(self, title: str, goal: str, buttons: Mapping[str, tuple[str, ...]], commands: Mapping[Command, str]):
         self._title, self._goal = title, goal
         self._buttons = [(codes, name) for name, codes in buttons.items()]
-        rows = [(tuple(commands[name] for name in names if name in commands), text) for names, text in EXPLAINED]
-        self._commands = [(keys, text) for keys, text in rows if keys]
+        rows = ([(name, word) for name, word in row if name in commands] for row in EXPLAINED)
+        self._commands = [
+            (tuple(commands[name] for name, _ in row), ", ".join(word for _, word in row if word))
+            for row in rows
+            if row
+        ]
 
     def fits_beside(self, area: pygame.Rect) -> bool:
         """Whether a panel with all keys has room beside the picture."""
