@@ -33,6 +33,7 @@ def test_a_key_draws_all_in_the_next_look_and_play_stays(staged, keyboard, world
         stage.until(lambda: stage.player.notice[0] == f"Look: {look}")  # noqa: B023
         stage.run(0.1)
         np.testing.assert_array_equal(stage.player.view.frame, looks.draw(generated[None], look)[0])
+        np.testing.assert_array_equal(stage.player.view.generated, generated)
     assert len(stage.session.frames) == made
 
 

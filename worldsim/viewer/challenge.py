@@ -1,8 +1,9 @@
 """The permanence challenge: hide what you see, wait, look again. The permanence suite's detector tells what was kept.
 
-    challenge = Challenge(view.frame, view.index); challenge.watch(view.frame, view.index); challenge.line("G")
+    challenge = Challenge(frame, index); challenge.watch(frame, index); challenge.line("G")
 
-It knows only pictures: objects of the suite's colours and how many there are of each, as the suite's own probes do.
+It knows only pictures, as they were generated and in no other look: objects of the suite's colours and how many there
+are of each, as the suite's own probes do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from worldsim.evals.permanence.scene import COLOURS, PALETTE
 from worldsim.viewer import draw, theme
 
 AREAS = (32.0, 300.0)  # of the smallest and the largest object, in pixels of a frame 64 high
-OUT = 3  # frames in a row that show none of the objects: then they are out of sight
+OUT = 8  # frames in a row that show none of the objects, more than a detector blinks: then they are out of sight
 BACK = 30  # frames from the first that shows one again, in which the others may follow
 HEIGHT, DOT = 34, 6  # pixels: of the strip over the picture, and radius of an object's dot
 

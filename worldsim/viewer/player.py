@@ -37,7 +37,7 @@ class View:
     """What there is to see of a moment.
 
     Attributes:
-        frame: uint8 `[H, W, 3]`.
+        frame: uint8 `[H, W, 3]`, as it is drawn. generated: the same, as it was generated, whatever the look.
         start: index of the start that play began at; None for frames from elsewhere.
         index: frames generated since then.
         action: index of the action that led here; None at the start itself.
@@ -56,6 +56,7 @@ class View:
     """
 
     frame: np.ndarray
+    generated: np.ndarray
     start: int | None
     index: int = 0
     action: int | None = None
@@ -377,6 +378,7 @@ class Player:
         with self._wake:
             self.view = View(
                 frame=frame,
+                generated=now.frame,
                 start=now.start,
                 index=now.index,
                 action=now.action,

@@ -304,7 +304,7 @@ class Playing:
         elif self.challenge and self.challenge.stage == "hide":
             self.challenge = None
         elif view is not None:
-            self.challenge = Challenge(view.frame, view.index)
+            self.challenge = Challenge(view.generated, view.index)
 
     def _save(self, play: Playthrough) -> str:
         path = self._new_file(SUFFIX)
@@ -356,7 +356,7 @@ class Playing:
         if view is not None:
             self.hud.watch(view, time.perf_counter())
             if self.challenge:
-                self.challenge.watch(view.frame, view.index)
+                self.challenge.watch(view.generated, view.index)
                 self.best = max(self.best, self.challenge.hidden if self.challenge.all_kept else 0)
                 place = self.challenge.draw(surface, place, self.challenge.line(self._cap("challenge"), self.best))
             if self.figures:
