@@ -26,7 +26,7 @@ from worldsim.errors import WorldsimError
 from worldsim.evals.core import ProgressCallback, no_progress
 from worldsim.evals.section import Curves, Figure, Section, Table
 from worldsim.models.retention import capacity
-from worldsim.runtime.base import Runtime
+from worldsim.runtime.base import Runtime, StepOutput
 from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.session import Session
 
@@ -123,24 +123,39 @@ class Play:
     kept: int
 
 
+class _Clocked:
+    """A runtime that keeps how long its steps took, in `seconds`."""
+
+    def __init__(self, runtime: Runtime):
+        self._runtime, self.seconds = runtime, list[float]()
+
+    def step(self, *inputs: Any) -> StepOutput:
+        """As the runtime's."""
+        begun = time.perf_counter()
+        output = self._runtime.step(*inputs)
+        self.seconds.append(time.perf_counter() - begun)
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+
 def play_costs(runtime: Runtime, calls: int) -> Play:
     """What keeping, branching and saving states costs, at batch 1."""
-    session, inside, whole, again = Session(runtime), list[float](), list[float](), list[float]()
+    clocked = _Clocked(runtime)
+    session, outside, whole, again = Session(clocked), list[float](), list[float](), list[float]()
     state = session.start([0], [0])
     for call in range(-3, calls):
         actions = np.full(1, (call + 3) % len(session.spec.actions))
         begun = time.perf_counter()
         following, _ = session.step(state, actions)
         ahead = time.perf_counter() - begun
+        inside = clocked.seconds[-1]
         begun = time.perf_counter()
         session.step(state, (actions + 1) % len(session.spec.actions))
         branched = time.perf_counter() - begun
-        noise = np.zeros_like(state.latents)
-        history = session.history(state)
-        begun = time.perf_counter()
-        runtime.step(history, state.latents, actions, noise)
         if call >= 0:
-            inside.append(time.perf_counter() - begun)
+            outside.append(1 - inside / ahead)
             whole.append(ahead)
             again.append(branched)
         state, before = following, state
@@ -149,7 +164,7 @@ def play_costs(runtime: Runtime, calls: int) -> Play:
     shared = {id(array) for array in (*before.entries, *before.memory, *before.poses)}
     new = [array for array in (*state.entries, *state.memory, *state.poses) if id(array) not in shared]
     return Play(
-        max(0.0, 1 - median(inside) / median(whole)),
+        median(outside),
         median(again) / median(whole),
         median(_timed(lambda: session.snapshot(state), calls)),
         median(_timed(lambda: session.restore(saved), calls)),
