@@ -5,7 +5,6 @@ B clips, T frames, C x h x w latents, S components of the state or frames in mem
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from pathlib import Path
 from typing import NamedTuple
@@ -15,18 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldsim import atomic
+from worldsim.data.encoding import encode_recording
 from worldsim.data.recording import Recording
-from worldsim.data.windows import frame_batches
-from worldsim.device import DevicePolicy, mixed_precision
-from worldsim.errors import WorldsimError
-from worldsim.models.autoencoder import Autoencoder, to_pixels
+from worldsim.device import DevicePolicy
+from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.history import History
 from worldsim.models.map_memory import MapPose
 from worldsim.models.pose import PoseTracker, relative_pose
 from worldsim.models.retention import Retention, capacity, retained
 from worldsim.models.world_model import WorldModel
-from worldsim.progress import ProgressBar
 
 MOVED = 0.4  # of the mean change of a recording: a latent cell that changes more has something moving in it
 A_THING = 0.25  # of the cells of a picture: more of them change only if the view moves
@@ -198,39 +194,3 @@ class LatentDataset:
         for begin, end in itertools.pairwise([*np.unique(self.begins), last + 1]):
             episode = (x[None, begin : end - 1] for x in motion)
             self.poses[begin + 1 : end] = tracker.follow(self.poses[begin][None], *episode)[0, :, 1]
-
-
-@torch.no_grad()
-def encode_recording(recording: Recording, autoencoder: Autoencoder, cache: Path) -> np.ndarray:
-    """Latents of all frames, float16 `[N, C, h, w]`, from `cache` if this autoencoder wrote them there before."""
-    device = next(autoencoder.parameters()).device
-    weights = b"".join(v.float().cpu().numpy().tobytes() for v in autoencoder.state_dict().values())
-    digest = hashlib.sha256(weights).hexdigest()[:12]
-    path = cache / f"latents-{digest}-{len(recording)}.npy"
-    if not path.exists():
-        if autoencoder.config.hidden_layer and recording.hidden_layer is None:
-            raise WorldsimError(
-                f"{recording.path} has no hidden layer: it is older, or of a world without one. "
-                "Record again, or train a recipe whose autoencoder has no `hidden_layer`."
-            )
-        shape = (len(recording), *autoencoder.config.latent_shape(recording.spec.height, recording.spec.width))
-        with atomic.replacing(path, "Give another --out.") as part:
-            latents = np.lib.format.open_memmap(part, "w+", np.float16, shape)
-            atomic.reserve(part)
-            _encode_into(latents, recording, autoencoder, device)
-            latents.flush()
-    return np.load(path, mmap_mode="r")
-
-
-def _encode_into(latents: np.ndarray, recording: Recording, autoencoder: Autoencoder, device: torch.device) -> None:
-    """Fill `latents` `[N, C, h, w]` with those of a recording's frames."""
-    autoencoder.eval()
-    with ProgressBar("encoding", len(recording)) as progress, mixed_precision(device):
-        for start, frames in frame_batches(recording, 256):
-            end = start + len(frames)
-            layers = [frames]
-            if autoencoder.config.hidden_layer and recording.hidden_layer is not None:
-                layers.append(np.asarray(recording.hidden_layer[start:end]))
-            pixels = (to_pixels(torch.from_numpy(layer).to(device)) for layer in layers)
-            latents[start:end] = autoencoder.encode(*pixels).half().cpu().numpy()
-            progress.update(end)

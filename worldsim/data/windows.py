@@ -5,8 +5,6 @@ Every draw is a function of (seed, step): a resumed training draws what an unint
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from worldsim.data.recording import Recording
@@ -126,9 +124,3 @@ def start_windows(recording: Recording, split: str, length: int) -> Windows:
         WorldsimError: if no episode is long enough.
     """
     return Windows([(start, end - 1) for start, end in recording.episodes(split)], length)
-
-
-def frame_batches(recording: Recording, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """All frames in order, as (index of the first, uint8 `[<= size, H, W, 3]`)."""
-    for start in range(0, len(recording), size):
-        yield start, np.asarray(recording.frames[start : min(start + size, len(recording))])
