@@ -23,8 +23,18 @@ from worldsim.errors import WorldsimError
 from worldsim.train import distributed
 from worldsim.train import trainer as trainer_module
 from worldsim.train.draws import Draws
-from worldsim.train.muon import Muon
+from worldsim.train.optimizers import Muon
 from worldsim.train.trainer import RunOptions, Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyTraining:
+    """What a trainer asks for."""
+
+    steps: int
+    batch: int
+    seed: int
+    lr: float
 
 
 class Toy(nn.Module):
@@ -52,10 +62,10 @@ class ToyLoss(nn.Module):
         return {"loss": rows.mean(), "rows": rows}
 
 
-def optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
+def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Both kinds that the dynamics use."""
     matrices, rest = ([p for p in model.parameters() if (p.ndim == 2) == two] for two in (True, False))
-    return [Muon(matrices, lr=0.05), torch.optim.AdamW(rest, lr=0.02)]
+    return [Muon(matrices, lr=lr / 2), torch.optim.AdamW(rest, lr=lr / 5)]
 
 
 def toy_trainer(out: Path, steps: int = 8, batch: int = 12, lr: float = 0.1, **options: Any) -> Trainer:
@@ -63,8 +73,7 @@ def toy_trainer(out: Path, steps: int = 8, batch: int = 12, lr: float = 0.1, **o
     torch.manual_seed(0)
     model = Toy()
     run = RunOptions(torch.device("cpu"), **{"compile": False, **options})
-    loss, settings = ToyLoss(model), {"batch": batch, "lr": lr}
-    return Trainer(out, "toy", model, loss, optimizers, settings, steps=steps, batch=batch, seed=3, options=run)
+    return Trainer(out, "toy", model, ToyLoss(model), optimizers, ToyTraining(steps, batch, 3, lr), {}, options=run)
 
 
 def train_toy(trainer: Trainer, losses: list[float], die_at: int = -1, hang_at: int = -1) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from worldsim.train.muon import Muon, orthogonal
+from worldsim.train.optimizers import Muon, orthogonal
 
 
 def test_muon_moves_as_torchs_own() -> None:

@@ -6,7 +6,6 @@ The loss follows Delta-IRIS (Micheli et al. 2024, appendix A). Knows nothing of 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import cv2
@@ -26,6 +25,7 @@ from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
 from worldsim.train.draws import Draws
 from worldsim.train.latent_geometry import LatentGeometry
+from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 
@@ -98,11 +98,6 @@ class ReconstructionLoss(nn.Module):
         return {"loss": loss + asked.get("geometry", 0.0), "error": error.mean(), **asked}
 
 
-def adamw(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """The optimizer."""
-    return [torch.optim.AdamW(autoencoder.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01)]
-
-
 def train_autoencoder(
     recording: Recording,
     out: Path,
@@ -125,18 +120,14 @@ def train_autoencoder(
         autoencoder.standardise = distributed.SharedBatchNorm(
             config.channels, affine=False, momentum=autoencoder.standardise.momentum
         )
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
-    del settings["steps"]
     trainer = Trainer(
         out,
         "autoencoder",
         autoencoder,
         ReconstructionLoss(autoencoder, training.geometry),
-        functools.partial(adamw, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        adamw,
+        training,
+        {"model": dataclasses.asdict(config), "world": spec.to_json()},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
         averaged=False,
     )

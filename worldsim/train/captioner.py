@@ -4,7 +4,6 @@ The towers stay as they are."""
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from pathlib import Path
 
@@ -86,19 +85,15 @@ def train_captioner(
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
     torch.manual_seed(training.seed)
     captioner = Captioner(config)
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "towers": checkpoint.digest(towers.state_dict())}
-    del settings["steps"]
+    settings = {"clips": clips.digest, "towers": checkpoint.digest(towers.state_dict())}
     trainer = Trainer(
         out,
         NAME,
         captioner,
         CaptionLoss(captioner),
-        functools.partial(optimizers, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        optimizers,
+        training,
+        {"model": dataclasses.asdict(config), **settings},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
 

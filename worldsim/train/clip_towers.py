@@ -7,7 +7,6 @@ clips stand captions with one word changed, which are wrong by that word alone.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,19 +118,15 @@ def train_clip_towers(
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
     torch.manual_seed(training.seed)
     towers = ClipTowers(config)
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key}
-    del settings["steps"]
+    settings = {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key}
     trainer = Trainer(
         out,
         NAME,
         towers,
         ContrastiveLoss(towers, training.alignment),
-        functools.partial(optimizers, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        optimizers,
+        training,
+        {"model": dataclasses.asdict(config), **settings},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 from pathlib import Path
 from typing import cast
 
@@ -22,10 +21,11 @@ from worldsim.data.windows import FrameTable
 from worldsim.models.autoencoder import Autoencoder, to_pixels
 from worldsim.png import encode_png
 from worldsim.psnr import psnr_of_error
-from worldsim.train.autoencoder import adamw, reconstruct
+from worldsim.train.autoencoder import reconstruct
 from worldsim.train.checkpoint import save_model
 from worldsim.train.discriminator import PatchDiscriminator, feature_distance, hinge_loss
 from worldsim.train.draws import Draws
+from worldsim.train.optimizers import adamw
 from worldsim.train.preview import high_frequency
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
@@ -101,18 +101,14 @@ def train_decoder(
     _, h, w = config.latent_shape(spec.height, spec.width)
     torch.manual_seed(training.seed)
     players, fixed = Players(autoencoder).requires_grad_(True), copy.deepcopy(autoencoder).to(options.device).eval()
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
-    del settings["steps"]
     trainer = Trainer(
         out,
         "decoder",
         players,
         DecoderLoss(players, training),
-        functools.partial(adamw, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        adamw,
+        training,
+        {"model": dataclasses.asdict(config), "world": spec.to_json()},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
     )
     table = FrameTable(recording, "train", training.frames, training.seed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,7 +28,7 @@ from worldsim.train.checkpoint import save_model
 from worldsim.train.clip_batches import ClipBatch, ClipBatches, LongClips, by_cell
 from worldsim.train.draws import Draws
 from worldsim.train.motion import MotionTraining, train_motion
-from worldsim.train.muon import muon_and_adamw
+from worldsim.train.optimizers import muon_and_adamw
 from worldsim.train.preview import Preview
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
@@ -166,18 +165,14 @@ def train_dynamics(
         model.motion.requires_grad_(False)
     batches = ClipBatches(recording, clips, config, training)
     preview = Preview(recording, autoencoder, clips, out, training.length, training.schedule)
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "world": spec.to_json()}
-    del settings["steps"]
     trainer = Trainer(
         out,
         "dynamics",
         model,
         ClipLoss(model, training),
-        functools.partial(optimizers, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        optimizers,
+        training,
+        {"model": dataclasses.asdict(config), "world": spec.to_json()},
         options=options,
     )
 

@@ -38,6 +38,7 @@ from worldsim.train.distill.student import (
 )
 from worldsim.train.draws import Draws
 from worldsim.train.dynamics import DynamicsTraining
+from worldsim.train.optimizers import adamw
 from worldsim.train.preview import Preview
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
@@ -66,6 +67,16 @@ class FewStepTraining:
     lr: float = 2e-4
     passes: int = 8
     huber: float = 0.1
+
+    @property
+    def batch(self) -> int:
+        """Clips of a step."""
+        return self.clips.batch
+
+    @property
+    def seed(self) -> int:
+        """Of the draws."""
+        return self.clips.seed
 
 
 class FewStepLoss(nn.Module):
@@ -153,19 +164,14 @@ def train_few_step(
     if teacher.config.view:
         clips.find_poses(copy.deepcopy(teacher.pose))
     batches = HeadBatches(ClipBatches(recording, clips, teacher.config, training.clips), teacher, world.schedule[-1])
-    settings = {"model": dataclasses.asdict(teacher.config), **dataclasses.asdict(training), "world": spec.to_json()}
-    settings["teacher"] = weights_digest(world)
-    del settings["steps"]
     trainer = Trainer(
         out,
         "few-step",
         student,
         FewStepLoss(student),
-        lambda model: [torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), training.lr, (0.9, 0.95))],
-        settings,
-        steps=training.steps,
-        batch=training.clips.batch,
-        seed=training.clips.seed,
+        adamw,
+        training,
+        {"model": dataclasses.asdict(teacher.config), "world": spec.to_json(), "teacher": weights_digest(world)},
         options=options,
         mixed=mixed,
     )

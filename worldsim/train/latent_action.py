@@ -25,6 +25,7 @@ from worldsim.models.latent_action import LatentActionConfig, LatentActionModel,
 from worldsim.progress import ProgressBar
 from worldsim.train.checkpoint import load_weights, read, save_model
 from worldsim.train.draws import Draws
+from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 FILE = "latent_action.safetensors"
@@ -128,10 +129,6 @@ def jitter(pixels: Tensor, shift: int, tint: float, draws: Draws) -> Tensor:
     return moved * (1 + gain) + offset
 
 
-def _adamw(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    return [torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01)]
-
-
 def train_latent_action(
     recording: Recording,
     out: Path,
@@ -151,18 +148,14 @@ def train_latent_action(
         )
     torch.manual_seed(training.seed)
     model = LatentActionModel(config)
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    del settings["steps"]
     trainer = Trainer(
         out,
         "latent_action",
         model,
         ChangeLoss(model, training),
-        functools.partial(_adamw, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        functools.partial(adamw, beta2=0.99),
+        training,
+        {"model": dataclasses.asdict(config)},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
         averaged=False,
     )

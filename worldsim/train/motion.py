@@ -24,6 +24,7 @@ from worldsim.models.motion import PAST, MotionPrior
 from worldsim.train import distributed
 from worldsim.train.draws import Draws
 from worldsim.train.motion_rollouts import MotionRollouts
+from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 
@@ -260,19 +261,15 @@ def train_motion(
         WorldsimError: if nothing moves in the recording, or its episodes are too short.
     """
     batches = MotionBatches(recording, clips, motion.channels, back, training)
-    settings = {"size": list(motion.first.weight.shape), "back": back, **dataclasses.asdict(training)}
-    del settings["steps"]
     learning = copy.deepcopy(motion)
     trainer = Trainer(
         out,
         "motion",
         learning,
         MotionLoss(learning, back, training),
-        functools.partial(adamw, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        functools.partial(adamw, beta2=0.98, weight_decay=0.0),
+        training,
+        {"size": list(motion.first.weight.shape), "back": back},
         options=dataclasses.replace(options, compile=False),
         mixed=False,
     )
@@ -291,8 +288,3 @@ def train_motion(
         return batches.preview(draws, cast(MotionPrior, learned))
 
     motion.load_state_dict(trainer.run(train_step, preview).state_dict())
-
-
-def adamw(motion: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """The optimizer."""
-    return [torch.optim.AdamW(motion.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0)]

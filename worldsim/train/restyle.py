@@ -7,7 +7,6 @@ frames, which are a little blurred.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +24,8 @@ from worldsim.models.restyle import RestyleConfig, Restyler, paint
 from worldsim.psnr import psnr_of_error
 from worldsim.runtime.base import Runtime
 from worldsim.train import checkpoint
-from worldsim.train.autoencoder import adamw
 from worldsim.train.draws import Draws
+from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 NAME = "restyle"
@@ -142,21 +141,15 @@ def train_restyle(
     config = config or RestyleConfig(pairs.looks())
     torch.manual_seed(training.seed)
     restyler = Restyler(config)
-    settings = {
-        "model": dataclasses.asdict(config), **dataclasses.asdict(training), "clips": clips.digest,
-        "world": runtime.digest, "native": native,
-    }  # fmt: skip
-    del settings["steps"]
+    settings = {"clips": clips.digest, "world": runtime.digest, "native": native}
     trainer = Trainer(
         out,
         NAME,
         restyler,
         RestyleLoss(restyler),
-        functools.partial(adamw, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        adamw,
+        training,
+        {"model": dataclasses.asdict(config), **settings},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
     draw = _Drawing(pairs, runtime, config, training)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,28 @@ def learning_rate(step: int, left: float, timed: bool = False) -> float:
     return min(1.0, warm_up, max(0.0, left) / DECAY)
 
 
+class Training(Protocol):
+    """What every kind of training sets, in a dataclass beside what is its own."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def steps(self) -> int:
+        """When to stop, if no minutes are named."""
+
+    @property
+    def batch(self) -> int:
+        """Rows of a step, in all processes together."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draws."""
+
+    @property
+    def lr(self) -> float:
+        """Peak of the learning rate."""
+
+
 class Trainer:
     """Train until the end, resumable at any moment from the last checkpoint in `out`.
 
@@ -86,10 +108,9 @@ class Trainer:
         name: of what is trained: `<name>.checkpoint` and the curves carry it.
         model: trained in place. Part of `loss`, whose `forward(*batch)` returns a scalar "loss", and what else is to be
             plotted (scalars) or used (with the rows first).
-        optimizers: makes them for the model, each group's learning rate the peak of the schedule.
-        settings: JSON of everything that decides the result, except how long; a checkpoint of others is refused.
-        steps: when to stop, if `options` name no minutes.
-        batch, seed: rows of a step in all processes together, and seed of their draws.
+        optimizers: makes them for the model and a learning rate, the peak of the schedule.
+        training: how it is trained. A checkpoint that was trained otherwise, but for the steps, is refused.
+        settings: JSON of what else decides the result, and is compared too.
         averaged: whether what is learned is the moving average of the weights and not the last of them.
         mixed: whether products are made in the number format that is fast on the device, or in float32.
 
@@ -103,18 +124,19 @@ class Trainer:
         name: str,
         model: nn.Module,
         loss: nn.Module,
-        optimizers: Callable[[nn.Module], list[Optimizer]],
+        optimizers: Callable[[nn.Module, float], list[Optimizer]],
+        training: Training,
         settings: dict[str, Any],
         *,
-        steps: int,
-        batch: int,
-        seed: int,
         options: RunOptions,
         averaged: bool = True,
         mixed: bool = True,
     ):
-        self.out, self.name, self.model, self.steps, self.batch, self.seed = out, name, model, steps, batch, seed
+        self.out, self.name, self.model = out, name, model
+        self.steps, self.batch, self.seed = training.steps, training.batch, training.seed
         self.options, self.policy, self._mixed = options, policy_of(options.device), mixed
+        settings = {**dataclasses.asdict(training), **settings}
+        del settings["steps"]
         self.settings = json.loads(json.dumps(settings))  # as a checkpoint gives them back
         self.path = out / f"{name}.checkpoint"
         self.step, self.elapsed = 0, 0.0
@@ -127,7 +149,7 @@ class Trainer:
         self.loss = loss
         self._plain = copy.deepcopy(model).cpu() if options.fsdp else None  # to hold whole weights for a while
         self._forward = self._over_processes()
-        self.optimizers = optimizers(model)
+        self.optimizers = optimizers(model, training.lr)
         for optimizer in self.optimizers if self._scalars else ():
             for group in optimizer.param_groups:
                 group["foreach"] = False

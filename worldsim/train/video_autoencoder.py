@@ -6,7 +6,6 @@ A step's clips are of one size and length; both are drawn. Knows nothing of word
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import cv2
@@ -24,7 +23,7 @@ from worldsim.psnr import psnr_of_error
 from worldsim.train import checkpoint, distributed
 from worldsim.train.autoencoder import moving_weight
 from worldsim.train.draws import Draws
-from worldsim.train.muon import muon_and_adamw
+from worldsim.train.optimizers import muon_and_adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 NAME = "video-autoencoder"
@@ -117,18 +116,14 @@ def train_video_autoencoder(
         autoencoder.standardise = distributed.SharedBatchNorm(
             config.channels, affine=False, momentum=autoencoder.standardise.momentum
         )
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training), "clips": clips.digest}
-    del settings["steps"]
     trainer = Trainer(
         out,
         NAME,
         autoencoder,
         ClipReconstructionLoss(autoencoder),
-        functools.partial(optimizers, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        optimizers,
+        training,
+        {"model": dataclasses.asdict(config), "clips": clips.digest},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
         averaged=False,
     )

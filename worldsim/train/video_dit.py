@@ -7,7 +7,6 @@ has as many tokens, and some of each kind. Knows no sampler.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import cv2
@@ -27,7 +26,7 @@ from worldsim.models.words import split_words
 from worldsim.runtime.imagine import Imaginer, imagine
 from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
-from worldsim.train.muon import muon_and_adamw
+from worldsim.train.optimizers import muon_and_adamw
 from worldsim.train.pieces import Pieces
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 from worldsim.train.video_autoencoder import load_video_autoencoder
@@ -221,19 +220,15 @@ def train_video_dit(
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
     torch.manual_seed(training.seed)
     dit = VideoDiT(config)
-    settings = {"model": dataclasses.asdict(config), **dataclasses.asdict(training)}
-    settings |= {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key, **clips.retold}
-    del settings["steps"]
+    settings = {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key, **clips.retold}
     trainer = Trainer(
         out,
         NAME,
         dit,
         ClipDenoisingLoss(dit),
-        functools.partial(optimizers, lr=training.lr),
-        settings,
-        steps=training.steps,
-        batch=training.batch,
-        seed=training.seed,
+        optimizers,
+        training,
+        {"model": dataclasses.asdict(config), **settings},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
     batches = ClipDraws(latents, config, training)

@@ -154,17 +154,15 @@ def main() -> int:
         torch.set_num_threads(setting.threads)
     with distributed.processes(choose_device(setting.device)) as device:
         options = RunOptions(device, compile=setting.compile)
-        model, training = WorldModel(config), DynamicsTraining(batch=setting.batch)
+        model, training = WorldModel(config), DynamicsTraining(steps=setting.steps, batch=setting.batch, lr=1e-4)
         trainer = Trainer(
             Path(given["out"]),
             "bench",
             model,
             ClipLoss(model, training),
-            lambda learning: optimizers(learning, 1e-4),
+            optimizers,
+            training,
             {},
-            steps=setting.steps,
-            batch=setting.batch,
-            seed=0,
             options=options,
         )
         batch = trainer.policy.put(noise_batch(config, setting.batch // setting.processes, setting.length))

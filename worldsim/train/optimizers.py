@@ -1,7 +1,7 @@
-"""Muon (Jordan et al. 2024), its orthogonalisation in the arithmetic that the processor has. Knows no model.
+"""What trains the weights: AdamW, and Muon (Jordan et al. 2024) for matrices. Knows no model.
 
-torch's own makes it in bfloat16 everywhere, which takes longer than all the rest of a step where that is imitated, and
-takes no convolutions.
+torch's own Muon orthogonalises in bfloat16 everywhere, which takes longer than all the rest of a step where that is
+imitated, and takes no convolutions; this one does it in the arithmetic that the processor has.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Muon(torch.optim.Optimizer):
                 size = 0.2 * max(made.shape[1:]) ** 0.5  # root mean square of an AdamW update (Liu et al. 2025)
                 torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(params, updates, alpha=-size * group["lr"])
+
+
+def adamw(model: nn.Module, lr: float, beta2: float = 0.95, weight_decay: float = 0.01) -> list[torch.optim.Optimizer]:
+    """AdamW on everything that learns."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    return [torch.optim.AdamW(learning, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay)]
 
 
 def muon_and_adamw(model: nn.Module, hidden: Sequence[nn.Parameter], lr: float) -> list[torch.optim.Optimizer]:
