@@ -74,6 +74,10 @@ def ask(kind: str, seed: int, height: int, width: int) -> AskedScene:
     return AskedScene(kind, text, ground, tuple(near), carried, frame)
 
 
+def ask_edit(seed: int, height: int, width: int) -> None:
+    """Nothing: what a tile stands for is not its picture alone."""
+
+
 def areas(height: int) -> None:
     """Nothing of the permanence suite's is found in Crafter's frames."""
 

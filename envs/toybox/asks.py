@@ -14,6 +14,7 @@ from worldsim.evals.permanence.scene import COLOURS, SHAPES
 from worldsim_envs.toybox.clips import LIGHT, posed_room
 from worldsim_envs.toybox.env import ToyboxEnv
 from worldsim_envs.toybox.looks import JUDGED, LOOKS
+from worldsim_envs.toybox.room import Room
 from worldsim_envs.toybox.staging import AREAS
 from worldsim_envs.toybox.words import NAMES, PHRASINGS, caption
 
@@ -70,6 +71,68 @@ def ask(kind: str, seed: int, height: int, width: int) -> AskedToys:
         text = str(rng.choice([f"a {names[0]} left of a {names[1]}", f"a {names[1]} right of a {names[0]}"]))
     text = f"{text}, {rng.choice(LIGHT[room.look])}"
     return AskedToys(kind, text, things, room.look, room.look in JUDGED, areas(height), env.view.render(room))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EditedToys:
+    """A toy that is to become another; see `worldsim.evals.instruments.imagine.AskedEdit`.
+
+    Attributes:
+        wanted: (colour, shape) of what it becomes. stays: those of the others.
+        areas: of the smallest and the largest thing that may be there, in pixels.
+    """
+
+    text: str
+    frame: np.ndarray
+    region: np.ndarray
+    real: np.ndarray
+    wanted: tuple[int, int]
+    stays: tuple[tuple[int, int], ...]
+    areas: tuple[float, float]
+
+    def seen(self, frame: np.ndarray) -> tuple[bool, list[bool]]:
+        """Whether the region shows the toy that was asked for alone, and which of the others are outside."""
+        height, width = self.region.shape
+        inside: list[tuple[int, int]] = []
+        outside: list[tuple[int, int]] = []
+        for d in detect(frame, self.areas):
+            row, column = min(int(d.y), height - 1), min(int(d.x), width - 1)
+            (inside if self.region[row, column] else outside).append((d.colour, d.shape))
+        return inside == [self.wanted], [thing in outside for thing in self.stays]
+
+
+def ask_edit(seed: int, height: int, width: int) -> EditedToys:
+    """One of two or three toys becomes one of another colour or shape; the same seed gives the same."""
+    rng = np.random.default_rng([seed, 8])
+    env = _env(height, width)
+    room = posed_room(rng, env, int(rng.integers(2, 4)))
+    room.look = str(rng.choice(JUDGED))
+    which = int(rng.integers(len(room.toys)))
+    changed = _changed(room, which, rng)
+    before, without, after = (env.view.render(r) for r in (room, _without(room, which), changed))
+    region = (before != without).any(-1) | (after != without).any(-1)
+    wanted = changed.toys[which]
+    stays = tuple((toy.colour, toy.shape) for i, toy in enumerate(room.toys) if i != which)
+    text = f"{caption(changed, 'short', int(rng.integers(PHRASINGS))).rstrip('.')}, {rng.choice(LIGHT[room.look])}"
+    return EditedToys(text, before, region, after, (wanted.colour, wanted.shape), stays, areas(height))
+
+
+def _without(room: Room, which: int) -> Room:
+    room = room.copy()
+    del room.toys[which]
+    return room
+
+
+def _changed(room: Room, which: int, rng: np.random.Generator) -> Room:
+    """With another colour or shape of one toy, as no other has them."""
+    room = room.copy()
+    colours = [c for c in range(len(COLOURS)) if c not in {toy.colour for toy in room.toys}]
+    shapes = [s for s in range(len(SHAPES)) if s != room.toys[which].shape]
+    if rng.random() < 0.5:
+        room.toys[which].colour = int(rng.choice(colours))
+    else:
+        room.toys[which].shape = int(rng.choice(shapes))
+    return room
 
 
 def areas(height: int) -> tuple[float, float]:

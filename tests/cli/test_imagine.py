@@ -254,11 +254,11 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
 
 def test_eval_imagine(model: Path, toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judge = ["eval", "imagine", "--model", str(model), "--clips", str(toybox), "--out", str(tmp_path / "report")]
-    counts = ["--prompts", "2", "--ends", "2", "--guides", "2", "--steps", "1"]
+    counts = ["--prompts", "2", "--ends", "2", "--guides", "2", "--edits", "2", "--steps", "1"]
     assert main([*judge, *counts, "--other-words", "--best-of", "2"]) == 0
     figures = json.loads((tmp_path / "report" / "imagine.json").read_text())["sections"]
-    names = {"imagine", "imagine-ends", "imagine-copies", "imagine-fit", "imagine-sketch", "imagine-restyle"}
-    assert {section["name"] for section in figures} == names
+    kinds = ("ends", "copies", "fit", "sketch", "restyle", "edits")
+    assert {section["name"] for section in figures} == {"imagine", *(f"imagine-{kind}" for kind in kinds)}
     assert "look as asked" in capsys.readouterr().out
     assert main([*judge, "--prompts", "1", "--ends", "1", "--steps", "1", "--size", "96x64"]) == 2
     assert "no held-out clips of 96x64" in capsys.readouterr().err

@@ -10,10 +10,11 @@ import pytest
 
 from worldsim.data.captioned import Clip
 from worldsim.data.sketch import draw
-from worldsim.evals.instruments.imagine import LookReader, copies, ends, fit, shown, words
+from worldsim.evals.instruments.imagine import LookReader, copies, edits, ends, fit, shown, words
 from worldsim.evals.instruments.imagine_guides import followed, restyled, sketches
+from worldsim.evals.instruments.imagine_sizes import sizes
 from worldsim.evals.section import Figure
-from worldsim_envs.toybox.asks import KINDS, LABELS, AskedToys, areas, ask
+from worldsim_envs.toybox.asks import KINDS, LABELS, AskedToys, areas, ask, ask_edit
 from worldsim_envs.toybox.clips import make_clips
 from worldsim_policies.base import make_explorer
 
@@ -137,3 +138,34 @@ def test_restyled_clips_are_judged_beside_the_real_pair() -> None:
     noisy[:, ::2] = np.minimum(noisy[:, ::2].astype(int) + 6, 255)
     assert moved["kept"].value < 0.3 and moved["look"].value == 1
     assert judge(noisy)["flicker"].value > 4
+
+
+def test_an_edit_is_right_where_the_thing_became_another_and_the_others_stayed() -> None:
+    asked = [ask_edit(seed, *SIZE) for seed in range(40)]
+    right, kept = edits(asked, [one.real for one in asked]).figures
+    assert right.value > 0.95 and kept.value > 0.95
+    assert "unchanged 0.0 %" in right.reference
+    right, kept = edits(asked, [one.frame for one in asked]).figures
+    assert right.value == 0 and kept.value > 0.95
+    gone = [np.broadcast_to(one.frame[:1], one.frame.shape) for one in asked]
+    assert [figure.value for figure in edits(asked, gone).figures] == [0, 0]
+
+
+def test_an_edit_leaves_all_but_its_region_as_it_is() -> None:
+    for one in (ask_edit(seed, *SIZE) for seed in range(10)):
+        changed = (one.real != one.frame).any(-1)
+        assert changed.any() and not (changed & ~one.region).any()
+        assert one.region.mean() < 0.3
+
+
+def test_pictures_of_a_new_size_are_compared_with_those_of_trained_ones() -> None:
+    rng = np.random.default_rng(0)
+    real = {size: rng.standard_normal((120, 8)) for size in ((32, 32), (64, 64), (48, 80))}
+    made = {size: rng.standard_normal((120, 8)) + (2.0 if size == (48, 80) else 0.5) for size in real}
+    shown = {size: np.zeros((*size, 3), np.uint8) for size in real}
+    section = sizes(real, made, {(48, 80)}, shown)
+    figures = {figure.key: figure.value for figure in section.figures}
+    assert figures["imagine-sizes.80x48"] > 4
+    assert [row[:2] for row in section.tables[0].rows] == [
+        ("32x32", "trained on"), ("80x48", "never trained on"), ("64x64", "trained on")
+    ]  # fmt: skip

@@ -40,6 +40,25 @@ class Asked(Protocol):
         any frame of this prompt."""
 
 
+class AskedEdit(Protocol):
+    """One thing of a picture that is to become another.
+
+    Attributes:
+        text: what there is to be, the rest of the picture in it.
+        frame: the picture, uint8 `[H, W, 3]`. region: bool `[H, W]`, what is painted anew.
+        real: the picture as it ought to be.
+    """
+
+    text: str
+    frame: np.ndarray
+    region: np.ndarray
+    real: np.ndarray
+
+    def seen(self, frame: np.ndarray) -> tuple[bool, list[bool]]:
+        """Whether a frame uint8 `[H, W, 3]` shows the thing that was asked for in the region, and no other one there;
+        and for every thing that was to stay whether it did."""
+
+
 class Asker(Protocol):
     """What asks prompts of a world: a module of it.
 
@@ -52,6 +71,9 @@ class Asker(Protocol):
 
     def ask(self, kind: str, seed: int, height: int, width: int) -> Asked:
         """One prompt of a kind, for frames of a size; the same seed gives the same."""
+
+    def ask_edit(self, seed: int, height: int, width: int) -> AskedEdit | None:
+        """One change to a picture, for frames of a size; the same seed gives the same. None where nobody can judge."""
 
     def areas(self, height: int) -> tuple[float, float] | None:
         """Areas of the smallest and the largest thing in frames of a height, in pixels, where things of the permanence
@@ -161,6 +183,34 @@ def fit(scores: Mapping[str, np.ndarray], chosen: np.ndarray) -> Section:
     section.figures.append(
         mean_figure("imagine-fit.chosen", "other prompts that fit less well", chosen, "%", "chance 50.0 %")
     )
+    return section
+
+
+def edits(asked: Sequence[AskedEdit], made: Sequence[np.ndarray]) -> Section:
+    """What painting a region anew by words gives.
+
+    Args:
+        asked: what was to be changed. made: the picture of each, uint8 `[H, W, 3]`.
+    """
+    section = Section(
+        "imagine-edits",
+        "One thing becomes another",
+        f"{len(asked)} pictures that nothing was trained on; the region around one thing is painted anew in words that "
+        "name another. Judged by what detects things in real frames. Beside: pictures really drawn so, and left as "
+        "they are.",
+    )
+    ways = {"made": made, "real": [one.real for one in asked], "unchanged": [one.frame for one in asked]}
+    seen = {way: [one.seen(f) for one, f in zip(asked, frames, strict=True)] for way, frames in ways.items()}
+    right = {way: [changed for changed, _ in each] for way, each in seen.items()}
+    stayed = {way: [stays for _, kept in each for stays in kept] for way, each in seen.items()}
+    for key, label, found in (("right", "changed as asked", right), ("kept", "other things kept", stayed)):
+        beside = ", ".join(f"{way} {number(float(np.mean(v)), '%')}" for way, v in found.items() if way != "made")
+        section.figures.append(
+            share_figure(f"imagine-edits.{key}", label, sum(found["made"]), len(found["made"]), beside)
+        )
+    for one, picture in list(zip(asked, made, strict=True))[:SHOWN]:
+        rows = {"before, made, real": np.stack([one.frame, picture, one.real])}
+        section.strips.append(Strip(one.text, rows))
     return section
 
 
