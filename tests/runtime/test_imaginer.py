@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from tiny import HEIGHT, WIDTH
-from tiny_imaginer import ORIGIN, tiny_networks
+from tiny_imaginer import ORIGIN, tiny_networks, tiny_towers
 
 from worldsim.artifact import digest
 from worldsim.errors import WorldsimError
 from worldsim.models.words import MOST_WORDS
+from worldsim.rng import frame_noise
 from worldsim.runtime import imaginer as module
-from worldsim.runtime.export_imaginer import export_imaginer, load_networks, picture_size
+from worldsim.runtime.export_imaginer import export_imaginer, load_networks, load_scorer, picture_size
 from worldsim.runtime.imagine import imagine
 from worldsim.runtime.imaginer import ImaginerBundle, open_imaginer, shipped_imaginers
 from worldsim.runtime.painter import Painter, unknown_words
@@ -59,6 +60,38 @@ def test_painting_tells_how_far_it_is_and_can_be_stopped(painter: Painter) -> No
     with pytest.raises(KeyboardInterrupt):
         painter.paint(TEXT, steps=5, progress=progress)
     assert seen == [(0, 5), (1, 5), (2, 5)]
+
+
+def test_of_several_pictures_that_which_the_words_fit_best_is_kept(tmp_path: Path) -> None:
+    apart = export_imaginer(tmp_path / "out", tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN, tiny_towers())
+    assert apart < 1e-3
+    painter = Painter(open_imaginer(tmp_path / "out"), "cpu", threads=1)
+    size, scorer = painter.imaginer.size_of("tiny"), load_scorer(painter.imaginer)
+    words = painter.imaginer.vocabulary.tokens([TEXT])
+    fits = []
+    for number in range(4):
+        tokens = frame_noise(5, number, (size.tokens, size.token_width))
+        both = painter.imaginer.vocabulary.tokens([TEXT, ""])
+        (tokens,) = painter.run(
+            f"denoise-{size.name}", tokens, np.float32(0), np.float32(1), both, np.float32(3)
+        )  # fmt: skip
+        fits.append(float(painter.run(f"fit-{size.name}", tokens, words)[0]))
+    pictures = [painter.paint(TEXT, steps=1, seed=5, best_of=count) for count in (1, 2, 3, 4)]
+    for count in (2, 3, 4):
+        best = int(np.argmax(fits[:count]))
+        assert np.array_equal(pictures[count - 1], pictures[best])
+    assert int(np.argmax(fits)) > 0 and not np.array_equal(pictures[0], pictures[3])
+    assert np.array_equal(painter.paint(TEXT, steps=1, seed=5), pictures[3])
+    assert -1 <= scorer.score(pictures[0][None], TEXT) <= 1
+
+
+def test_what_cant_tell_how_well_words_fit(painter: Painter, tmp_path: Path) -> None:
+    with pytest.raises(WorldsimError, match="the best of 2 pictures: this imaginer can't tell"):
+        painter.paint(TEXT, best_of=2)
+    with pytest.raises(WorldsimError, match="can't tell how well words fit"):
+        load_scorer(painter.imaginer)
+    with pytest.raises(WorldsimError, match="other words than the video DiT"):
+        export_imaginer(tmp_path / "out", tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN, tiny_towers(("ball",)))
 
 
 def test_unknown_words_are_said(painter: Painter) -> None:

@@ -18,7 +18,8 @@ class ExportImaginerConfig:
     """Export what was trained to imagine: worldsim export imaginer runs/imagine --out imaginers/toybox
 
     Attributes:
-        run: folder of the training, with video-autoencoder.safetensors and video-dit.safetensors.
+        run: folder of the training, with video-autoencoder.safetensors and video-dit.safetensors; with
+            clip-towers.safetensors, if there is one, the best of several pictures is kept.
         out: folder of the imaginer; an older one there is replaced.
         worlds: names of the worlds that it learned from, or folders of their bundles; pictures are painted at the size
             of their frames.
@@ -44,6 +45,7 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
     from worldsim.evals.files import json_bytes, write_files
     from worldsim.evals.imaginer_card import card_json, card_markdown
     from worldsim.runtime.export_imaginer import export_imaginer as write
+    from worldsim.train import clip_towers
     from worldsim.train.checkpoint import digest
     from worldsim.train.video_dit import load_imaginer
 
@@ -59,10 +61,12 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
 
         origin["clips"] = KIND.read_manifest(config.clips)["digest"]
     model = load_imaginer(config.run)
+    scores = (config.run / clip_towers.FILE).exists()
+    towers = clip_towers.load_clip_scorer(config.run).towers if scores else None
     report = read_measured(config.report, digest(model.dit.state_dict())) if config.report else None
     print(f"exporting to {config.out}; takes a minute", flush=True)
     sizes = {world.spec.name: (world.spec.height, world.spec.width) for world in worlds}
-    apart = write(config.out, model, sizes, origin)
+    apart = write(config.out, model, sizes, origin, towers)
     bundle = ImaginerBundle(config.out)
     files = {
         "card.json": json_bytes(card_json(bundle, report)),

@@ -230,9 +230,11 @@ def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[
     if config.best_of == 1:
         return lambda make: make(config.seed)
     from worldsim.runtime.clip_score import ClipScorer, best_of
+    from worldsim.runtime.export_imaginer import load_scorer
     from worldsim.train.clip_towers import load_clip_scorer
 
-    loaded = load_clip_scorer(Path(config.model or RUN))
+    bundle = find_imaginer(config.model)
+    loaded = load_scorer(bundle) if bundle else load_clip_scorer(Path(config.model or RUN))
     scorer = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
 
     def best(make: Callable[[int], np.ndarray]) -> np.ndarray:

@@ -29,7 +29,7 @@ def card_markdown(imaginer: ImaginerBundle, report: Report | None) -> str:
     """
     counts: dict[str, int] = {}
     for name, weight in imaginer.weights().items():
-        part = ".".join(name.split(".")[:2]) if name.startswith(("autoencoder.", "dit.text.")) else "dit"
+        part = ".".join(name.split(".")[:2]) if name.startswith(("autoencoder.", "dit.text.")) else name.split(".")[0]
         counts[part] = counts.get(part, 0) + weight.size
     counts["all"] = sum(counts.values())
     draws = ", ".join(f"{world} at {size.name}" for world, size in imaginer.worlds.items())

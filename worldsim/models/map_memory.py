@@ -171,8 +171,9 @@ class MapMemory(nn.Module):
         keys, cells = (rearrange(part, "b s (y x) (p q c) -> b s (y p) (x q) c", **layout)[:, :, :m] for part in parts)
         asked = rearrange(self.query(features), "b t (y x) (p q c) -> b t c (y p) (x q)", **layout)
         h = asked.shape[-2]
-        asked = F.pad(asked[..., :m, :].flatten(0, 1), (1, 1, 1, 1), mode="replicate").unflatten(0, asked.shape[:2])
-        found = self._attend(asked, keys.to(asked.dtype), cells.to(asked.dtype), age, here, poses)
+        found = self._attend(
+            _with_border(asked[..., :m, :]), keys.to(asked.dtype), cells.to(asked.dtype), age, here, poses
+        )
         return F.pad(found, (0, 0, 0, h - m))
 
     def embedding(self, found: Tensor) -> Tensor:
@@ -209,3 +210,10 @@ class MapMemory(nn.Module):
         there = weights.sum(2, keepdim=True)
         found = torch.einsum("btsyx,btsyxc->btcyx", weights.to(cells.dtype), cells)
         return torch.cat([found, there], dim=2) / (there + (self.nothing - most).exp())
+
+
+def _with_border(cells: Tensor) -> Tensor:
+    """`[..., h, w]` with its edge repeated: `[..., h + 2, w + 2]`. The gradient of torch's own padding does not compile
+    (2.13: an assertion on strides)."""
+    taller = torch.cat([cells[..., :1, :], cells, cells[..., -1:, :]], dim=-2)
+    return torch.cat([taller[..., :1], taller, taller[..., -1:]], dim=-1)

@@ -1,7 +1,8 @@
 """Export: the networks that imagine -> an imaginer's folder, and back. Knows no training.
 
-For each size of picture there are two graphs: one pass of the sampler with guidance, and the decoder. As in the bundle
-of a world they carry no weights: those are in the folder once, in float16.
+For each size of picture there are two graphs: one pass of the sampler with guidance, and the decoder; with the two
+towers a third, how well words fit. As in the bundle of a world they carry no weights: those are in the folder once, in
+float16.
 
 S tokens, V numbers of a token, K words, H x W pixels.
 """
@@ -20,13 +21,15 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames
+from worldsim.models.clip_towers import ClipTowers, ClipTowersConfig
 from worldsim.models.flow import advance
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.models.video_dit import Tokens, VideoDiT, VideoDiTConfig, places, to_latents
 from worldsim.models.words import MOST_WORDS
+from worldsim.runtime.clip_score import ClipScorer
 from worldsim.runtime.export import GraphSource, export_graph, stored_weights
 from worldsim.runtime.imagine import Imaginer
-from worldsim.runtime.imaginer import GRAPHS, IMAGINER, ImaginerBundle, PictureSize, write_imaginer
+from worldsim.runtime.imaginer import GRAPHS, IMAGINER, SCORE, ImaginerBundle, PictureSize, write_imaginer
 from worldsim.runtime.painter import Painter
 from worldsim.runtime.request import LEAST_SIDE
 
@@ -65,8 +68,25 @@ class ToPicture(nn.Module):
         return to_frames(self.autoencoder.decode(latents)[0, 0])
 
 
+class Fit(nn.Module):
+    """How well words fit clean tokens of a picture: the cosine of their vectors in the two towers."""
+
+    def __init__(self, towers: ClipTowers, extent: tuple[int, int, int], patch_size: tuple[int, int]):
+        super().__init__()
+        self.towers, self._extent, self._patch_size = towers, extent, patch_size
+
+    def forward(self, tokens: Tensor, words: Tensor) -> Tensor:
+        """Tokens `[S, V]`, words `[1, K]` -> scalar, -1 to 1."""
+        latents = to_latents(tokens[None], self._extent, self._patch_size)
+        return (self.towers.clips(latents) * self.towers.texts(words)[0]).sum()
+
+
 def export_imaginer(
-    out: str | Path, model: Imaginer, frame_sizes: Mapping[str, tuple[int, int]], origin: Mapping[str, Any]
+    out: str | Path,
+    model: Imaginer,
+    frame_sizes: Mapping[str, tuple[int, int]],
+    origin: Mapping[str, Any],
+    towers: ClipTowers | None = None,
 ) -> float:
     """Write an imaginer, whole or not at all.
 
@@ -75,22 +95,26 @@ def export_imaginer(
         model: trained; not changed.
         frame_sizes: for each world that it draws, (height, width) of that world's frames.
         origin: {"source", "licence", ...} of the clips that were learned from.
+        towers: of the same words, by which the best of several pictures is kept; None for the first one.
 
     Returns:
         the largest difference between a pass in ONNX Runtime and in torch, in standard deviations of a latent.
 
     Raises:
-        WorldsimError: if the graphs differ from torch, or `out` can't be written.
+        WorldsimError: if the graphs differ from torch, the towers know other words, or `out` can't be written.
     """
     networks = nn.ModuleDict({"autoencoder": model.autoencoder, "dit": model.dit})
+    if towers:
+        if towers.config.text.words != model.dit.config.text.words:
+            raise WorldsimError("the two towers know other words than the video DiT; train them on the same clips")
+        networks["towers"] = towers
     weights = stored_weights(networks)
     rounded = copy.deepcopy(networks).cpu().float().eval().requires_grad_(False)
     rounded.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-    stored = Imaginer(rounded["autoencoder"], rounded["dit"])
-    worlds = {world: picture_size(stored, *size) for world, size in frame_sizes.items()}
+    worlds = {world: picture_size(model, *size) for world, size in frame_sizes.items()}
     graphs: dict[str, tuple[bytes, list[str]]] = {}
     for size in set(worlds.values()):
-        graphs |= _graphs(stored, size, weights.keys())
+        graphs |= _graphs(rounded, size, weights.keys())
     with IMAGINER.staging(out) as folder:
         write_imaginer(
             folder,
@@ -100,7 +124,7 @@ def export_imaginer(
             weights=weights,
             graphs=graphs,
         )
-        apart = measure_parity(stored, ImaginerBundle(folder))
+        apart = measure_parity(rounded, ImaginerBundle(folder))
         if not apart <= TOLERANCE:
             raise WorldsimError(
                 f"the exported graphs differ from torch (by {apart:g}); nothing written. Update torch and onnxruntime."
@@ -117,11 +141,31 @@ def picture_size(model: Imaginer, height: int, width: int) -> PictureSize:
 
 
 def load_networks(bundle: ImaginerBundle) -> Imaginer:
-    """The networks of an imaginer, in float32 and evaluation mode.
+    """The networks that imagine, in float32 and evaluation mode.
 
     Raises:
         WorldsimError: if its weights do not fit its configs.
     """
+    networks = _load(bundle)
+    return Imaginer(networks["autoencoder"], networks["dit"])
+
+
+def load_scorer(bundle: ImaginerBundle) -> ClipScorer:
+    """What tells how well words fit, in float32 and evaluation mode.
+
+    Raises:
+        WorldsimError: if it came without, or its weights do not fit its configs.
+    """
+    if not bundle.scores:
+        raise WorldsimError(
+            f"imaginer {bundle.name!r} can't tell how well words fit. Train that and export it again: "
+            "worldsim train clip, worldsim export imaginer"
+        )
+    networks = _load(bundle)
+    return ClipScorer(networks["autoencoder"], networks["towers"])
+
+
+def _load(bundle: ImaginerBundle) -> nn.ModuleDict:
     try:
         weights = {name: torch.from_numpy(weight) for name, weight in bundle.weights().items()}
         with torch.device("meta"):  # allocates nothing, whatever the configs say
@@ -133,22 +177,25 @@ def load_networks(bundle: ImaginerBundle) -> Imaginer:
     except (KeyError, TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WorldsimError(f"{bundle.path}: weights and configs do not fit ({reason}). {IMAGINER.way_out}") from error
-    networks.eval().requires_grad_(False)
-    return Imaginer(networks["autoencoder"], networks["dit"])
+    return networks.eval().requires_grad_(False)
 
 
 def _untrained(bundle: ImaginerBundle) -> nn.ModuleDict:
     settings = dict(bundle.configs["autoencoder"])
     autoencoder = VideoAutoencoder(VideoAutoencoderConfig(**{**settings, "widths": tuple(settings["widths"])}))
-    return nn.ModuleDict({"autoencoder": autoencoder, "dit": VideoDiT(VideoDiTConfig.from_json(bundle.configs["dit"]))})
+    dit = VideoDiT(VideoDiTConfig.from_json(bundle.configs["dit"]))
+    networks = nn.ModuleDict({"autoencoder": autoencoder, "dit": dit})
+    if bundle.scores:
+        networks["towers"] = ClipTowers(ClipTowersConfig.from_json(bundle.configs["towers"]))
+    return networks
 
 
-def measure_parity(model: Imaginer, bundle: ImaginerBundle) -> float:
+def measure_parity(networks: nn.ModuleDict, bundle: ImaginerBundle) -> float:
     """The largest difference between a pass in ONNX Runtime and in torch, on noise from a fixed seed; infinite if
     pictures of the same tokens are more than a rounding apart."""
     painter, differences = Painter(bundle, "cpu"), []
     for size in set(bundle.worlds.values()):
-        for name, source in _sources(model, size).items():
+        for name, source in _sources(networks, size).items():
             with torch.no_grad():
                 theirs = source.module(*source.example).numpy().astype(np.float64)
             (ours,) = painter.run(f"{name}-{size.name}", *(tensor.numpy() for tensor in source.example))
@@ -157,19 +204,21 @@ def measure_parity(model: Imaginer, bundle: ImaginerBundle) -> float:
     return max(differences)
 
 
-def _graphs(model: Imaginer, size: PictureSize, known: Collection[str]) -> dict[str, tuple[bytes, list[str]]]:
-    sources = _sources(model, size).items()
+def _graphs(networks: nn.ModuleDict, size: PictureSize, known: Collection[str]) -> dict[str, tuple[bytes, list[str]]]:
+    sources = _sources(networks, size).items()
     return {f"{name}-{size.name}": export_graph(source, known) for name, source in sources}
 
 
-def _sources(model: Imaginer, size: PictureSize) -> dict[str, GraphSource]:
+def _sources(networks: nn.ModuleDict, size: PictureSize) -> dict[str, GraphSource]:
+    model = Imaginer(networks["autoencoder"], networks["dit"])
     rows, columns = model.cell
     extent = (1, size.height // rows, size.width // columns)
     noisy = torch.randn(size.tokens, size.token_width, generator=torch.Generator().manual_seed(0))
     words = model.dit.text.tokens([CHECKED, ""])
     level, following, guidance = (torch.tensor(value) for value in (0.25, 0.5, 3.0))
     count = torch.export.Dim("words", min=2, max=MOST_WORDS + 1)
-    sources = (
+    patch_size = model.dit.config.patch_size
+    graphs = (
         GraphSource(
             DenoisePass(model.dit, extent),
             (noisy, level, following, words, guidance),
@@ -177,8 +226,10 @@ def _sources(model: Imaginer, size: PictureSize) -> dict[str, GraphSource]:
             ["noisy", "tau", "following", "words", "guidance"],
             ["next_noisy"],
         ),
-        GraphSource(
-            ToPicture(model.autoencoder, extent, model.dit.config.patch_size), (noisy,), ({},), ["tokens"], ["picture"]
-        ),
+        GraphSource(ToPicture(model.autoencoder, extent, patch_size), (noisy,), ({},), ["tokens"], ["picture"]),
     )
-    return dict(zip(GRAPHS, sources, strict=True))
+    sources = dict(zip(GRAPHS, graphs, strict=True))
+    if "towers" in networks:
+        fit = Fit(networks["towers"], extent, patch_size)
+        sources[SCORE] = GraphSource(fit, (noisy, words[:1]), ({}, {1: count}), ["tokens", "words"], ["fit"])
+    return sources

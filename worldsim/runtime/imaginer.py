@@ -5,6 +5,7 @@ Like a bundle of a world it may come from anywhere: what is read of it is bounde
 imaginer.json       format, configs, the worlds that it draws, origin and licence of the data, sha256 of every file
 model.safetensors   all weights once, float16
 denoise-64x64.onnx picture-64x64.onnx    words and noise to a picture, for each size of picture; without weights
+fit-64x64.onnx      how well words fit a picture, where the two towers came along
 card.md             what was measured
 """
 
@@ -25,6 +26,7 @@ from worldsim.runtime.onnx_check import check_graph
 from worldsim.safe_read import FOREIGN, reading
 
 GRAPHS = ("denoise", "picture")
+SCORE = "fit"  # the graph of the two towers
 SHIPPED = Path(__file__).parents[1] / "imaginers"
 MOST_VOCABULARY = 1 << 16  # words
 LONGEST_WORD = 64  # letters
@@ -65,7 +67,8 @@ class ImaginerBundle:
     Attributes:
         path: its folder. name: of that folder.
         digest: names it: sha256 over everything in it but the card.
-        configs: {"autoencoder", "dit": fields of their configs}.
+        configs: {"autoencoder", "dit": fields of their configs}, and "towers" where it can tell how well words fit.
+        graphs: kinds of them, there for each size of picture.
         worlds: names of the worlds whose pictures it draws, the first one first, and the size of those.
         vocabulary: the words it knows.
         graph_weights: for each graph the names of the weights it is handed.
@@ -88,7 +91,8 @@ class ImaginerBundle:
             self.worlds = {str(name): _size(size) for name, size in manifest["worlds"].items()}
             if not self.worlds:
                 raise ValueError("it draws no world")
-            names = [f"{graph}-{size.name}" for size in set(self.worlds.values()) for graph in GRAPHS]
+            self.graphs = (*GRAPHS, SCORE) if self.scores else GRAPHS
+            names = [f"{graph}-{size.name}" for size in set(self.worlds.values()) for graph in self.graphs]
             self.graph_weights: dict[str, list[str]] = {name: list(manifest["graphs"][name]) for name in names}
             self.origin: dict[str, Any] = dict(manifest["origin"])
             self._files: dict[str, Any] = dict(manifest["files"])
@@ -114,6 +118,11 @@ class ImaginerBundle:
                 "another imaginer"
             )
         return self.worlds[world]
+
+    @property
+    def scores(self) -> bool:
+        """Whether it can tell how well words fit a picture."""
+        return "towers" in self.configs
 
     @property
     def world(self) -> str:

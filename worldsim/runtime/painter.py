@@ -3,8 +3,9 @@
     painter = Painter(open_imaginer())
     picture = painter.paint("a red ball and a green box, at night")        # uint8 [H, W, 3]
 
-What it paints is what `worldsim.runtime.imagine` makes of the same words and seed, up to rounding. Clips, and what
-begins with pictures, are that module's.
+The first picture that it paints is what `worldsim.runtime.imagine` makes of the same words and seed, up to rounding;
+where the imaginer can tell how well words fit, it paints some and keeps the best. Clips, and what begins with pictures,
+are that module's.
 
 S tokens, V numbers of a token, K words, H x W pixels.
 """
@@ -22,11 +23,12 @@ from worldsim.errors import WorldsimError
 from worldsim.models.words import MOST_WORDS, split_words
 from worldsim.rng import SEEDS, frame_noise
 from worldsim.runtime.base import Device
-from worldsim.runtime.imaginer import GRAPHS, ImaginerBundle
+from worldsim.runtime.imaginer import GRAPHS, SCORE, ImaginerBundle, PictureSize
 from worldsim.runtime.onnx import MOST_THREADS, load_graph, providers
 
 MOST_LETTERS = 2000  # of a prompt
 STEPS, GUIDANCE = 24, 3.0  # if nothing else is asked for
+BEST_OF, MOST_PAINTED = 4, 64  # pictures of which one is kept: if nothing else is asked for, and at most
 
 
 class Painter:
@@ -55,6 +57,7 @@ class Painter:
         steps: int = STEPS,
         guidance: float = GUIDANCE,
         seed: int = 0,
+        best_of: int = 0,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> np.ndarray:
         """A picture of what is told.
@@ -65,13 +68,16 @@ class Painter:
             steps: denoising passes.
             guidance: how much it leans on the words; 1 for no more than was learned.
             seed: the same seed gives the same picture.
+            best_of: pictures that are painted, of which the one that the words fit best is kept; 0 for 4, or for 1 if
+                the imaginer can't tell.
             progress: called before each pass with how many are done, and how many there are; may raise to stop.
 
         Returns:
             uint8 RGB `[H, W, 3]`, of the size that the imaginer has for that world.
 
         Raises:
-            WorldsimError: for a text without words or with too many, another world, or numbers out of bounds.
+            WorldsimError: for a text without words or with too many, another world, numbers out of bounds, or several
+                pictures if the imaginer can't tell which is the best.
         """
         check_prompt(text)
         size = self.imaginer.size_of(world or self.imaginer.world)
@@ -79,17 +85,31 @@ class Painter:
             raise WorldsimError(
                 f"{steps} steps, a guidance of {guidance}, seed {seed}: give 1 to 1000, 0 to 20, and 0 or more"
             )
+        if not 0 <= best_of <= MOST_PAINTED or (best_of > 1 and not self.imaginer.scores):
+            able = f"give 1 to {MOST_PAINTED}" if self.imaginer.scores else "this imaginer can't tell; leave it out"
+            raise WorldsimError(f"the best of {best_of} pictures: {able}")
         denoise, picture = (f"{graph}-{size.name}" for graph in GRAPHS)
         words = self.imaginer.vocabulary.tokens([text, ""])
-        noisy = frame_noise(seed, 0, (size.tokens, size.token_width))
         levels = np.arange(steps + 1, dtype=np.float32) / np.float32(steps)
-        for i in range(steps):
-            progress(i, steps)
-            (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(guidance))
-        (painted,) = self.run(picture, noisy)
+        count = best_of or (BEST_OF if self.imaginer.scores else 1)
+        tokens: list[np.ndarray] = []
+        for number in range(count):
+            noisy = frame_noise(seed, number, (size.tokens, size.token_width))
+            for i in range(steps):
+                progress(number * steps + i, count * steps)
+                (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(guidance))
+            tokens.append(noisy)
+        (painted,) = self.run(picture, self._best(tokens, text, size))
         if painted.dtype != np.uint8 or painted.shape != (size.height, size.width, 3):
             raise self._fails(picture, "run", "its outputs are not those of this imaginer")
         return np.asarray(painted)
+
+    def _best(self, painted: list[np.ndarray], text: str, size: PictureSize) -> np.ndarray:
+        """Those of some tokens `[S, V]` that the words fit best."""
+        if len(painted) == 1:
+            return painted[0]
+        words = self.imaginer.vocabulary.tokens([text])
+        return max(painted, key=lambda tokens: float(self.run(f"{SCORE}-{size.name}", tokens, words)[0]))
 
     def run(self, graph: str, *inputs: Any) -> list[Any]:
         """Run one of the graphs, loaded when it is first needed.
