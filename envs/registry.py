@@ -92,6 +92,7 @@ WORLDS = {
             explorer="worldsim_policies.scripted.atari_freeway:FreewayExplorer",
             recipe="worldsim.train.recipes.atari_freeway:RECIPE",
             probes="worldsim_envs.atari.freeway_evaluation:PROBES",
+            clips="worldsim_envs.atari.words:SOURCE",
         ),
         WorldEntry(
             "crafter",
@@ -113,6 +114,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.doom_maze:RECIPE",
             arms="worldsim.train.recipes.doom_maze_arms:ARMS",
             probes="worldsim_envs.doom.maze_evaluation:PROBES",
+            clips="worldsim_envs.doom.maze_words:SOURCE",
             episode_frames=1000,
         ),
         WorldEntry(
@@ -124,6 +126,7 @@ WORLDS = {
             state_targets="worldsim_policies.scripted.doom_take_cover:STATE_TARGETS",
             recipe="worldsim.train.recipes.doom_take_cover:RECIPE",
             probes="worldsim_envs.doom.take_cover_evaluation:PROBES",
+            clips="worldsim_envs.doom.take_cover_words:SOURCE",
             agent_steps=525,
             score="tics lived",
         ),
@@ -148,6 +151,7 @@ WORLDS = {
             explorer="worldsim_policies.scripted.rooms:RoomsExplorer",
             recipe="worldsim.train.recipes.rooms:RECIPE",
             probes="worldsim_envs.rooms.evaluation:PROBES",
+            clips="worldsim_envs.rooms.words:SOURCE",
             staging="worldsim_envs.rooms.staging",
             episode_frames=1500,
         ),

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from worldsim.artifact import digest
-from worldsim.data.captioned import CaptionedClips, Clip, shard_name, write_manifest, write_shard
+from worldsim.data.captioned import CaptionedClips, write_manifest
+from worldsim.data.clip_shards import Clip, shard_name, write_shard
 from worldsim.models.restyle import RestyleConfig, Restyler
 from worldsim.runtime.looks import LOOKS, SHIPPED
 

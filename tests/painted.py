@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldsim.data.captioned import CaptionedClips, Clip, shard_name, write_manifest, write_shard
+from worldsim.data.captioned import CaptionedClips, write_manifest
+from worldsim.data.clip_shards import Clip, shard_name, write_shard
 from worldsim.models.text import TextConfig
 from worldsim.models.video_autoencoder import VideoAutoencoderConfig
 from worldsim.models.video_dit import VideoDiTConfig
@@ -17,15 +18,15 @@ AUTOENCODER = VideoAutoencoderConfig(channels=4, widths=(16, 16), blocks=1)
 DIT = VideoDiTConfig(channels=4, width=64, heads=2, depth=2, word_every=1, text=TextConfig(width=32, heads=2, depth=1))
 
 
-def painted_clips(folder: Path, frames: int = 5) -> CaptionedClips:
+def painted_clips(folder: Path, frames: int = 5, world: str = "paint", thing: str = "square") -> CaptionedClips:
     """Twenty clips of each of two sizes."""
     for shard, (height, width) in enumerate(SIZES):
         clips = []
         for group in range(20):
             name = list(COLOURS)[group % 3]
             shown = np.full((frames, height, width, 3), COLOURS[name], np.uint8)
-            words = (f"a {name} square", f"all is {name}")
+            words = (f"a {name} {thing}", f"all is {name}")
             clips.append(Clip(shown, words, (words,) * (1 + frames // 4), group=group))
         write_shard(folder / shard_name(shard), clips, {})
-    write_manifest(folder, len(SIZES), {"world": "paint", "seed": 0, "unseen": []})
+    write_manifest(folder, len(SIZES), {"world": world, "seed": 0, "unseen": []})
     return CaptionedClips(folder)

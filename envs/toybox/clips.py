@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from worldsim.data.captioned import CLIP_FRAMES, MOMENT, Clip, ClipSource, Explorer
+from worldsim.data.captioned import CLIP_FRAMES, MOMENT, ClipSource, Explorer
+from worldsim.data.clip_shards import Clip
 from worldsim.evals.permanence.scene import COLOURS, SHAPES
 from worldsim_envs.toybox.env import ToyboxEnv
 from worldsim_envs.toybox.layout import SPEEDS, draw_toys

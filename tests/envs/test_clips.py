@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.data.captioned import CLIP_FRAMES, Clip
+from worldsim.data.captioned import CLIP_FRAMES
+from worldsim.data.clip_shards import Clip
 from worldsim.evals.permanence.scene import COLOURS
 from worldsim_envs.registry import WORLDS, load
 from worldsim_envs.toybox.clips import TURNS, make_clips

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from worldsim.data.captioned import Clip
+from worldsim.data.clip_shards import Clip
 from worldsim.data.sketch import draw
 from worldsim.evals.instruments.imagine import LookReader, copies, edits, ends, fit, shown, words
 from worldsim.evals.instruments.imagine_guides import followed, restyled, sketches

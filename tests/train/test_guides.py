@@ -13,8 +13,9 @@ from painted import AUTOENCODER, COLOURS, DIT
 from square import EAGER
 
 from worldsim.data import sketch
-from worldsim.data.captioned import CaptionedClips, Clip, shard_name, write_manifest, write_shard
+from worldsim.data.captioned import CaptionedClips, write_manifest
 from worldsim.data.clip_latents import ClipLatents
+from worldsim.data.clip_shards import Clip, shard_name, write_shard
 from worldsim.device import DevicePolicy
 from worldsim.models.guides import SOURCE
 from worldsim.models.video_autoencoder import VideoAutoencoder

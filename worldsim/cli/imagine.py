@@ -118,11 +118,12 @@ def imagine(config: ImagineConfig) -> None:
     if whole is not None:
         frames = len(whole)
     say_unknown(model, config.prompt)
+    prompt = model.dit.text.vocabulary.in_world(world or "", config.prompt)
     made = choose(
         lambda seed: engine.imagine(
             model,
             given,
-            config.prompt,
+            prompt,
             size,
             frames,
             config.steps,

@@ -18,17 +18,8 @@ import tyro
 
 from worldsim import atomic
 from worldsim.cpu import usable_cores
-from worldsim.data.captioned import (
-    KIND,
-    SHARD,
-    CaptionedClips,
-    Clip,
-    ClipSource,
-    shard_facts,
-    shard_name,
-    write_manifest,
-    write_shard,
-)
+from worldsim.data.captioned import KIND, SHARD, CaptionedClips, ClipSource, write_manifest
+from worldsim.data.clip_shards import Clip, shard_facts, shard_name, write_shard
 from worldsim.errors import WorldsimError
 from worldsim.progress import ProgressBar
 from worldsim.terminal import printable

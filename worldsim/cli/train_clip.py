@@ -62,7 +62,7 @@ def train_captioner(config: TrainCaptionerConfig) -> None:
         captioner.train_captioner(clips, config.out, CaptionerConfig(), chosen, options)
         if distributed.is_main():
             _print(captioner.caption_figures(captioner.load_describer(config.out), clips))
-            print(f"done; next: worldsim caption {config.clips} --model {config.out} --out captions.json")
+            print(f"done; next: worldsim caption {config.clips[0]} --model {config.out} --out captions.json")
 
 
 def _print(figures: dict[str, float]) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim import atomic
-from worldsim.data.captioned import KIND, CaptionedClips
+from worldsim.data.captioned import KIND, CaptionedClips, JoinedClips
 from worldsim.data.synonyms import AS_RECORDED_ONLY
 from worldsim.errors import WorldsimError, require
 
@@ -25,7 +26,7 @@ class TrainConfig:
     """Train on clips: worldsim train video-autoencoder --clips recordings/toybox-clips --out runs/imagine
 
     Attributes:
-        clips: folder that `worldsim record clips` wrote.
+        clips: folder that `worldsim record clips` wrote, or several of them, of different worlds.
         out: folder of the run, resumed if there is one; both trainings share it.
         steps: optimizer steps; 0 for as many as are usual.
         minutes: train for so long instead of so many steps.
@@ -36,7 +37,7 @@ class TrainConfig:
         accumulate: parts of each process's share of a batch that are computed one after the other, to need less memory.
     """
 
-    clips: Path
+    clips: tuple[Path, ...]
     out: Path
     steps: int = 0
     minutes: float = 0.0
@@ -53,9 +54,11 @@ class TrainDiTConfig(TrainConfig):
 
     Attributes:
         captions: learn from these captions, which `worldsim caption` wrote, in place of the recorded ones.
+        start: run whose video DiT it begins with, as one that learned from fewer worlds; of the same autoencoder.
     """
 
     captions: Path | None = None
+    start: Path | None = None
 
 
 def train_autoencoder(config: TrainConfig) -> None:
@@ -70,7 +73,7 @@ def train_autoencoder(config: TrainConfig) -> None:
 
         training = dataclasses.replace(VideoAutoencoderTraining(seed=config.seed), **flags(config))
         train_video_autoencoder(clips, config.out, VideoAutoencoderConfig(), training, options)
-        print(f"done; next: worldsim train video-dit --clips {config.clips} --out {config.out}")
+        print(f"done; next: worldsim train video-dit {clips_flag(config)} --out {config.out}")
 
 
 def train_dit(config: TrainDiTConfig) -> None:
@@ -82,10 +85,16 @@ def train_dit(config: TrainDiTConfig) -> None:
     with prepared(config, config.captions) as (clips, options):
         from worldsim.models.video_dit import VideoDiTConfig
         from worldsim.train import video_dit
+        from worldsim.train.checkpoint import digest
 
         autoencoder = trained_autoencoder(config)
         training = dataclasses.replace(video_dit.VideoDiTTraining(seed=config.seed), **flags(config))
-        video_dit.train_video_dit(clips, autoencoder, config.out, VideoDiTConfig(), training, options)
+        start = video_dit.load_imaginer(config.start) if config.start else None
+        if start and digest(start.autoencoder.state_dict()) != digest(autoencoder.state_dict()):
+            raise WorldsimError(f"{config.start} has another video autoencoder; copy that to {config.out} first")
+        video_dit.train_video_dit(
+            clips, autoencoder, config.out, VideoDiTConfig(), training, options, start.dit if start else None
+        )
         print(f"done; next: worldsim imagine --model {config.out} --prompt 'a red ball' --out ball.mp4")
 
 
@@ -100,7 +109,7 @@ def trained_autoencoder(config: TrainConfig) -> VideoAutoencoder:
     path = config.out / video_autoencoder.FILE
     if not path.exists():
         raise WorldsimError(
-            f"there is no {path}; train that first: worldsim train video-autoencoder --clips {config.clips} "
+            f"there is no {path}; train that first: worldsim train video-autoencoder {clips_flag(config)} "
             f"--out {config.out}"
         )
     return video_autoencoder.load_video_autoencoder(path)
@@ -119,6 +128,28 @@ def open_clips(path: Path, captions: Path | None = None) -> CaptionedClips:
     return CaptionedClips(path, synonyms, captions)
 
 
+def open_sets(paths: Sequence[Path], captions: Path | None = None) -> CaptionedClips:
+    """One set of clips, or several as one.
+
+    Raises:
+        WorldsimError: as `open_clips`, for no set, for two of one world, and for captions of several sets.
+    """
+    if not paths:
+        raise WorldsimError("--clips names no folder; record one: worldsim record clips toybox --out CLIPS")
+    if captions is not None and len(paths) > 1:
+        raise WorldsimError("--captions are those of one set of clips; give one folder as --clips")
+    sets = [open_clips(path, captions) for path in paths]
+    worlds = [world for clips in sets for world in clips.worlds]
+    if twice := sorted({world for world in worlds if worlds.count(world) > 1}):
+        raise WorldsimError(f"--clips has several folders of {', '.join(twice)}; record more clips into one instead")
+    return sets[0] if len(sets) == 1 else JoinedClips(sets)
+
+
+def clips_flag(config: TrainConfig) -> str:
+    """The clips as they were given."""
+    return shlex.join(["--clips", *map(str, config.clips)])
+
+
 @contextlib.contextmanager
 def prepared(config: TrainConfig, captions: Path | None = None) -> Iterator[tuple[CaptionedClips, RunOptions]]:
     """What a training needs: the clips, and how it runs on this process's device; the run's folder is locked meanwhile.
@@ -135,7 +166,7 @@ def prepared(config: TrainConfig, captions: Path | None = None) -> Iterator[tupl
     _check(config)
     keep_memory()
     with distributed.processes(choose_device(config.device)) as device:
-        clips = open_clips(config.clips, captions)
+        clips = open_sets(config.clips, captions)
         with atomic.lock(config.out) if distributed.is_main() else contextlib.nullcontext():
             yield clips, RunOptions(device, config.minutes, config.accumulate)
 

@@ -8,50 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-from numcodecs import Zstd
 
-from worldsim import atomic
 from worldsim.artifact import ArtifactKind
 from worldsim.data.captions import Captions, read_captions
-from worldsim.data.synonyms import AS_RECORDED_ONLY, Synonyms
-from worldsim.safe_read import parse_json, read_safetensors, reading
+from worldsim.data.clip_shards import WAY_OUT, Bucket, Clip, Shard, shard_name
+from worldsim.data.synonyms import AS_RECORDED_ONLY, Synonyms, merged
+from worldsim.models.words import named
+from worldsim.safe_read import reading
 
 CLIP_FRAMES = 17  # of a recorded clip: 4 k + 1, as the video autoencoder wants it
 MOMENT = 4  # every so many frames has captions of its own
 SHARD = 64  # clips
 HELD_OUT = 10  # one group in so many is never trained on
-MOST_PIXELS = 1 << 26  # of a clip
-WAY_OUT = "Record it again: worldsim record clips."
+NAMED = 0.5  # share of the captions that name their world, if there are several
 KIND = ArtifactKind("a set of captioned clips", "clips.json", 1, "worldsim record clips", WAY_OUT)
 
-Bucket = tuple[int, int, int]  # frames, height, width
 Explorer = Callable[[np.ndarray, dict[str, Any]], int]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Clip:
-    """A piece of play in words.
-
-    Attributes:
-        frames: uint8 RGB `[T, H, W, 3]`.
-        story: captions of the whole clip, each true by itself.
-        moments: captions of frames 0, 4, 8, ..., each true of that frame by itself.
-        look: drawing style; "" in worlds that have one only.
-        group: clips of one group show the same state and keys in several looks, and are held out together.
-    """
-
-    frames: np.ndarray
-    story: tuple[str, ...]
-    moments: tuple[tuple[str, ...], ...]
-    look: str = ""
-    group: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,41 +51,6 @@ class ClipSource:
         return self.unseen[shard] if seen < 0 else self.sizes[seen % len(self.sizes)]
 
 
-def shard_name(shard: int) -> str:
-    """File name of a shard."""
-    return f"shard-{shard:05}.safetensors"
-
-
-def write_shard(path: Path, clips: Sequence[Clip], facts: dict[str, Any]) -> None:
-    """Write clips of one bucket, whole or not at all.
-
-    Args:
-        path: of the shard.
-        clips: whose frames have one shape.
-        facts: JSON that says how they were made; `shard_facts` gives it back.
-    """
-    shape = clips[0].frames.shape
-    assert all(clip.frames.shape == shape and clip.frames.dtype == np.uint8 for clip in clips)
-    codec = Zstd(level=5)
-    packed = [np.frombuffer(codec.encode(np.ascontiguousarray(clip.frames)), np.uint8) for clip in clips]
-    words = [{"story": clip.story, "moments": clip.moments, "look": clip.look} for clip in clips]
-    tensors: dict[str, np.ndarray] = {
-        "frames": np.concatenate(packed),
-        "ends": np.cumsum([len(x) for x in packed]).astype(np.int64),
-        "groups": np.array([clip.group for clip in clips], np.int64),
-        "words": np.frombuffer(json.dumps({"clips": words}).encode(), np.uint8),
-    }
-    metadata = {"worldsim": json.dumps({**facts, "bucket": list(shape[:3])})}
-    atomic.write_bytes(path, safetensors.numpy.save(tensors, metadata))
-
-
-def shard_facts(path: Path) -> dict[str, Any]:
-    """How the clips of a shard were made."""
-    _, metadata = read_safetensors(path, WAY_OUT)
-    with reading(path, WAY_OUT):
-        return parse_json(metadata["worldsim"], path, WAY_OUT)
-
-
 def write_manifest(folder: Path, shards: int, facts: dict[str, Any]) -> None:
     """Say that the set is whole: its first `shards` shards."""
     (folder / KIND.manifest).unlink(missing_ok=True)  # it lists all files but itself
@@ -124,7 +66,7 @@ class CaptionedClips:
         retold: captions to take in place of the recorded ones, of a file that `worldsim caption` wrote.
 
     Attributes:
-        path: of the folder. facts: what the manifest says. synonyms: as given.
+        path: of the folder. facts: what the manifest says. synonyms: as given. worlds: that they show.
         digest: names the content. retold: names the captions, if they are others than the recorded ones, as a setting
             of trainings.
 
@@ -135,13 +77,14 @@ class CaptionedClips:
     def __init__(self, path: Path, synonyms: Synonyms = AS_RECORDED_ONLY, retold: Path | None = None):
         self.path, self.synonyms = path, synonyms
         self.facts = KIND.read_manifest(path)
+        self.worlds: tuple[str, ...] = (str(self.facts.get("world", "")),)
         self.digest: str = self.facts["digest"]
         KIND.check_files(path, self.facts["files"])
         self._shards = []
         with reading(path, WAY_OUT):
             unseen = {tuple(size) for size in self.facts["unseen"]}
             for shard in range(int(self.facts["shards"])):
-                self._shards.append(_Shard(path / shard_name(shard)))
+                self._shards.append(Shard(path / shard_name(shard)))
         counts = [len(shard) for shard in self._shards]
         self._first = np.cumsum([0, *counts])
         self._held_out = np.concatenate(
@@ -200,6 +143,19 @@ class CaptionedClips:
             found.setdefault(self.bucket(int(number)), []).append(int(number))
         return {bucket: np.array(numbers) for bucket, numbers in found.items()}
 
+    def world(self, number: int) -> str:
+        """The world that a clip shows."""
+        return self.worlds[0]
+
+    def tell(self, number: int, text: str, rng: np.random.Generator) -> str:
+        """A caption of a clip as it may be told: in other words that mean the same, or as it is."""
+        return self.synonyms.vary(text, rng)
+
+    @property
+    def more_words(self) -> tuple[str, ...]:
+        """What may be told beside the words of `captions`."""
+        return self.synonyms.words
+
     def captions(self) -> list[str]:
         """Every caption of the clips to learn from."""
         found = []
@@ -209,39 +165,35 @@ class CaptionedClips:
         return found
 
 
-class _Shard:
-    """One shard, packed in memory."""
+class JoinedClips(CaptionedClips):
+    """Sets of clips of several worlds as one: their numbers go on from set to set, and what is told may begin with the
+    world's name.
 
-    def __init__(self, path: Path):
-        tensors, metadata = read_safetensors(path, WAY_OUT)
-        with reading(path, WAY_OUT):
-            frames, height, width = parse_json(metadata["worldsim"], path, WAY_OUT)["bucket"]
-            self.bucket: Bucket = (int(frames), int(height), int(width))
-            if min(self.bucket) < 1 or frames * height * width > MOST_PIXELS:
-                raise ValueError(f"clips of {frames} frames of {width}x{height}")
-            self.groups, self._ends, self._frames = tensors["groups"], tensors["ends"], tensors["frames"]
-            clips = parse_json(tensors["words"].tobytes(), path, WAY_OUT)["clips"]
-            self._words = [
-                (tuple(map(str, c["story"])), tuple(tuple(map(str, m)) for m in c["moments"]), str(c["look"]))
-                for c in clips
-            ]
-            if not len(self.groups) == len(self._ends) == len(self._words):
-                raise ValueError("it has not as many captions as clips")
-        self._path = path
+    Args:
+        sets: of worlds that differ, without other captions than the recorded ones.
+    """
 
-    def __len__(self) -> int:
-        return len(self.groups)
+    def __init__(self, sets: Sequence[CaptionedClips]):
+        self.path, self.unseen, self._captions, self.retold = sets[0].path, set(), None, {}
+        self.worlds = tuple(world for clips in sets for world in clips.worlds)
+        self.facts = {"world": ", ".join(self.worlds)}
+        self.digest = hashlib.sha256("".join(clips.digest for clips in sets).encode()).hexdigest()
+        self.synonyms = merged([clips.synonyms for clips in sets])
+        self._shards = [shard for clips in sets for shard in clips._shards]
+        self._first = np.cumsum([0, *map(len, self._shards)])
+        self._held_out = np.concatenate([clips._held_out for clips in sets])
+        self._ends = np.cumsum([len(clips) for clips in sets])
 
-    def words(self, place: int) -> Captions:
-        return self._words[place][:2]
+    def world(self, number: int) -> str:
+        """The world that a clip shows."""
+        return self.worlds[int(np.searchsorted(self._ends, number, "right"))]
 
-    def label(self, place: int) -> tuple[str, int]:
-        return self._words[place][2], int(self.groups[place])
+    def tell(self, number: int, text: str, rng: np.random.Generator) -> str:
+        """A caption of a clip as it may be told; half of them name their world first."""
+        told = self.synonyms.vary(text, rng)
+        return named(self.world(number), told) if rng.random() < NAMED else told
 
-    def clip(self, place: int) -> Clip:
-        begin = int(self._ends[place - 1]) if place else 0
-        frames = np.empty((*self.bucket, 3), np.uint8)
-        with reading(self._path, WAY_OUT):
-            Zstd().decode(self._frames[begin : int(self._ends[place])], out=frames)
-        story, moments, look = self._words[place]
-        return Clip(frames, story, moments, look, int(self.groups[place]))
+    @property
+    def more_words(self) -> tuple[str, ...]:
+        """What may be told beside the words of `captions`."""
+        return (*self.synonyms.words, *self.worlds)

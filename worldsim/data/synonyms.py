@@ -94,6 +94,16 @@ class Synonyms:
         return f"{', '.join(things[:-1])}{joins[int(rng.integers(len(joins)))]}{things[-1]}"
 
 
+def merged(several: Sequence[Synonyms]) -> Synonyms:
+    """Those of several worlds as one."""
+    phrases: dict[str, tuple[str, ...]] = {}
+    for one in several:
+        for phrase, ways in one.phrases.items():
+            phrases[phrase] = tuple(dict.fromkeys((*phrases.get(phrase, ()), *ways)))
+    joins = tuple(dict.fromkeys(join for one in several for join in one.joins))
+    return Synonyms(phrases, joins, tuple(group for one in several for group in one.contrasts))
+
+
 @functools.cache
 def _whole(word: str) -> re.Pattern[str]:
     return re.compile(rf"\b{re.escape(word)}\b")

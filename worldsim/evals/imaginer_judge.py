@@ -251,4 +251,5 @@ class ImaginerJudge:
     ) -> np.ndarray:
         how = self.sampling
         rest = (how.seed + seed, how.sampler, how.source_guidance)
+        text = self.model.dit.text.vocabulary.in_world(self.clips.worlds[0], text)
         return imagine(self.model, given, text, size or how.size, frames, how.steps, how.guidance, *rest)

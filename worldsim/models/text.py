@@ -45,7 +45,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         self.config = config
-        self._vocabulary = Vocabulary(config.words)
+        self.vocabulary = Vocabulary(config.words)
         self.embedding = nn.Embedding(FIRST + len(config.words), config.width)
         self.blocks = nn.ModuleList(Block(config.width, config.heads, config.heads) for _ in range(config.depth))
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
@@ -53,11 +53,11 @@ class TextEncoder(nn.Module):
 
     def unknown(self, text: str) -> list[str]:
         """Words of a text that are not in the vocabulary, each once."""
-        return self._vocabulary.unknown(text)
+        return self.vocabulary.unknown(text)
 
     def tokens(self, texts: Sequence[str]) -> Tensor:
         """Texts -> tokens int64 `[B, K]`, as many as the longest needs, padded at the end."""
-        return torch.from_numpy(self._vocabulary.tokens(texts))
+        return torch.from_numpy(self.vocabulary.tokens(texts))
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `[B, K]` -> features of the words `[B, K, D]`, and their mean `[B, D]`; padding changes nothing."""

@@ -19,10 +19,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from worldsim.errors import WorldsimError
 from worldsim.models.guides import guide_width
 from worldsim.models.layers import Attention, Block, FourierFeatures, axis_angles
 from worldsim.models.text import TextConfig, TextEncoder, text_config
-from worldsim.models.words import BEGIN, PAD
+from worldsim.models.words import BEGIN, FIRST, PAD, Vocabulary
 
 WAVES = 4  # of each number of a token's place
 PADDING = -1  # the text of tokens that belong to no clip
@@ -221,3 +222,21 @@ def pack(clips: Sequence[Tokens], words: Tensor, length: int) -> tuple[Tokens, T
         owner = [torch.full((sizes[i],), n) for n, i in enumerate(row)]
         packed.append([*padded, torch.cat([*owner, torch.full((missing,), PADDING)]).to(words.device)])
     return Tokens(*(torch.stack(field) for field in zip(*packed, strict=True))), texts
+
+
+def inherit(dit: VideoDiT, start: VideoDiT) -> None:
+    """Give a video DiT the weights of another one that may know other words; those that it doesn't know stay random.
+
+    Raises:
+        WorldsimError: if they differ in more than words.
+    """
+    weights, own, theirs = start.state_dict(), dit.config, start.config
+    if dataclasses.replace(theirs, text=dataclasses.replace(theirs.text, words=own.text.words)) != own:
+        raise WorldsimError("the networks to begin with are of other sizes; train them anew, without --start")
+    embedding = dit.text.embedding.weight.detach().clone()
+    mine, there = (Vocabulary(config.text.words) for config in (own, theirs))
+    common = [word for word in own.text.words if not there.unknown(word)]
+    if common:
+        embedding[mine.tokens(common)[:, 1]] = weights["text.embedding.weight"][there.tokens(common)[:, 1]]
+    embedding[:FIRST] = weights["text.embedding.weight"][:FIRST]
+    dit.load_state_dict({**weights, "text.embedding.weight": embedding})

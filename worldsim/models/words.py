@@ -19,6 +19,11 @@ def split_words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())
 
 
+def named(world: str, text: str) -> str:
+    """A prompt that names the world that it is of."""
+    return f"{world}: {text}"
+
+
 class Vocabulary:
     """Knows its words; any other is one token, and can be said.
 
@@ -32,6 +37,10 @@ class Vocabulary:
     def unknown(self, text: str) -> list[str]:
         """Words of a text that it doesn't know, each once."""
         return list(dict.fromkeys(word for word in split_words(text) if word not in self._tokens))
+
+    def in_world(self, world: str, text: str) -> str:
+        """A prompt that names its world, if it knows that name: it then learned from several worlds."""
+        return named(world, text) if world and text.strip() and not self.unknown(world) else text
 
     def tokens(self, texts: Sequence[str]) -> np.ndarray:
         """Texts -> tokens int64 `[B, K]`, as many as the longest needs, padded at the end."""

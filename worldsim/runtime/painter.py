@@ -89,6 +89,7 @@ class Painter:
             able = f"give 1 to {MOST_PAINTED}" if self.imaginer.scores else "this imaginer can't tell; leave it out"
             raise WorldsimError(f"the best of {best_of} pictures: {able}")
         denoise, picture = (f"{graph}-{size.name}" for graph in GRAPHS)
+        text = self.imaginer.vocabulary.in_world(world or self.imaginer.world, text)
         words = self.imaginer.vocabulary.tokens([text, ""])
         levels = np.arange(steps + 1, dtype=np.float32) / np.float32(steps)
         count = best_of or (BEST_OF if self.imaginer.scores else 1)

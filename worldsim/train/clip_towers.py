@@ -105,7 +105,7 @@ def train_clip_towers(
     buckets = clips.buckets(held_out=False)
     if not buckets:
         raise WorldsimError(f"{clips.path} has no clips to learn from; record more: --clips")
-    words = config.text.words or vocabulary(clips.captions(), clips.synonyms.words)
+    words = config.text.words or vocabulary(clips.captions(), clips.more_words)
     config = dataclasses.replace(
         config,
         channels=autoencoder.config.channels,
@@ -193,14 +193,14 @@ class PairDraws:
 
     def _pair(self, number: int, single: bool, kind: float, draws: Draws) -> tuple[Tensor, str, str, str]:
         rng = np.random.default_rng([draws.seed, draws.step, number])
-        latents, synonyms = self._latents, self._latents.clips.synonyms
+        latents, clips = self._latents, self._latents.clips
         if single:
             latent, captions = latents.picture(number, int(rng.integers(latents.pictures(number))))
         else:
-            latent, captions = latents.clip(number, latents.clips.bucket(number)[0]), latents.clips.words(number)[0]
+            latent, captions = latents.clip(number, clips.bucket(number)[0]), clips.words(number)[0]
         text = captions[int(kind * len(captions))]
-        wrong, seed = synonyms.contradict(text, rng), int(rng.integers(1 << 32))
-        told, changed = (synonyms.vary(each, np.random.default_rng(seed)) for each in (text, wrong))
+        wrong, seed = clips.synonyms.contradict(text, rng), int(rng.integers(1 << 32))
+        told, changed = (clips.tell(number, each, np.random.default_rng(seed)) for each in (text, wrong))
         return latent, told, changed, text
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from worldsim import atomic
-from worldsim.data.captioned import Bucket, CaptionedClips
+from worldsim.data.captioned import CaptionedClips
+from worldsim.data.clip_shards import Bucket
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_pixels
 from worldsim.models.restyle import RestyleConfig, Restyler, paint

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from worldsim import atomic
-from worldsim.data.captioned import Bucket, CaptionedClips
+from worldsim.data.captioned import CaptionedClips
+from worldsim.data.clip_shards import Bucket
 from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames, to_pixels

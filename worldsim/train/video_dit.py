@@ -21,7 +21,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.flow import add_noise
 from worldsim.models.text import vocabulary
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
-from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, pack, places
+from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, inherit, pack, places
 from worldsim.models.words import split_words
 from worldsim.runtime.imagine import Imaginer, imagine
 from worldsim.train import checkpoint, distributed, video_autoencoder
@@ -191,7 +191,7 @@ class ClipDraws:
             known = (torch.from_numpy(x).flatten() for x in (tau, given))
             clips.append(Tokens(*(x[None] for x in (piece.values, place, size, *known, piece.guide))))
             short = [text for text in piece.captions if len(split_words(text)) <= LONGEST_TOLD]
-            told = self._clips.synonyms.vary(str(rng.choice(short or piece.captions)), rng)
+            told = self._clips.tell(number, str(rng.choice(short or piece.captions)), rng)
             texts.append("" if rng.random() < training.untold else told)
         return clips, texts
 
@@ -203,10 +203,12 @@ def train_video_dit(
     config: VideoDiTConfig,
     training: VideoDiTTraining,
     options: RunOptions = ON_CPU,
+    start: VideoDiT | None = None,
 ) -> VideoDiT:
     """Train until `training.steps`, going on from the last checkpoint; leaves `out/video-dit.safetensors`.
 
-    The vocabulary is that of the clips' captions, and latents are made of them once, in `out/latents`.
+    The vocabulary is that of the clips' captions, and latents are made of them once, in `out/latents`. Where there is
+    no checkpoint, the weights begin as those of `start`, which may know other words, or random.
 
     Raises:
         WorldsimError: if there are no clips to learn from, or their sizes don't divide into tokens.
@@ -220,6 +222,8 @@ def train_video_dit(
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
     torch.manual_seed(training.seed)
     dit = VideoDiT(config)
+    if start is not None:
+        inherit(dit, start)
     settings = {"clips": clips.digest, "synonyms": clips.synonyms.key, "autoencoder": key, **clips.retold}
     trainer = Trainer(
         out,
@@ -264,7 +268,7 @@ def fit(
             )
         if height % rows or width % columns:
             raise WorldsimError(f"clips of {width}x{height} don't divide into tokens of {columns}x{rows} pixels")
-    words = config.text.words or vocabulary(clips.captions(), clips.synonyms.words)
+    words = config.text.words or vocabulary(clips.captions(), clips.more_words)
     text = dataclasses.replace(config.text, words=words)
     return dataclasses.replace(config, channels=autoencoder.config.channels, text=text)
 
