@@ -36,7 +36,7 @@ FILE = f"{NAME}.safetensors"
 PREVIEWED = 4  # clips
 MOST_CLIPS = 24  # of a row
 LONGEST_TOLD = 32  # words of a caption, where there is one so short: all texts of a step are as long as the longest
-LENGTHS = {1: 0.6, 5: 0.05, 9: 0.1, 13: 0.05, 17: 0.2}  # frames of a step's clips, and how often
+LENGTHS = {1: 0.8, 5: 0.04, 9: 0.05, 13: 0.03, 17: 0.08}  # frames of a step's clips, and how often
 CLOSEST = 0.1  # 1 - tau from which on errors count no more
 MASKS = {"none": 0.4, "head": 0.2, "tail": 0.1, "both": 0.1, "random": 0.05, "interpolate": 0.05, "region": 0.1}
 
