@@ -10,10 +10,11 @@ from worldsim.runtime.bundle import open_world, shipped_worlds
 from worldsim.viewer import status
 from worldsim.viewer.commands import EXPLAINED, KEYS, SPARE, assign_keys
 from worldsim.viewer.goal import goal_in_card
-from worldsim.viewer.key_help import KeyHelp
+from worldsim.viewer.key_help import PANEL, KeyHelp
 from worldsim.viewer.keys import is_shortcut, label
 from worldsim.viewer.latch import KeyLatch
 from worldsim.viewer.window import SIZE
+from worldsim_envs.crafter.env import crafter_spec
 
 
 def test_every_key_that_is_named_is_a_key():
@@ -73,3 +74,17 @@ def test_all_keys_of_a_shipped_world_have_room_beside_its_picture(name: str) -> 
     keys = world.spec.keys
     help_ = KeyHelp(world.spec.title, goal_in_card(world.card), keys, assign_keys(keys.values()))
     assert help_.fits_beside(pygame.Rect(0, 0, SIZE[0], SIZE[1] - status.HEIGHT))
+
+
+def test_a_panel_of_many_keys_groups_them_and_shows_each() -> None:
+    """Crafter's sixteen, with everything else there is: three of a group share a line, and every key can be lit."""
+    keys = {**crafter_spec().keys}
+    help_ = KeyHelp("Crafter", "Gather.", keys, assign_keys(keys.values()))
+    area = pygame.Rect(0, 0, PANEL, SIZE[1] - status.HEIGHT)
+    assert help_.fits_beside(pygame.Rect(0, 0, SIZE[0], area.height))
+    dark = pygame.Surface(area.size)
+    help_.draw_panel(dark, area, set())
+    for codes in keys.values():
+        lit = pygame.Surface(area.size)
+        help_.draw_panel(lit, area, {codes[0]})
+        assert pygame.image.tobytes(lit, "RGB") != pygame.image.tobytes(dark, "RGB"), codes

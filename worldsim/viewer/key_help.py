@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Collection, Mapping
 
 import pygame
@@ -16,6 +17,8 @@ GROUP_GAP = 14
 GOAL_LINES = 3
 LEAST_PICTURE = 360  # width that the panel leaves for the picture
 
+Line = tuple[tuple[str, ...], str]  # codes of keys, and what they do
+
 
 class KeyHelp:
     """All keys, with those lit that are held.
@@ -28,7 +31,7 @@ class KeyHelp:
 
     def __init__(self, title: str, goal: str, buttons: Mapping[str, tuple[str, ...]], commands: Mapping[Command, str]):
         self._title, self._goal = title, goal
-        self._buttons = [(codes, name) for name, codes in buttons.items()]
+        self._buttons: list[Line] = [(codes, name.replace("_", " ")) for name, codes in buttons.items()]
         rows = ([(name, word) for name, word in row if name in commands] for row in EXPLAINED)
         self._commands = [
             (tuple(commands[name] for name, _ in row), ", ".join(word for _, word in row if word))
@@ -38,15 +41,16 @@ class KeyHelp:
 
     def fits_beside(self, area: pygame.Rect) -> bool:
         """Whether a panel with all keys has room beside the picture."""
-        return area.width >= PANEL + LEAST_PICTURE and self._pitch(area.height) >= LEAST_PITCH
+        return area.width >= PANEL + LEAST_PICTURE and self._in_panel(area.height)[1] >= LEAST_PITCH
 
     def draw_panel(self, surface: pygame.Surface, area: pygame.Rect, held: Collection[str]) -> None:
         """Draw into an area of width `PANEL` for which `fits_beside` was true."""
         surface.fill(theme.PANEL, area)
-        pitch = min(MOST_PITCH, self._pitch(area.height))
+        buttons, room = self._in_panel(area.height)
+        pitch = min(MOST_PITCH, room)
         x, y = area.left + PADDING, self._draw_heading(surface, area.left + PADDING, area.top + PADDING, PANEL)
         y += pitch // 2
-        for codes, name in self._buttons:
+        for codes, name in buttons:
             _draw_line(surface, codes, name, x, y, area.right - PADDING, held)
             y += pitch
         y += GROUP_GAP - pitch // 2
@@ -83,11 +87,30 @@ class KeyHelp:
             y = draw.write(surface, line, theme.SMALL, theme.DIM, topleft=(x, y)).bottom + 2
         return y + 10
 
-    def _pitch(self, height: int) -> int:
-        """The distance of lines in a panel of this height."""
+    def _in_panel(self, height: int) -> tuple[list[Line], int]:
+        """The world's lines in a panel of this height, and their distance. Where all of them have no room, buttons of
+        one first word share a line, the largest such group first; the page names them all."""
         goal = draw.wrapped(self._goal, PANEL - 2 * PADDING, theme.SMALL, GOAL_LINES)
-        heading = PADDING + 40 + 18 * len(goal)
-        return (height - heading - 2 * GROUP_GAP - 8) // (len(self._buttons) + len(self._commands))
+        room = height - (PADDING + 40 + 18 * len(goal)) - 2 * GROUP_GAP - 8
+        lines = self._buttons
+        while room // (len(lines) + len(self._commands)) < LEAST_PITCH:
+            shorter = _with_a_group(lines)
+            if len(shorter) == len(lines):
+                break
+            lines = shorter
+        return lines, room // (len(lines) + len(self._commands))
+
+
+def _with_a_group(lines: list[Line]) -> list[Line]:
+    """The largest group of lines whose names begin with the same word as one line, by the first key of each."""
+    first = [name.split()[0] for _, name in lines]
+    word, count = collections.Counter(first).most_common(1)[0]
+    if count < 2:
+        return lines
+    group = tuple(codes[0] for (codes, _), begins in zip(lines, first, strict=True) if begins == word)
+    at = first.index(word)
+    others = [line for line, begins in zip(lines, first, strict=True) if begins != word]
+    return [*others[:at], (group, word), *others[at:]]
 
 
 def _draw_line(
