@@ -24,6 +24,7 @@ RECIPE = Recipe(
         memory=MemoryConfig(((32, 1), (256, 8), (1024, 16)), read_layers=()),
         view=MapMemoryConfig(rows=7),
         static_threshold=0.1,
+        latent_clip=5.0,
     ),
     dynamics_training=DynamicsTraining(
         steps=26_000,
@@ -31,7 +32,7 @@ RECIPE = Recipe(
         lr=7e-4,
         worst_weight=0.2,
         huber=0.05,
-        self_rollout_start=0.66,
+        self_rollout_start=0.35,
         self_rollout_max=16,
         divergence_threshold=0.5,
         schedule=(0.0, 0.2, 0.4, 0.7),
