@@ -18,14 +18,16 @@ AUTOENCODER = VideoAutoencoderConfig(channels=4, widths=(16, 16), blocks=1)
 DIT = VideoDiTConfig(channels=4, width=64, heads=2, depth=2, word_every=1, text=TextConfig(width=32, heads=2, depth=1))
 
 
-def painted_clips(folder: Path, frames: int = 5, world: str = "paint", thing: str = "square") -> CaptionedClips:
-    """Twenty clips of each of two sizes."""
+def painted_clips(
+    folder: Path, frames: int = 5, world: str = "paint", thing: str = "square", named: bool = True
+) -> CaptionedClips:
+    """Twenty clips of each of two sizes; if they are not `named`, their words don't say the colour."""
     for shard, (height, width) in enumerate(SIZES):
         clips = []
         for group in range(20):
             name = list(COLOURS)[group % 3]
             shown = np.full((frames, height, width, 3), COLOURS[name], np.uint8)
-            words = (f"a {name} {thing}", f"all is {name}")
+            words = (f"a {name} {thing}", f"all is {name}") if named else (f"a {thing}",)
             clips.append(Clip(shown, words, (words,) * (1 + frames // 4), group=group))
         write_shard(folder / shard_name(shard), clips, {})
     write_manifest(folder, len(SIZES), {"world": world, "seed": 0, "unseen": []})

@@ -46,9 +46,9 @@ class EvalConfig:
     edits: int = 50
     sizes: int = 64
     size: str = "64x64"
-    steps: int = 24
-    guidance: float = 3.0
-    source_guidance: float = 1.5
+    steps: int = 0
+    guidance: float | None = None
+    source_guidance: float | None = None
     sampler: str = "euler"
     other_words: bool = False
     best_of: int = 1
@@ -80,7 +80,7 @@ def eval_imagine(config: EvalConfig) -> None:
     report.check_packages()
     sides = parse_size(config.size) or {"height": 64, "width": 64}
     device, loaded = choose_device(config.device), load_imaginer(config.model)
-    model = Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
+    model = Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device), loaded.defaults)
     clips = open_clips(config.clips)
     sampling = Sampling(
         (sides["height"], sides["width"]),

@@ -52,9 +52,9 @@ class ImagineConfig:
         size: of the frames, as WIDTHxHEIGHT; multiples of 16 from 32 to 256.
         frames: of the clip, 4 k + 1, what is given among them; 17 if not given, 1 for a .png, and of a clip that is
             changed or made again as many as it has.
-        steps: denoising passes for every 17 frames.
-        guidance: how much it leans on the words; 1 for no more than was learned.
-        source_guidance: how much it leans on what --restyle names.
+        steps: denoising passes for every 17 frames; 0 for as many as the model is made for: 24, or 2 if distilled.
+        guidance: how much it leans on the words; 1 for no more than was learned. If not given 3, or 1 if distilled.
+        source_guidance: how much it leans on what --restyle names. If not given 1.5, or 1 if distilled.
         sampler: euler, ddim or ddpm.
         seed: the same seed gives the same clip.
         best_of: make so many, of this seed and those after it, and keep the one that the words fit best, as the run's
@@ -76,9 +76,9 @@ class ImagineConfig:
     region: str = ""
     size: str = "64x64"
     frames: int = 0
-    steps: int = 24
-    guidance: float = 3.0
-    source_guidance: float = 1.5
+    steps: int = 0
+    guidance: float | None = None
+    source_guidance: float | None = None
     sampler: str = "euler"
     seed: int = 0
     best_of: int = 1
@@ -98,7 +98,7 @@ def imagine(config: ImagineConfig) -> None:
     from worldsim.cli.record import parse_size
     from worldsim.device import choose_device
     from worldsim.runtime import imagine as engine
-    from worldsim.runtime.request import Given, Guidance, check_request
+    from worldsim.runtime.request import Given, check_request
 
     check_flags(config)
     world = find_world(world_to_play(config)) if config.play else ""
@@ -106,12 +106,13 @@ def imagine(config: ImagineConfig) -> None:
     size = sides["height"], sides["width"]
     device = choose_device(config.device)
     loaded = open_model(config.model)
-    model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device))
+    model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device), loaded.defaults)
     frames = config.frames or (1 if config.out and config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
     choose = chooser(config, device)
-    leaning = Guidance(config.guidance, config.source_guidance)
-    request = (config.prompt, size, frames, config.steps, leaning, config.seed, config.sampler)
+    leaning = model.leaning(config.guidance, config.source_guidance)
+    steps = config.steps or model.defaults.steps
+    request = (config.prompt, size, frames, steps, leaning, config.seed, config.sampler)
     check_request(model.cell, Given(), *request)
     given = what_is_given(config, size)
     whole = given.clip if given.source is None else given.source
@@ -126,7 +127,7 @@ def imagine(config: ImagineConfig) -> None:
             prompt,
             size,
             frames,
-            config.steps,
+            steps,
             config.guidance,
             seed,
             config.sampler,

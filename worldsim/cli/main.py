@@ -52,6 +52,9 @@ COMMANDS = {
     "train agent": Command(
         "worldsim.cli.train_agent", "train_agent", "TrainAgentConfig", "let an agent learn in a world, imagined or real"
     ),
+    "train few-step-clips": Command(
+        "worldsim.cli.few_step_clips", "few_step_clips", "FewStepClipsConfig", "teach what imagines to need two passes"
+    ),
     "train few-step": Command(
         "worldsim.cli.few_step", "few_step", "FewStepConfig", "teach a world to need one or two passes a frame"
     ),

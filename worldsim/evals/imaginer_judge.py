@@ -53,9 +53,9 @@ class Sampling:
     """
 
     size: tuple[int, int] = (64, 64)
-    steps: int = 24
-    guidance: float = 3.0
-    source_guidance: float = 1.5
+    steps: int = 0
+    guidance: float | None = None
+    source_guidance: float | None = None
     sampler: str = "euler"
     best_of: int = 1
     seed: int = 0

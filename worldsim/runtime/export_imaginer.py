@@ -32,26 +32,28 @@ from worldsim.runtime.imagine import Imaginer
 from worldsim.runtime.imaginer import GRAPHS, IMAGINER, SCORE, ImaginerBundle, PictureSize, write_imaginer
 from worldsim.runtime.painter import Painter
 from worldsim.runtime.request import LEAST_SIDE
+from worldsim.runtime.sampler_defaults import SamplerDefaults
 
 TOLERANCE = 1e-2  # largest difference of a pass allowed between ONNX Runtime and torch, in numbers of the order of 1
 CHECKED = "a red ball and a green box, at night"  # words that both read
 
 
 class DenoisePass(nn.Module):
-    """One step of the sampler for a picture: told and untold in two rows, guidance, and Euler's rule."""
+    """One step of the sampler for a picture: told and untold in two rows, guidance, and Euler's rule. One row, without
+    guidance, where the model leans on words by itself."""
 
-    def __init__(self, dit: VideoDiT, extent: tuple[int, int, int]):
+    def __init__(self, dit: VideoDiT, extent: tuple[int, int, int], rows: int):
         super().__init__()
-        self.dit = dit
-        self._place, self._size = (x.expand(2, -1, -1) for x in places(extent))
+        self.dit, self.rows = dit, rows
+        self._place, self._size = (x.expand(rows, -1, -1) for x in places(extent))
 
     def forward(self, noisy: Tensor, tau: Tensor, following: Tensor, words: Tensor, guidance: Tensor) -> Tensor:
-        """Noisy tokens `[S, V]` at signal level `tau`, the next level, words `[2, K]` of the text and of the empty one,
-        and how much it leans on them (scalars) -> noisy tokens at the next level."""
-        rows, count = 2, noisy.shape[0]
-        levels = tau.expand(rows, count)
-        tokens = Tokens(noisy.expand(rows, -1, -1), self._place, self._size, levels, torch.zeros_like(levels) > 0)
-        told, untold = self.dit(tokens, words[:, None])
+        """Noisy tokens `[S, V]` at signal level `tau`, the next level, words `[2, K]` of the text and of the empty one
+        (or `[1, K]`), and how much it leans on them (scalars) -> noisy tokens at the next level."""
+        levels = tau.expand(self.rows, noisy.shape[0])
+        tokens = Tokens(noisy.expand(self.rows, -1, -1), self._place, self._size, levels, torch.zeros_like(levels) > 0)
+        made = self.dit(tokens, words[:, None])
+        told, untold = made[0], made[-1]
         return advance(noisy, untold + guidance * (told - untold), tau, following)
 
 
@@ -114,7 +116,7 @@ def export_imaginer(
     worlds = {world: picture_size(model, *size) for world, size in frame_sizes.items()}
     graphs: dict[str, tuple[bytes, list[str]]] = {}
     for size in set(worlds.values()):
-        graphs |= _graphs(rounded, size, weights.keys())
+        graphs |= _graphs(rounded, size, model.defaults, weights.keys())
     with IMAGINER.staging(out) as folder:
         write_imaginer(
             folder,
@@ -123,6 +125,7 @@ def export_imaginer(
             origin=origin,
             weights=weights,
             graphs=graphs,
+            defaults=model.defaults,
         )
         apart = measure_parity(rounded, ImaginerBundle(folder))
         if not apart <= TOLERANCE:
@@ -147,7 +150,7 @@ def load_networks(bundle: ImaginerBundle) -> Imaginer:
         WorldsimError: if its weights do not fit its configs.
     """
     networks = _load(bundle)
-    return Imaginer(networks["autoencoder"], networks["dit"])
+    return Imaginer(networks["autoencoder"], networks["dit"], bundle.defaults)
 
 
 def load_scorer(bundle: ImaginerBundle) -> ClipScorer:
@@ -195,7 +198,7 @@ def measure_parity(networks: nn.ModuleDict, bundle: ImaginerBundle) -> float:
     pictures of the same tokens are more than a rounding apart."""
     painter, differences = Painter(bundle, "cpu"), []
     for size in set(bundle.worlds.values()):
-        for name, source in _sources(networks, size).items():
+        for name, source in _sources(networks, size, bundle.defaults).items():
             with torch.no_grad():
                 theirs = source.module(*source.example).numpy().astype(np.float64)
             (ours,) = painter.run(f"{name}-{size.name}", *(tensor.numpy() for tensor in source.example))
@@ -204,23 +207,26 @@ def measure_parity(networks: nn.ModuleDict, bundle: ImaginerBundle) -> float:
     return max(differences)
 
 
-def _graphs(networks: nn.ModuleDict, size: PictureSize, known: Collection[str]) -> dict[str, tuple[bytes, list[str]]]:
-    sources = _sources(networks, size).items()
+def _graphs(
+    networks: nn.ModuleDict, size: PictureSize, defaults: SamplerDefaults, known: Collection[str]
+) -> dict[str, tuple[bytes, list[str]]]:
+    sources = _sources(networks, size, defaults).items()
     return {f"{name}-{size.name}": export_graph(source, known) for name, source in sources}
 
 
-def _sources(networks: nn.ModuleDict, size: PictureSize) -> dict[str, GraphSource]:
+def _sources(networks: nn.ModuleDict, size: PictureSize, defaults: SamplerDefaults) -> dict[str, GraphSource]:
     model = Imaginer(networks["autoencoder"], networks["dit"])
     rows, columns = model.cell
     extent = (1, size.height // rows, size.width // columns)
     noisy = torch.randn(size.tokens, size.token_width, generator=torch.Generator().manual_seed(0))
-    words = model.dit.text.tokens([CHECKED, ""])
+    told = [CHECKED, ""] if defaults.guidance != 1 else [CHECKED]
+    words = model.dit.text.tokens(told)
     level, following, guidance = (torch.tensor(value) for value in (0.25, 0.5, 3.0))
     count = torch.export.Dim("words", min=2, max=MOST_WORDS + 1)
     patch_size = model.dit.config.patch_size
     graphs = (
         GraphSource(
-            DenoisePass(model.dit, extent),
+            DenoisePass(model.dit, extent, len(told)),
             (noisy, level, following, words, guidance),
             ({}, {}, {}, {1: count}, {}),
             ["noisy", "tau", "following", "words", "guidance"],

@@ -32,7 +32,8 @@ from worldsim.models.token_sampler import SAMPLERS, Denoiser, StepRule, sample
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
 from worldsim.models.video_dit import Tokens, VideoDiT, places, to_latents, to_tokens
 from worldsim.rng import frame_noise
-from worldsim.runtime.request import MOST_STEPS, Given, Guidance, check_request, read_sketch
+from worldsim.runtime.request import Given, Guidance, check_request, read_sketch
+from worldsim.runtime.sampler_defaults import MOST_STEPS, USUAL, SamplerDefaults
 
 WINDOW = 17  # frames made at once
 OVERLAP = 5  # frames of the window before that a window begins with
@@ -41,10 +42,11 @@ JOINED = 9  # frames of what a clip leads to that are looked at
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Imaginer:
-    """The networks that imagine, in evaluation mode on one device."""
+    """The networks that imagine, in evaluation mode on one device, and how they are sampled."""
 
     autoencoder: VideoAutoencoder
     dit: VideoDiT
+    defaults: SamplerDefaults = USUAL
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -55,6 +57,12 @@ class Imaginer:
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.dit.out.weight.device
+
+    def leaning(self, guidance: float | None, source_guidance: float | None) -> Guidance:
+        """As asked for, or as it is made for: a distilled model leans by itself on words and sources."""
+        usual = Guidance() if self.defaults.guidance != 1 else Guidance(1.0, 1.0)
+        words = self.defaults.guidance if guidance is None else guidance
+        return Guidance(words, usual.source if source_guidance is None else source_guidance)
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """uint8 `[T, H, W, 3]` -> clean tokens `[t, h w, V]`."""
@@ -114,11 +122,11 @@ def imagine(
     text: str = "",
     size: tuple[int, int] = (64, 64),
     frames: int = WINDOW,
-    steps: int = 24,
-    guidance: float = 3.0,
+    steps: int = 0,
+    guidance: float | None = None,
     seed: int = 0,
     sampler: str = "euler",
-    source_guidance: float = 1.5,
+    source_guidance: float | None = None,
 ) -> np.ndarray:
     """A clip of what is given and what is told.
 
@@ -132,11 +140,11 @@ def imagine(
         text: plain words; "" for none.
         size: (height, width) in pixels.
         frames: of the result, 4 k + 1, what is given among them.
-        steps: denoising passes a window.
-        guidance: how much it leans on the words; 1 for no more than was learned.
+        steps: denoising passes a window; 0 for as many as the model is made for.
+        guidance: how much it leans on the words; 1 for no more than was learned, None for as the model is made for.
         seed: the same seed gives the same clip.
         sampler: a key of `SAMPLERS`.
-        source_guidance: how much it leans on a source that is made again.
+        source_guidance: how much it leans on a source that is made again; None as above.
 
     Returns:
         uint8 RGB `[frames, H, W, 3]`; frames and regions that are given are in it unchanged.
@@ -145,7 +153,8 @@ def imagine(
         WorldsimError: for sizes, numbers or combinations that can't be had; each names the way out.
     """
     given = given or Given()
-    leaning = Guidance(guidance, source_guidance)
+    steps = steps or model.defaults.steps
+    leaning = model.leaning(guidance, source_guidance)
     check_request(model.cell, given, text, size, frames, steps, leaning, seed, sampler)
 
     def window(number: int, part: Given, length: int) -> np.ndarray:

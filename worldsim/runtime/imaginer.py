@@ -23,6 +23,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.words import Vocabulary
 from worldsim.runtime.bundle import WEIGHTS, check_settings, parse_weights, write_arrays
 from worldsim.runtime.onnx_check import check_graph
+from worldsim.runtime.sampler_defaults import SamplerDefaults
 from worldsim.safe_read import FOREIGN, reading
 
 GRAPHS = ("denoise", "picture")
@@ -71,6 +72,7 @@ class ImaginerBundle:
         graphs: kinds of them, there for each size of picture.
         worlds: names of the worlds whose pictures it draws, the first one first, and the size of those.
         vocabulary: the words it knows.
+        defaults: how it is sampled if nothing else is asked for.
         graph_weights: for each graph the names of the weights it is handed.
         origin: source and licence of the clips it learned from.
 
@@ -89,6 +91,7 @@ class ImaginerBundle:
             check_settings(self.configs)
             self.vocabulary = Vocabulary(_words(self.configs["dit"]["text"]["words"]))
             self.worlds = {str(name): _size(size) for name, size in manifest["worlds"].items()}
+            self.defaults = SamplerDefaults(**manifest.get("sampler", {}))
             if not self.worlds:
                 raise ValueError("it draws no world")
             self.graphs = (*GRAPHS, SCORE) if self.scores else GRAPHS
@@ -182,12 +185,13 @@ def write_imaginer(
     origin: Mapping[str, Any],
     weights: Mapping[str, np.ndarray],
     graphs: Mapping[str, tuple[bytes, list[str]]],
+    defaults: SamplerDefaults,
 ) -> None:
     """Write all files of an imaginer into a folder (of `IMAGINER.staging`).
 
     Args:
         folder: an empty one.
-        configs, worlds, origin: as `ImaginerBundle` has them.
+        configs, worlds, origin, defaults: as `ImaginerBundle` has them.
         weights: as they are stored, float16 where that is enough.
         graphs: by name the ONNX bytes of each, and the names of the weights it is handed.
     """
@@ -198,6 +202,7 @@ def write_imaginer(
         "configs": dict(configs),
         "worlds": {name: dataclasses.asdict(size) for name, size in worlds.items()},
         "origin": dict(origin),
+        "sampler": dataclasses.asdict(defaults),
         "graphs": {name: names for name, (_, names) in graphs.items()},
     }
     IMAGINER.write_manifest(folder, content)

@@ -25,9 +25,9 @@ from worldsim.rng import SEEDS, frame_noise
 from worldsim.runtime.base import Device
 from worldsim.runtime.imaginer import GRAPHS, SCORE, ImaginerBundle, PictureSize
 from worldsim.runtime.onnx import MOST_THREADS, load_graph, providers
+from worldsim.runtime.sampler_defaults import SamplerDefaults
 
 MOST_LETTERS = 2000  # of a prompt
-STEPS, GUIDANCE = 24, 3.0  # if nothing else is asked for
 BEST_OF, MOST_PAINTED = 4, 64  # pictures of which one is kept: if nothing else is asked for, and at most
 
 
@@ -54,8 +54,8 @@ class Painter:
         self,
         text: str,
         world: str = "",
-        steps: int = STEPS,
-        guidance: float = GUIDANCE,
+        steps: int = 0,
+        guidance: float | None = None,
         seed: int = 0,
         best_of: int = 0,
         progress: Callable[[int, int], None] = lambda *_: None,
@@ -65,8 +65,8 @@ class Painter:
         Args:
             text: plain words; those it doesn't know are read as one unknown word.
             world: one that the imaginer draws; the first of them if empty.
-            steps: denoising passes.
-            guidance: how much it leans on the words; 1 for no more than was learned.
+            steps: denoising passes; 0 for as many as the imaginer is made for.
+            guidance: how much it leans on the words; 1 for no more than was learned, None for as it is made for.
             seed: the same seed gives the same picture.
             best_of: pictures that are painted, of which the one that the words fit best is kept; 0 for 4, or for 1 if
                 the imaginer can't tell.
@@ -81,24 +81,26 @@ class Painter:
         """
         check_prompt(text)
         size = self.imaginer.size_of(world or self.imaginer.world)
-        if not (1 <= steps <= 1000 and 0 <= guidance <= 20 and 0 <= seed < SEEDS):
-            raise WorldsimError(
-                f"{steps} steps, a guidance of {guidance}, seed {seed}: give 1 to 1000, 0 to 20, and 0 or more"
-            )
+        usual = self.imaginer.defaults
+        how = SamplerDefaults(steps or usual.steps, usual.guidance if guidance is None else guidance)
+        if usual.guidance == 1 != how.guidance:
+            raise WorldsimError(f"this imaginer leans on words by itself; leave a guidance of {guidance:g} out")
+        if not 0 <= seed < SEEDS:
+            raise WorldsimError(f"seed {seed}: give 0 or more")
         if not 0 <= best_of <= MOST_PAINTED or (best_of > 1 and not self.imaginer.scores):
             able = f"give 1 to {MOST_PAINTED}" if self.imaginer.scores else "this imaginer can't tell; leave it out"
             raise WorldsimError(f"the best of {best_of} pictures: {able}")
         denoise, picture = (f"{graph}-{size.name}" for graph in GRAPHS)
         text = self.imaginer.vocabulary.in_world(world or self.imaginer.world, text)
-        words = self.imaginer.vocabulary.tokens([text, ""])
-        levels = np.arange(steps + 1, dtype=np.float32) / np.float32(steps)
+        words = self.imaginer.vocabulary.tokens([text, ""] if usual.guidance != 1 else [text])
+        levels = np.arange(how.steps + 1, dtype=np.float32) / np.float32(how.steps)
         count = best_of or (BEST_OF if self.imaginer.scores else 1)
         tokens: list[np.ndarray] = []
         for number in range(count):
             noisy = frame_noise(seed, number, (size.tokens, size.token_width))
-            for i in range(steps):
-                progress(number * steps + i, count * steps)
-                (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(guidance))
+            for i in range(how.steps):
+                progress(number * how.steps + i, count * how.steps)
+                (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(how.guidance))
             tokens.append(noisy)
         (painted,) = self.run(picture, self._best(tokens, text, size))
         if painted.dtype != np.uint8 or painted.shape != (size.height, size.width, 3):

@@ -17,13 +17,10 @@ class Repainter:
     Attributes:
         model: the networks.
         nothing: what it is told where a thing vanishes, in the words of the world's captions.
-        steps: denoising passes. guidance: how much it leans on the words.
     """
 
     model: Imaginer
     nothing: str = "no toys"
-    steps: int = 24
-    guidance: float = 3.0
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -34,4 +31,4 @@ class Repainter:
         """The frame uint8 `[H, W, 3]` with a thing in the region, or nothing."""
         given, size = Given(clip=frame[None].copy(), region=region), (frame.shape[0], frame.shape[1])
         words = f"a {thing}" if thing else self.nothing
-        return imagine(self.model, given, words, size, 1, self.steps, self.guidance, seed)[0]
+        return imagine(self.model, given, words, size, 1, seed=seed)[0]

@@ -17,10 +17,10 @@ from worldsim.data.sketch import drawn_lines, hollow
 from worldsim.errors import WorldsimError
 from worldsim.models.token_sampler import SAMPLERS
 from worldsim.models.words import MOST_WORDS, split_words
+from worldsim.runtime.sampler_defaults import MOST_GUIDANCE, MOST_STEPS
 
 LEAST_SIDE, MOST_SIDE = 32, 256  # pixels
 MOST_FRAMES = 1 + 4 * 255
-MOST_STEPS = 1000
 THIN = 30  # of 255: how much of a pixel a line of a larger drawing fills at least
 
 
@@ -98,8 +98,8 @@ def check_request(
     if not 1 <= steps <= MOST_STEPS:
         raise WorldsimError(f"{steps} steps: give 1 to {MOST_STEPS}")
     for scale in guidance:
-        if not (math.isfinite(scale) and 0 <= scale <= 20):
-            raise WorldsimError(f"a guidance of {scale}: give 0 to 20; 1 for none")
+        if not (math.isfinite(scale) and 0 <= scale <= MOST_GUIDANCE):
+            raise WorldsimError(f"a guidance of {scale}: give 0 to {MOST_GUIDANCE:g}; 1 for none")
     if not 0 <= seed < 2**64:
         raise WorldsimError(f"seed {seed}: give 0 or more")
     if sampler not in SAMPLERS:

@@ -7,6 +7,7 @@ has as many tokens, and some of each kind. Knows no sampler.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,8 @@ from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
 from worldsim.models.video_dit import PADDING, Tokens, VideoDiT, VideoDiTConfig, inherit, pack, places
 from worldsim.models.words import split_words
 from worldsim.runtime.imagine import Imaginer, imagine
+from worldsim.runtime.sampler_defaults import USUAL, SamplerDefaults
+from worldsim.safe_read import reading
 from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
 from worldsim.train.optimizers import muon_and_adamw
@@ -34,6 +37,7 @@ from worldsim.train.video_autoencoder import load_video_autoencoder
 NAME = "video-dit"
 FILE = f"{NAME}.safetensors"
 PREVIEWED = 4  # clips
+PREVIEW_STEPS = 12
 MOST_CLIPS = 24  # of a row
 LONGEST_TOLD = 32  # words of a caption, where there is one so short: all texts of a step are as long as the longest
 LENGTHS = {1: 0.8, 5: 0.04, 9: 0.05, 13: 0.03, 17: 0.08}  # frames of a step's clips, and how often
@@ -147,10 +151,20 @@ def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
 
 
 class ClipDraws:
-    """Makes the batches of a training: which clips, what is told of them, noise levels, and what is given."""
+    """Makes the batches of a training: which clips, what is told of them, noise levels, and what is given.
 
-    def __init__(self, latents: ClipLatents, config: VideoDiTConfig, training: VideoDiTTraining):
-        self._config, self._training, self._clips = config, training, latents.clips
+    Args:
+        first_levels: one of these signal levels stands where there would be pure noise.
+    """
+
+    def __init__(
+        self,
+        latents: ClipLatents,
+        config: VideoDiTConfig,
+        training: VideoDiTTraining,
+        first_levels: Sequence[float] = (0.0,),
+    ):
+        self._config, self._training, self._clips, self._first = config, training, latents.clips, first_levels
         self._pieces = Pieces(latents, config.patch_size, training.sketched, training.restyled)
         self._numbers = np.concatenate(list(latents.clips.buckets(held_out=False).values()))
 
@@ -188,6 +202,8 @@ class ClipDraws:
             if free < 0 and clips:
                 break
             tau, given = draw_levels(rng, piece.extent, training.own_levels, training.pure_noise_prob)
+            if len(self._first) > 1:
+                tau[tau == 0] = rng.choice(self._first)
             known = (torch.from_numpy(x).flatten() for x in (tau, given))
             clips.append(Tokens(*(x[None] for x in (piece.values, place, size, *known, piece.guide))))
             short = [text for text in piece.captions if len(split_words(text)) <= LONGEST_TOLD]
@@ -242,8 +258,7 @@ def train_video_dit(
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, VideoDiT)
-        header = {"kind": "VideoDiT", "config": dataclasses.asdict(config)}
-        checkpoint.write(out / FILE, learned.state_dict(), header)
+        save_video_dit(out / FILE, learned)
         return preview_clips(Imaginer(autoencoder, learned.eval()), clips, out / f"{NAME}.png")
 
     learned = trainer.run(train_step, preview)
@@ -282,15 +297,22 @@ def preview_clips(model: Imaginer, clips: CaptionedClips, strip: Path) -> dict[s
         return {}
     for seed, number in enumerate(held_out[shape][:PREVIEWED]):
         clip = clips.clip(int(number))
-        made = imagine(model, None, clip.story[-1], shape[1:], shape[0], steps=12, seed=seed)
+        steps = min(PREVIEW_STEPS, model.defaults.steps)
+        made = imagine(model, None, clip.story[-1], shape[1:], shape[0], steps, seed=seed)
         rows += [np.concatenate(list(side[::4]), axis=1) for side in (clip.frames, made)]
     big = cv2.resize(np.concatenate(rows), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     atomic.write_bytes(strip, cv2.imencode(".png", big[..., ::-1])[1].tobytes())
     return {}
 
 
-def load_video_dit(path: Path) -> VideoDiT:
-    """A trained video DiT in evaluation mode.
+def save_video_dit(path: Path, dit: VideoDiT, defaults: SamplerDefaults = USUAL) -> None:
+    """Write a video DiT, and how it is sampled if nothing else is asked for."""
+    header = {"kind": "VideoDiT", "config": dataclasses.asdict(dit.config), "sampler": dataclasses.asdict(defaults)}
+    checkpoint.write(path, dit.state_dict(), header)
+
+
+def load_video_dit(path: Path) -> tuple[VideoDiT, SamplerDefaults]:
+    """A trained video DiT in evaluation mode, and how it is sampled.
 
     Raises:
         WorldsimError: if the file is missing, cut or of something else.
@@ -300,7 +322,9 @@ def load_video_dit(path: Path) -> VideoDiT:
         raise WorldsimError(f"{path} holds {header.get('kind')}, not a video DiT")
     model = VideoDiT(VideoDiTConfig.from_json(header["config"]))
     checkpoint.load_weights(path, model, weights)
-    return model.eval().requires_grad_(False)
+    with reading(path, "Train it again: worldsim train video-dit."):
+        defaults = SamplerDefaults(**header.get("sampler", {}))
+    return model.eval().requires_grad_(False), defaults
 
 
 def load_imaginer(folder: Path) -> Imaginer:
@@ -309,7 +333,8 @@ def load_imaginer(folder: Path) -> Imaginer:
     Raises:
         WorldsimError: if one is missing, cut, or not of the other.
     """
-    autoencoder, dit = load_video_autoencoder(folder / video_autoencoder.FILE), load_video_dit(folder / FILE)
+    autoencoder = load_video_autoencoder(folder / video_autoencoder.FILE)
+    dit, defaults = load_video_dit(folder / FILE)
     if autoencoder.config.channels != dit.config.channels:
         raise WorldsimError(f"the networks in {folder} are of different runs; train the video DiT again")
-    return Imaginer(autoencoder, dit)
+    return Imaginer(autoencoder, dit, defaults)
