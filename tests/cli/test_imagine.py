@@ -224,7 +224,7 @@ def test_record_clips(toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     for arguments, message in (
         ([*record, "1", "--out", str(out), "--seed", "5"], "with another --seed"),
-        (["record", "clips", "doom-maze", "--out", str(out)], "has no words"),
+        (["record", "clips", "CartPole-v1", "--out", str(out)], "has no words"),
         ([*record, "0", "--out", str(out)], "--clips must be at least 1"),
     ):
         assert main(arguments) == 2

@@ -18,6 +18,7 @@ from worldsim.runtime.events import HELD, Event, happen, parse_event, picture_af
 from worldsim.runtime.imagine import Imaginer
 from worldsim.runtime.load import load_runtime
 from worldsim.runtime.repaint import Repainter
+from worldsim.runtime.sampler_defaults import SamplerDefaults
 from worldsim.runtime.session import Session
 from worldsim_envs.toybox.live import Brush
 
@@ -92,7 +93,7 @@ def repainter() -> Repainter:
         for p in (*autoencoder.parameters(), *dit.parameters()):
             if not p.any():
                 p.normal_(std=0.05)
-    return Repainter(Imaginer(autoencoder.eval(), dit.eval()), steps=2)
+    return Repainter(Imaginer(autoencoder.eval(), dit.eval(), SamplerDefaults(2)))
 
 
 def test_the_imaginer_paints_the_region_alone_and_play_goes_on(repainter: Repainter, tiny_world: Path) -> None:

@@ -212,7 +212,7 @@ def test_fit_keeps_shapes_of_things(frames: np.ndarray) -> None:
         ({"size": (32, 4096)}, "from 32 to 256"),
         ({"frames": 10}, "10 frames: clips have 4 k \\+ 1 of them, up to 1021; try 9"),
         ({"frames": 100_000}, "try 1021"),
-        ({"steps": 0}, "0 steps"),
+        ({"steps": -1}, "-1 steps"),
         ({"guidance": float("nan")}, "a guidance of nan"),
         ({"seed": -1}, "seed -1"),
         ({"sampler": "heun"}, "no sampler 'heun'; there are euler, ddim, ddpm"),

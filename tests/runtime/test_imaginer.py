@@ -109,7 +109,7 @@ def test_unknown_words_are_said(painter: Painter) -> None:
         ("ball " * 1000, {}, "5,000 letters; at most 2,000"),
         ("a " * (MOST_WORDS + 1), {}, "a prompt of 97 words"),
         (TEXT, {"world": "doom-maze"}, "draws tiny, not 'doom-maze'"),
-        (TEXT, {"steps": 0}, "0 steps"),
+        (TEXT, {"steps": -1}, "-1 steps"),
         (TEXT, {"seed": -1}, "seed -1"),
     ],
 )

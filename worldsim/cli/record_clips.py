@@ -32,7 +32,7 @@ class RecordConfig:
     """Record clips in words: worldsim record clips toybox --out recordings/toybox-clips --clips 20000
 
     Attributes:
-        world: a real world that says its state in words (toybox, crafter).
+        world: a real world that says its state in words.
         out: folder of the clips; one of the same world and seed is continued.
         clips: how many at least, of 17 frames each; the last shard is not cut.
         seed: of the first group of clips.
