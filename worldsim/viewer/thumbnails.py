@@ -2,7 +2,7 @@
 
     thumbnails = Thumbnails(worlds, open_session); thumbnails.want(2); frames = thumbnails.frames(2); thumbnails.close()
 
-A world is opened, played at random for a few seconds, and let go. Knows no window and draws nothing.
+A world is opened, played at random for a second from each of its first starts, and let go. Knows no window and draws nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from worldsim.runtime.bundle import Bundle
 from worldsim.runtime.session import Session
 from worldsim.viewer.script import at_random
 
-SECONDS = 3.0  # of play
+STARTS, SECONDS = 3, 1.0  # that are played from, and how long each
 
 
 class Thumbnails:
@@ -85,16 +85,16 @@ class Thumbnails:
     def _play(self, world: Bundle) -> np.ndarray | None:
         """Frames of a world; None if it was closed before they were there."""
         session = self._open_session(world)
-        state = session.start([0], [0])
         frames: list[np.ndarray] = []
-        actions = at_random(len(world.spec.actions), 0)
-        for _ in range(round(SECONDS * world.spec.fps)):
-            if not self._may_go_on():
-                return None
-            state, made = session.step(state, np.array([next(actions)]))
-            frames.append(made.frame[0])
-            if made.ended[0]:
-                break
+        for start in range(min(STARTS, len(world.starts))):
+            state, actions = session.start([start], [0]), at_random(len(world.spec.actions), start)
+            for _ in range(round(SECONDS * world.spec.fps)):
+                if not self._may_go_on():
+                    return None
+                state, made = session.step(state, np.array([next(actions)]))
+                frames.append(made.frame[0])
+                if made.ended[0]:
+                    break
         return np.stack(frames)
 
     def _may_go_on(self) -> bool:
