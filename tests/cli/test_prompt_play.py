@@ -93,12 +93,14 @@ def test_a_run_is_exported_and_imagines_alike(
     tiny_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, out = write_tiny_run(tmp_path / "run"), tmp_path / "imaginer"
-    assert main(["export", "imaginer", str(run), "--worlds", str(tiny_world), "--out", str(out)]) == 0
+    told = ["--training", "Never: these are random numbers."]
+    assert main(["export", "imaginer", str(run), "--worlds", str(tiny_world), "--out", str(out), *told]) == 0
     assert f"MB in {out}" in capsys.readouterr().out
     card = (out / "card.md").read_text()
     assert "tiny at 48x32" in card and "licence: MIT" in card and "It knows 5 words" in card
+    assert "training: Never: these are random numbers." in card
     bundle = ImaginerBundle(out)
-    assert bundle.world == "tiny" and bundle.origin == {"source": "random numbers", "licence": "MIT"}
+    assert bundle.world == "tiny" and bundle.origin["source"] == "random numbers"
     for model, name in ((run, "run.png"), (out, "imaginer.png")):
         asked = ["--model", str(model), "--prompt", "a red ball", "--size", "48x32", "--steps", "3"]
         assert main(["imagine", *asked, "--out", str(tmp_path / name)]) == 0

@@ -25,6 +25,7 @@ class ExportImaginerConfig:
             of their frames.
         clips: what it was trained on, to be named as the origin.
         report: folder where `worldsim eval imagine` wrote what it measured of the run, for the card.
+        training: a sentence on how it was trained, and whether the commands reproduce the weights, for the card.
     """
 
     run: tyro.conf.Positional[Path]
@@ -32,6 +33,7 @@ class ExportImaginerConfig:
     worlds: tuple[str, ...] = ("toybox",)
     clips: Path | None = None
     report: Path | None = None
+    training: str = ""
 
 
 def export_imaginer(config: ExportImaginerConfig) -> None:
@@ -60,6 +62,8 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
         from worldsim.data.captioned import KIND
 
         origin["clips"] = KIND.read_manifest(config.clips)["digest"]
+    if config.training:
+        origin["training"] = config.training
     model = load_imaginer(config.run)
     scores = (config.run / clip_towers.FILE).exists()
     towers = clip_towers.load_clip_scorer(config.run).towers if scores else None

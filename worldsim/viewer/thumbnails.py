@@ -2,7 +2,8 @@
 
     thumbnails = Thumbnails(worlds, open_session); thumbnails.want(2); frames = thumbnails.frames(2); thumbnails.close()
 
-A world is opened, played at random for a second from each of its first starts, and let go. Knows no window and draws nothing.
+A world is opened, played at random for a second from each of its first starts, and let go. Knows no window and draws
+nothing.
 """
 
 from __future__ import annotations
