@@ -9,12 +9,14 @@ import json
 
 import numpy as np
 
+from worldsim.evals.probes import Target
 from worldsim_envs.crafter.env import CrafterEnv
 from worldsim_envs.crafter.names import COLUMNS, ITEMS, ROWS, STATE, TILE, TOOLS, VITALS
 from worldsim_envs.crafter.reader import TileReader
 from worldsim_envs.crafter.words import NUMBERS, describe, scene
 
 KINDS = ("day", "night")
+TARGETS = tuple(Target(f"imagine.{name}", least=0.8) for name in ("terrain", "time", "carried"))
 LABELS = {"terrain": "ground and notable things", "time": "time of day", "carried": "what is carried, exactly"}
 STEPS = {"day": (15, 106), "night": (180, 241)}  # since the start, of a day of 300
 BRIGHT, DARK = 0.75, 0.35  # daylight from which on it is day, and below which it is night

@@ -11,7 +11,8 @@ import numpy as np
 
 from worldsim.evals.permanence.detector import Detection, detect
 from worldsim.evals.permanence.scene import COLOURS, SHAPES
-from worldsim_envs.toybox.clips import LIGHT, posed_room
+from worldsim.evals.probes import Target
+from worldsim_envs.toybox.clips import LIGHT, SOURCE, posed_room
 from worldsim_envs.toybox.env import ToyboxEnv
 from worldsim_envs.toybox.looks import JUDGED, LOOKS
 from worldsim_envs.toybox.room import Room
@@ -20,6 +21,17 @@ from worldsim_envs.toybox.words import NAMES, PHRASINGS, caption
 
 KINDS = {"one": 1, "two": 2, "three": 3, "relation": 2}  # and how many things
 LABELS = {**{kind: f"{kind}: right" for kind in KINDS}, "count": "as many as asked"}
+TARGETS = (
+    Target("imagine.one", least=0.95),
+    Target("imagine.two", least=0.85),
+    Target("imagine.relation", least=0.75),
+    Target("imagine.look", least=0.98),
+    Target("imagine-ends.kept", least=0.9),
+    Target("imagine-edits.right", least=0.85),
+    Target("imagine-edits.kept", least=0.9),
+    Target("imagine-restyle.kept", least=0.9),
+    *(Target(f"imagine-sizes.{width}x{height}", most=1.5) for height, width in SOURCE.unseen),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,8 +13,9 @@ from worldsim.data.sketch import draw
 from worldsim.evals.instruments.imagine import LookReader, copies, edits, ends, fit, shown, words
 from worldsim.evals.instruments.imagine_guides import followed, restyled, sketches
 from worldsim.evals.instruments.imagine_sizes import sizes
+from worldsim.evals.report import judge_targets
 from worldsim.evals.section import Figure
-from worldsim_envs.toybox.asks import KINDS, LABELS, AskedToys, areas, ask, ask_edit
+from worldsim_envs.toybox.asks import KINDS, LABELS, TARGETS, AskedToys, areas, ask, ask_edit
 from worldsim_envs.toybox.clips import make_clips
 from worldsim_policies.base import make_explorer
 
@@ -149,6 +150,18 @@ def test_an_edit_is_right_where_the_thing_became_another_and_the_others_stayed()
     assert right.value == 0 and kept.value > 0.95
     gone = [np.broadcast_to(one.frame[:1], one.frame.shape) for one in asked]
     assert [figure.value for figure in edits(asked, gone).figures] == [0, 0]
+
+
+def test_targets_name_figures_that_are_measured(asked: list[AskedToys]) -> None:
+    reader = LookReader([a.real for a in asked], [a.look for a in asked])
+    made = [a.real[None] for a in asked]
+    edited = [ask_edit(seed, *SIZE) for seed in range(3)]
+    sections = [words(asked, made, made, LABELS, reader), edits(edited, [one.real for one in edited])]
+    verdicts = judge_targets(TARGETS, sections)
+    assert {v.key for v in verdicts} == {
+        "imagine.one", "imagine.two", "imagine.relation", "imagine.look", "imagine-edits.right", "imagine-edits.kept"
+    }  # fmt: skip
+    assert all(v.met for v in verdicts)
 
 
 def test_an_edit_leaves_all_but_its_region_as_it_is() -> None:

@@ -108,7 +108,10 @@ def eval_imagine(config: EvalConfig) -> None:
         "command": shlex.join(["worldsim", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
     }
-    publish(report.Report("imagine", "What is imagined", facts, sections), report_folder(config.out, "imagine"))
+    verdicts = report.judge_targets(asker.TARGETS, sections)
+    publish(
+        report.Report("imagine", "What is imagined", facts, sections, verdicts), report_folder(config.out, "imagine")
+    )
 
 
 def load_scorer(config: EvalConfig, model: Imaginer) -> ClipScorer | None:

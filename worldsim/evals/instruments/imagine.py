@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from worldsim.evals.permanence.detector import detect
+from worldsim.evals.probes import Target
 from worldsim.evals.section import Section, Strip, mean_figure, number, share_figure
 
 LOOKED_AT = 4  # one frame in so many of a clip is judged; most of them decide
@@ -64,10 +65,12 @@ class Asker(Protocol):
 
     Attributes:
         KINDS: of prompts. LABELS: what `Asked.seen` names -> in words.
+        TARGETS: what is to be reached.
     """
 
     KINDS: Collection[str]
     LABELS: Mapping[str, str]
+    TARGETS: Sequence[Target]
 
     def ask(self, kind: str, seed: int, height: int, width: int) -> Asked:
         """One prompt of a kind, for frames of a size; the same seed gives the same."""
