@@ -51,4 +51,15 @@ def card_markdown(imaginer: ImaginerBundle, report: Report | None) -> str:
     ]
     if report is None:
         return "\n".join([*lines, "Nothing was measured yet: `worldsim eval imagine`.", ""])
-    return "\n".join([*lines, *(verdict_lines(report.verdicts) if report.verdicts else []), "## Figures", "", *report_lines(report)]).rstrip() + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                *(verdict_lines(report.verdicts) if report.verdicts else []),
+                "## Figures",
+                "",
+                *report_lines(report),
+            ]
+        ).rstrip()
+        + "\n"
+    )
