@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
-CARD_LINK = re.compile(r"\.\./((?:\.\./)*)worldsim/worlds/([\w-]+)/card\.md")
+CARD_LINK = re.compile(r"\.\./((?:\.\./)*)worldsim/(worlds|imaginers)/([\w-]+)/card\.md")
 
 
 GENERATED = {
@@ -25,11 +25,12 @@ GENERATED = {
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the card and the film strip of every shipped world."""
-    for card in sorted(figures.WORLDS.glob("*/card.md")):
+    """Add the card and the film strip of every shipped world and imaginer."""
+    folder = figures.WORLDS.parent
+    for card in sorted([*folder.glob("worlds/*/card.md"), *folder.glob("imaginers/*/card.md")]):
         for source, name in ((card, "index.md"), (card.with_name("strip.png"), "strip.png")):
             if source.exists():
-                uri = f"cards/{card.parent.name}/{name}"
+                uri = f"cards/{_folder(card.parents[1].name)}{card.parent.name}/{name}"
                 made = File.generated(config, uri, abs_src_path=str(source), inclusion=InclusionLevel.NOT_IN_NAV)
                 files.append(made)
     return files
@@ -38,4 +39,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fill in what the page asks for, and let its links to cards lead to the cards' pages."""
     filled = MARK.sub(lambda mark: GENERATED[mark[1]](), markdown)
-    return CARD_LINK.sub(r"\1cards/\2/index.md", filled)
+    return CARD_LINK.sub(lambda link: f"{link[1]}cards/{_folder(link[2])}{link[3]}/index.md", filled)
+
+
+def _folder(kind: str) -> str:
+    """Where the cards of a kind are: those of worlds above all others."""
+    return "" if kind == "worlds" else f"{kind}/"

@@ -93,6 +93,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.atari_freeway:RECIPE",
             probes="worldsim_envs.atari.freeway_evaluation:PROBES",
             clips="worldsim_envs.atari.words:SOURCE",
+            synonyms="worldsim_envs.atari.words:SYNONYMS",
         ),
         WorldEntry(
             "crafter",
@@ -115,6 +116,7 @@ WORLDS = {
             arms="worldsim.train.recipes.doom_maze_arms:ARMS",
             probes="worldsim_envs.doom.maze_evaluation:PROBES",
             clips="worldsim_envs.doom.maze_words:SOURCE",
+            synonyms="worldsim_envs.doom.maze_words:SYNONYMS",
             episode_frames=1000,
         ),
         WorldEntry(
@@ -127,6 +129,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.doom_take_cover:RECIPE",
             probes="worldsim_envs.doom.take_cover_evaluation:PROBES",
             clips="worldsim_envs.doom.take_cover_words:SOURCE",
+            synonyms="worldsim_envs.doom.take_cover_words:SYNONYMS",
             agent_steps=525,
             score="tics lived",
         ),
@@ -152,6 +155,7 @@ WORLDS = {
             recipe="worldsim.train.recipes.rooms:RECIPE",
             probes="worldsim_envs.rooms.evaluation:PROBES",
             clips="worldsim_envs.rooms.words:SOURCE",
+            synonyms="worldsim_envs.rooms.words:SYNONYMS",
             staging="worldsim_envs.rooms.staging",
             episode_frames=1500,
         ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldsim.data.synonyms import Synonyms
 from worldsim_envs.atari.freeway import LANES, FreewayEnv
 from worldsim_envs.played import pick, played_source
 
@@ -44,4 +45,15 @@ def where(height: float) -> tuple[str, int | None]:
     return f"in the {ORDINALS[lane]} lane", lane
 
 
+SYNONYMS = Synonyms(
+    phrases={
+        "chicken": ("hen", "bird"),
+        "the road": ("the street", "the freeway"),
+        "lane": ("row",),
+        "close": ("near",),
+        "far": ("distant",),
+        "the score is": ("points:",),
+    },
+    contrasts=(("at the top", "at the bottom"), ORDINALS, ("left", "right"), ("close", "far")),
+)
 SOURCE = played_source(FreewayEnv, tell, sizes=((128, 96), (64, 48)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldsim.data.synonyms import Synonyms
 from worldsim_envs.doom.maze import NEAR, DoomMazeEnv
 from worldsim_envs.played import pick, played_source
 
@@ -44,4 +45,15 @@ def region(x: float, y: float) -> str:
     return "-".join(filter(None, (up, across))) or "middle"
 
 
+SYNONYMS = Synonyms(
+    phrases={
+        "a maze": ("a labyrinth", "rooms and corridors"),
+        "the maze": ("the labyrinth",),
+        "facing": ("turned",),
+        "a wall close by": ("a wall up close", "just before a wall"),
+        "a wall right ahead": ("a wall in front",),
+        "some steps away": ("a few steps away",),
+    },
+    contrasts=(WINDS, ("close", "far")),
+)
 SOURCE = played_source(DoomMazeEnv, tell, sizes=((48, 64), (96, 128)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldsim.data.synonyms import Synonyms
 from worldsim_envs.doom.take_cover import FAR, DoomTakeCoverEnv
 from worldsim_envs.played import pick, played_source
 
@@ -43,4 +44,19 @@ def _many(count: int, thing: str) -> str:
     return f"{number} {thing}{'' if count == 1 else 's'}"
 
 
+SYNONYMS = Synonyms(
+    phrases={
+        "imp": ("monster", "demon"),
+        "imps": ("monsters", "demons"),
+        "fireball": ("ball of fire",),
+        "fireballs": ("balls of fire",),
+        "straight on": ("right at us",),
+        "far away": ("in the distance",),
+        "the player stands": ("the player is",),
+        "we stand": ("we are",),
+        "in the middle of the room": ("in the centre of the room",),
+    },
+    joins=(", ", " with "),
+    contrasts=(("at the left", "at the right", "in the middle"), ("close", "far away"), NUMBERS),
+)
 SOURCE = played_source(DoomTakeCoverEnv, tell, sizes=((48, 64), (96, 128)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.data.synonyms import Synonyms
 from worldsim.evals.permanence.scene import SHAPES
 from worldsim_envs.palette import COLOURS
 from worldsim_envs.played import listed, pick, played_source
@@ -88,4 +89,21 @@ def _how_far(distance: float) -> str:
     return "close by" if distance < CLOSE else "far away" if distance > FAR else "some steps away"
 
 
+SYNONYMS = Synonyms(
+    phrases={
+        "a room": ("a chamber", "an indoor room"),
+        "inside a room": ("in a room", "indoors"),
+        "nothing but walls": ("bare walls", "only walls"),
+        "an empty view": ("nothing to find", "nothing in sight"),
+        "ball": ("sphere",),
+        "box": ("cube", "block"),
+        "straight ahead": ("in front", "in the middle"),
+        "ahead": ("in front",),
+        "close by": ("near", "nearby"),
+        "far away": ("in the distance", "far off"),
+        "some steps away": ("a few steps away",),
+    },
+    joins=(", ", " with "),
+    contrasts=(("left", "right"), ("close by", "far away"), ("ball", "box", "cone", "cross"), COLOURS),
+)
 SOURCE = played_source(RoomsEnv, tell, sizes=((64, 64), (48, 48), (64, 96), (96, 96)), unseen=((80, 96),))
