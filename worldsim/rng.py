@@ -5,7 +5,10 @@ They are the same for every runtime, and for a batch or its rows one by one. The
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 SEEDS = 2**64  # how many there are
 
@@ -22,14 +25,24 @@ def frame_noise(seed: int, frame: int, shape: tuple[int, ...], temperature: floa
     Returns:
         float32 `shape`.
     """
-    bits = np.random.Philox(key=_key(seed, 0), counter=[0, 0, 0, frame])
-    return np.random.Generator(bits).standard_normal(shape, dtype=np.float32) * np.float32(temperature)
+    return _generator(seed, 0, frame).standard_normal(shape, dtype=np.float32) * np.float32(temperature)
 
 
 def frame_chance(seed: int, frame: int) -> float:
     """A uniform random number in [0, 1) for one frame, from a stream of its own, independent of `frame_noise`."""
-    return float(np.random.Generator(np.random.Philox(key=_key(seed, 1), counter=[0, 0, 0, frame])).random())
+    return float(_generator(seed, 1, frame).random())
 
 
-def _key(seed: int, stream: int) -> np.ndarray:
-    return np.array([seed, stream], np.uint64)  # a list of large numbers would be rounded to floats
+class _Key(ISeedSequence):
+    """Hands a bit generator its key. Philox takes one itself, but first asks the operating system for entropy."""
+
+    def __init__(self, *numbers: int):
+        self._key = np.array(numbers, np.uint64)  # a list of large numbers would be rounded to floats
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        """The key."""
+        return self._key
+
+
+def _generator(seed: int, stream: int, frame: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(_Key(seed, stream), counter=[0, 0, 0, frame]))

@@ -12,7 +12,7 @@ from square import AUTOENCODER, EAGER, weights
 from worldsim.cli.main import main
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
-from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, LargeFrames
+from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames
 from worldsim.train.checkpoint import load_autoencoder, save_model
 from worldsim.train.decoder import DecoderLoss, DecoderTraining, Players, train_decoder
 
@@ -39,7 +39,7 @@ def test_a_large_one_is_saved_and_loaded(recording: Recording, tmp_path: Path):
 
 def test_each_player_learns_of_its_own_loss_alone():
     torch.manual_seed(0)
-    players = Players(Autoencoder(LARGE))
+    players = Players(Decoder(LARGE))
     latents, pixels = torch.randn(3, 4, 3, 2), torch.rand(3, 3, 48, 32) * 2 - 1
 
     def gradients(**changed: float) -> tuple[float, float]:
@@ -64,6 +64,36 @@ def test_the_encoder_stays_and_the_decoder_learns(
     assert (tmp_path / "decoder.png").is_file()
     again = train_decoder(recording, autoencoder, tmp_path, training, EAGER)  # goes on: there is nothing left to do
     assert all(torch.equal(a, b) for a, b in zip(learned.parameters(), again.parameters(), strict=True))
+
+
+def test_a_narrow_decoder_takes_the_place_of_the_wide_one(
+    recording: Recording, autoencoder: Autoencoder, run: Path, tmp_path: Path
+):
+    command = ["train", "decoder", "--recording", str(recording.path), "--out", str(tmp_path), "--steps", "3"]
+    save_model(tmp_path / "autoencoder.safetensors", autoencoder, recording.spec)
+    narrow = [*command, "--decoder-widths", *("8" for _ in AUTOENCODER.widths)]
+    assert main(narrow) == 0
+    learned, _ = load_autoencoder(tmp_path / "autoencoder.safetensors")
+    size = sum(p.numel() for p in learned.decoder.parameters())
+    assert size < sum(p.numel() for p in autoencoder.decoder.parameters())
+    before, after = (weights(folder / "autoencoder.safetensors") for folder in (run, tmp_path))
+    kept = [k for k in before if not k.startswith("decoder.")]
+    assert kept and all(torch.equal(before[k], after[k]) for k in kept)
+    assert main(narrow) == 0  # goes on: there is nothing left to do
+    again, _ = load_autoencoder(tmp_path / "autoencoder.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(learned.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("what", "widths", "message"),
+    [("dynamics", ["16"], "is for worldsim train decoder"), ("decoder", ["12"], "multiples of 8")],
+)
+def test_decoder_widths_that_are_not_possible(
+    recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, widths: list[str], message: str
+):
+    command = ["train", what, "--recording", str(recording.path), "--out", str(tmp_path), "--decoder-widths", *widths]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_the_command_needs_an_autoencoder(recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

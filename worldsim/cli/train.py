@@ -50,6 +50,8 @@ class TrainConfig:
         batch: frames or clips a step, in all processes together; the recipe's if 0.
         lr: peak learning rate of one training; the recipe's if 0.
         seed: of the weights, the draws and the noise; the recipe's if not given.
+        decoder_widths: of a new decoder with one residual block at each resolution, the first at the finest: narrow
+            ones are fast. Without them, train decoder goes on with the decoder that there is.
         device: auto, cpu, cuda, cuda:1 or mps.
         accumulate: parts of each process's share of a batch that are computed one after the other, to need less memory.
         fsdp: shard weights and optimizer state over the processes instead of copying them.
@@ -66,6 +68,7 @@ class TrainConfig:
     batch: int = 0
     lr: float = 0.0
     seed: int | None = None
+    decoder_widths: tuple[int, ...] = ()
     device: str = "auto"
     accumulate: int = 1
     fsdp: bool = False
@@ -113,6 +116,10 @@ def check_flags(config: TrainConfig) -> None:
         raise WorldsimError(
             "--lr is of one training, and a recipe has several; worldsim train autoencoder or dynamics takes it"
         )
+    if config.decoder_widths and what != DECODER:
+        raise WorldsimError("--decoder-widths is for worldsim train decoder")
+    if any(width < 8 or width % 8 for width in config.decoder_widths):
+        raise WorldsimError(f"--decoder-widths {' '.join(map(str, config.decoder_widths))}: give multiples of 8")
     if config.steps and config.minutes:
         raise WorldsimError("--steps and --minutes both say how long; give one of them")
     for flag in ("steps", "minutes", "batch", "lr"):
@@ -258,7 +265,8 @@ def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
     if settings is not None:
         settings = dataclasses.replace(settings, trainings=tuple(dynamics(t) for t in settings.trainings))
     if decoder is not None:
-        decoder = dataclasses.replace(decoder, **flags)
+        widths = config.decoder_widths or decoder.widths
+        decoder = dataclasses.replace(decoder, **flags, widths=widths)
     return dataclasses.replace(
         recipe,
         autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **flags),

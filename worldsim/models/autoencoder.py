@@ -21,7 +21,8 @@ class LargeFrames:
     pixels cost little, cells cost tokens.
 
     Attributes:
-        scale: of a frame's sides, a power of two: 2 makes 128x96 of the cells of 64x48.
+        scale: of a frame's sides, a power of two: 2 makes 128x96 of the cells of 64x48; 1 is a decoder of its own size
+            for frames as they are.
         widths: of the decoder's convolutions, the first at the finest resolution, each further one at half of that
             before; the last at that of the latents.
         blocks: residual blocks at each resolution of the decoder.

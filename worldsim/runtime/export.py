@@ -32,6 +32,7 @@ from worldsim.models.world_model import WorldModel
 from worldsim.progress import ProgressBar
 from worldsim.runtime.bundle import BUNDLE, Bundle, Starts, check_sampling, write_bundle
 from worldsim.runtime.onnx import OnnxRuntime
+from worldsim.runtime.onnx_sum import translations
 from worldsim.runtime.torch import TorchRuntime, sizes_of
 from worldsim.spec import WorldSpec
 
@@ -203,6 +204,7 @@ def export_graph(source: GraphSource, known: Collection[str]) -> tuple[bytes, li
             program,
             dynamo=True,
             opset_version=OPSET,
+            custom_translation_table=translations(),
             optimize=False,
             verbose=False,
             input_names=source.inputs,

@@ -14,6 +14,7 @@ memory entry.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -194,8 +195,9 @@ class Session:
             seed=state.seed,
             uncertainty=made.uncertainty,
         )
-        chance = [frame_chance(int(s), int(i)) for s, i in zip(new.seed, new.index, strict=True)]
-        ended = (np.array(chance) >= made.cont) & (made.cont <= 1 - RAREST)
+        ended = made.cont <= 1 - RAREST
+        for i in np.flatnonzero(ended):
+            ended[i] = frame_chance(int(new.seed[i]), int(new.index[i])) >= made.cont[i]
         return new, Frame(made.frame, made.reward, made.cont, ended)
 
     def show(self, state: State, frames: np.ndarray) -> State:
@@ -373,7 +375,7 @@ class Session:
         """A state as the runtime takes it; empty slots are zeros."""
         sizes, batch = self.runtime.sizes, len(state)
         blank = [np.zeros((batch, *sizes.entry), np.float16)] * (self.window - len(state.entries))
-        cache = np.stack([*blank, *state.entries], axis=1)
+        cache = _beside([*blank, *state.entries])
         if sizes.memory is None:
             return History(cache, state.length)
         if not state.memory:
@@ -385,11 +387,9 @@ class Session:
                 np.zeros((batch, 1), np.int64),
                 pose,
             )
-        age = state.number - state.remembered
-        kept = (state.remembered >= 0) & retained(state.remembered, age, sizes.retention)
-        pose = np.stack(state.poses, axis=1) if sizes.pose else None
-        age = np.ascontiguousarray(np.where(kept, age, 0).T)
-        return History(cache, state.length, np.stack(state.memory, axis=1), age, pose)
+        age = np.where(state.remembered >= 0, state.number - state.remembered, 0)
+        pose = _beside(state.poses) if sizes.pose else None
+        return History(cache, state.length, _beside(state.memory), np.ascontiguousarray(age.T), pose)
 
     def _remember(
         self, state: State, made: StepOutput
@@ -402,8 +402,8 @@ class Session:
             poses = *poses, made.pose
         numbers = np.concatenate([state.remembered, state.number[None]])
         kept = (numbers >= 0) & retained(numbers, state.number + 1 - numbers, self.runtime.sizes.retention)
-        some = np.flatnonzero(kept.any(axis=1))
-        return tuple(memory[i] for i in some), tuple(poses[i] for i in some) if poses else (), numbers[some]
+        numbers, some = np.where(kept, numbers, -1), kept.any(axis=1)
+        return tuple(itertools.compress(memory, some)), tuple(itertools.compress(poses, some)), numbers[some]
 
     def _tuples(self) -> dict[str, tuple[tuple[int, ...], type]]:
         """Shape and type of one row of the fields of a state that are tuples."""
@@ -413,6 +413,12 @@ class Session:
             "memory": (sizes.memory or (), np.float16),
             "poses": ((sizes.pose,), np.float32),
         }
+
+
+def _beside(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays `[B, ...]` as one `[B, len(parts), ...]`: what `np.stack` makes, with less work for each of them."""
+    whole = np.concatenate(parts).reshape(len(parts), *parts[0].shape)
+    return np.ascontiguousarray(whole.swapaxes(0, 1))
 
 
 def _aligned(

@@ -18,7 +18,7 @@ from torch.func import functional_call
 from worldsim import atomic
 from worldsim.data.recording import Recording
 from worldsim.data.windows import FrameTable
-from worldsim.models.autoencoder import Autoencoder, to_pixels
+from worldsim.models.autoencoder import Autoencoder, Decoder, LargeFrames, to_pixels
 from worldsim.png import encode_png
 from worldsim.psnr import psnr_of_error
 from worldsim.train.autoencoder import reconstruct
@@ -40,6 +40,9 @@ class DecoderTraining:
         noise: largest standard deviation of the noise on the latents: as unsure as dynamics are of them.
         adversarial: weight of what the discriminator says.
         features: weight of the distance between its features of the real picture and of the decoded one.
+        widths: of a new decoder that learns from nothing, the first at the finest resolution; () goes on with the one
+            that there is. A narrow one is faster.
+        blocks: residual blocks at each resolution of a new decoder.
     """
 
     steps: int = 3000
@@ -49,15 +52,17 @@ class DecoderTraining:
     noise: float = 0.4
     adversarial: float = 0.02
     features: float = 0.1
+    widths: tuple[int, ...] = ()
+    blocks: int = 1
     seed: int = 0
 
 
 class Players(nn.Module):
     """The two that play against each other."""
 
-    def __init__(self, autoencoder: Autoencoder):
+    def __init__(self, decoder: Decoder):
         super().__init__()
-        self.decoder = copy.deepcopy(autoencoder.decoder)
+        self.decoder = decoder
         self.discriminator = PatchDiscriminator()
 
 
@@ -92,7 +97,7 @@ def train_decoder(
     recording: Recording, autoencoder: Autoencoder, out: Path, training: DecoderTraining, options: RunOptions = ON_CPU
 ) -> Autoencoder:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/autoencoder.safetensors`
-    with the encoder that was given and the new decoder.
+    with the encoder that was given and the new decoder, of `training.widths` if they are set.
 
     Raises:
         WorldsimError: if the recording's frames do not fit the autoencoder, or it has too few episodes.
@@ -100,7 +105,14 @@ def train_decoder(
     spec, config = recording.spec, autoencoder.config
     _, h, w = config.latent_shape(spec.height, spec.width)
     torch.manual_seed(training.seed)
-    players, fixed = Players(autoencoder).requires_grad_(True), copy.deepcopy(autoencoder).to(options.device).eval()
+    fixed, whole = copy.deepcopy(autoencoder).to(options.device).eval(), copy.deepcopy(autoencoder)
+    if training.widths:
+        scale = config.large.scale if config.large else 1
+        whole = Autoencoder(dataclasses.replace(config, large=LargeFrames(scale, training.widths, training.blocks)))
+        whole.encoder.load_state_dict(autoencoder.encoder.state_dict())
+        whole.standardise.load_state_dict(autoencoder.standardise.state_dict())
+    players = Players(copy.deepcopy(whole.decoder)).requires_grad_(True)
+    whole.to(options.device).eval()
     trainer = Trainer(
         out,
         "decoder",
@@ -108,7 +120,7 @@ def train_decoder(
         DecoderLoss(players, training),
         adamw,
         training,
-        {"model": dataclasses.asdict(config), "world": spec.to_json()},
+        {"model": dataclasses.asdict(whole.config), "world": spec.to_json()},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
     )
     table = FrameTable(recording, "train", training.frames, training.seed)
@@ -123,13 +135,11 @@ def train_decoder(
         return trainer.update(latents, pixels)
 
     def with_decoder(learned: nn.Module) -> Autoencoder:
-        whole = copy.deepcopy(fixed)
         whole.decoder.load_state_dict(cast(Players, learned).decoder.state_dict())
-        return whole.eval()
+        return whole
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
-        whole = with_decoder(learned)
-        save_model(out / "autoencoder.safetensors", whole, spec)
+        save_model(out / "autoencoder.safetensors", with_decoder(learned), spec)
         frames = held_out.draw(64, training.seed, step)[0]
         before, after = (reconstruct(network, frames) for network in (fixed, whole))
         rows = [np.concatenate(list(side[:8]), axis=1) for side in (frames, before, after)]
