@@ -45,4 +45,5 @@ class _Key(ISeedSequence):
 
 
 def _generator(seed: int, stream: int, frame: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(_Key(seed, stream), counter=[0, 0, 0, frame]))
+    key: Any = _Key(seed, stream)  # what numpy documents, and its types leave out
+    return np.random.Generator(np.random.Philox(key, counter=[0, 0, 0, frame]))

@@ -30,7 +30,7 @@ from worldsim.runtime.base import Device
 from worldsim.runtime.bundle import open_world, shipped_worlds
 from worldsim.runtime.imaginer import open_imaginer, shipped_imaginers
 from worldsim.runtime.load import load_runtime
-from worldsim.runtime.looks import looks_for
+from worldsim.runtime.looks import Looks, looks_for
 from worldsim.runtime.painter import Painter, check_prompt
 from worldsim.runtime.pictures import Strangeness, begun_with
 from worldsim.runtime.session import Session, State
@@ -336,7 +336,9 @@ class Dream:
         if isinstance(given, str):
             if self._painter is None:
                 self._painter = Painter(open_imaginer(self._imaginer), self._device)
-            given = self._painter.paint(given, self.world.name, seed=seed)
+            looks = self._looks or Looks.open(self._bundle)  # what words say of a look is not painted: see Looks.asked
+            told = looks.asked(given)[1] if looks else given
+            given = self._painter.paint(told, self.world.name, seed=seed)
         return begun_with(given[None], self._bundle, seed).state(self._session)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Dream:

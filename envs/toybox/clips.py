@@ -18,6 +18,7 @@ from worldsim_envs.toybox.layout import SPEEDS, draw_toys
 from worldsim_envs.toybox.looks import LOOKS
 from worldsim_envs.toybox.room import Act, Room, Toy
 from worldsim_envs.toybox.sets import empty_room, stroll
+from worldsim_envs.toybox.synonyms import SYNONYMS
 from worldsim_envs.toybox.words import LENGTHS, NAMES, OUT, PHRASINGS, caption, where
 
 POSED = 0.6  # of the groups
@@ -31,12 +32,20 @@ LIGHT = {
     "ink": ("in ink", "drawn in ink"),
     "pastel": ("in pastel", "in pastel colours"),
 }
+LIT = {"day": "it is day", "night": "it is night", "ink": "all is drawn in ink", "pastel": "all is in pastel"}
+
 TURNS = {
     "day": ("day breaks", "it becomes day"),
     "night": ("night falls", "it becomes night"),
     "ink": ("all turns to ink",),
     "pastel": ("all turns to pastel",),
 }
+
+
+def look_phrases(look: str) -> tuple[str, ...]:
+    """All that captions say of a look, as recorded and in other words."""
+    told = (*LIGHT[look], LIT[look])
+    return tuple(dict.fromkeys((*(way for said in told for way in (said, *SYNONYMS.phrases[said])), look)))
 
 
 def make_clips(seed: int, height: int, width: int, explorer: Callable[[np.random.Generator], Explorer]) -> list[Clip]:
@@ -141,4 +150,5 @@ SOURCE = ClipSource(
     ),
     unseen=((48, 80), (112, 80)),
     make=make_clips,
+    looks={look: look_phrases(look) for look in LIGHT},
 )  # fmt: skip

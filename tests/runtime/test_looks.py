@@ -16,6 +16,7 @@ from worldsim.runtime import looks as looks_module
 from worldsim.runtime.bundle import open_world
 from worldsim.runtime.export_looks import export_looks
 from worldsim.runtime.looks import Looks, looks_for
+from worldsim_envs.toybox.clips import look_phrases
 
 CONFIG = RestyleConfig(("ink", "night"), width=8, blocks=1, coarse_width=8, coarse_blocks=1, embedding=4)
 
@@ -70,9 +71,44 @@ def test_a_world_has_those_in_its_folder_or_those_that_ship(
         looks_for(open_world(world), "dusk")
 
 
+def test_words_ask_for_a_look_and_the_picture_is_in_the_worlds_own(restyler: Restyler, tmp_path: Path) -> None:
+    phrases = {"day": ("by day",), "night": ("at night", "it is dark", "night"), "dusk": ("at dusk",)}
+    export_looks(tmp_path / "looks", restyler, "tiny", "day", phrases)
+    looks = Looks(tmp_path / "looks")
+    assert looks.asked("a red ball, At night") == ("night", "a red ball, by day")
+    assert looks.asked("It is dark. There is a ball.") == ("night", "by day. There is a ball.")
+    assert looks.asked("a ball by day") == ("day", "a ball by day")
+    for text in ("a nightingale", "a ball at dusk", ""):  # part of a word, no look of these
+        assert looks.asked(text) == ("", text)
+
+
+def test_looks_without_phrases_ask_for_nothing(folder: Path) -> None:
+    assert Looks(folder).asked("a ball at night") == ("", "a ball at night")
+
+
+def test_the_toy_box_knows_its_looks_by_all_that_captions_say() -> None:
+    looks = looks_for(open_world("toybox"), "night")
+    for look in looks.names:
+        for said in look_phrases(look):
+            assert looks.asked(f"a red ball {said}") == (look, "a red ball by day")
+
+
 @pytest.mark.parametrize(
     "facts",
-    [{"looks": ["day"]}, {"looks": ["day", "day"]}, {"looks": ["day", "a" * 99]}, {"looks": 3}, {"weights": ["x"]}],
+    [
+        {"phrases": {"dusk": ["at dusk"]}},
+        {"phrases": 3},
+        {"phrases": {"ink": "in ink"}},
+        {"phrases": {"ink": ["a" * 99]}},
+        {"phrases": {"ink": ["In Ink"]}},
+        {"phrases": {"ink": [""]}},
+        {"phrases": {"ink": ["a"] * 101}},
+        {"looks": ["day"]},
+        {"looks": ["day", "day"]},
+        {"looks": ["day", "a" * 99]},
+        {"looks": 3},
+        {"weights": ["x"]},
+    ],
 )
 def test_what_is_out_of_bounds_is_one_error(folder: Path, tmp_path: Path, facts: dict[str, object]) -> None:
     with pytest.raises(WorldsimError, match="Train it again"):

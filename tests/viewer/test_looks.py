@@ -12,9 +12,13 @@ from looked import with_looks
 from worldsim.cli.main import main
 from worldsim.data.video import read_frames
 from worldsim.runtime.bundle import Bundle
+from worldsim.runtime.imaginer import ImaginerBundle
 from worldsim.runtime.looks import looks_for
+from worldsim.runtime.painter import Painter
+from worldsim.runtime.pictures import fitted
 from worldsim.viewer.capture import Capture
 from worldsim.viewer.playing import Extras
+from worldsim.viewer.prompt import PromptBox
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,33 @@ def test_a_film_is_of_what_is_seen(staged, keyboard, world, tmp_path):
     for i, (seen, generated) in enumerate(zip(frames, stage.session.frames, strict=False)):
         drawn = looks.draw(generated[None], "night" if i < changed else "pastel")[0]
         assert np.abs(seen.astype(int) - drawn).mean() < np.abs(seen.astype(int) - generated).mean()
+
+
+def test_words_that_ask_for_a_look_are_painted_without_it_and_drawn_in_it(staged, keyboard, world, tiny_imaginer):
+    looks, imaginer = looks_for(world, "night"), ImaginerBundle(tiny_imaginer)
+    box = PromptBox(imaginer, "cpu", asked=lambda name, text: looks.asked(text))
+    stage = staged(prompt=box, extras=Extras(prompts=True))
+    keyboard.tap("KeyI")
+    stage.until(lambda: box.is_open)
+    keyboard.type("a ball at night")
+    keyboard.tap("Enter")
+    stage.until(lambda: not box.is_open and stage.player.view.start is None)
+    painted = fitted(Painter(imaginer, "cpu").paint("a ball by day", seed=0), world.spec)
+    stage.until(lambda: np.array_equal(stage.player.view.generated, painted))
+    np.testing.assert_array_equal(stage.player.view.frame, looks.draw(painted[None], "night")[0])
+
+
+def test_a_prompt_on_the_command_line_asks_for_a_look(world, tiny_imaginer, tmp_path, capsys):
+    def film(*arguments: str) -> np.ndarray:
+        path = tmp_path / "film.mkv"
+        flags = ["--world", str(world.path), "--imaginer", str(tiny_imaginer), "--headless", "--frames", "3"]
+        assert main(["play", *flags, "--record", str(path), *arguments]) == 0
+        return np.stack(list(read_frames(path)))
+
+    asked = film("--prompt", "a ball at night")
+    assert "drawn in the look 'night'" in capsys.readouterr().out
+    np.testing.assert_array_equal(asked, film("--prompt", "a ball by day", "--look", "night"))
+    assert not np.array_equal(asked, film("--prompt", "a ball by day"))
 
 
 def test_a_world_without_looks_has_no_key_for_them(tiny_world, watched):

@@ -11,17 +11,20 @@ from worldsim.errors import WorldsimError
 from worldsim.runtime.base import Device
 from worldsim.runtime.bundle import open_world
 from worldsim.runtime.imaginer import open_imaginer
+from worldsim.runtime.looks import Looks
 from worldsim.runtime.painter import Painter, check_prompt, unknown_words
 from worldsim.runtime.pictures import Strangeness, fitting, read_picture
 from worldsim.runtime.session import Session
 from worldsim.terminal import printable
 
 
-def painted(prompt: str, world: str | None, imaginer: str, device: Device, seed: int) -> tuple[str, np.ndarray]:
+def painted(prompt: str, world: str | None, imaginer: str, device: Device, seed: int) -> tuple[str, np.ndarray, str]:
     """Paint a picture for a world, or for the one that the imaginer draws, and say so.
 
+    A look that the world can be drawn in is not painted: the picture is in the world's own, which it can play.
+
     Returns:
-        the world as `open_world` takes it, and the picture uint8 `[1, h, w, 3]`.
+        the world as `open_world` takes it; the picture uint8 `[1, h, w, 3]`; and the look that was asked for, or "".
 
     Raises:
         WorldsimError: for a prompt without words or with too many, no imaginer, or a world that it doesn't draw.
@@ -30,12 +33,15 @@ def painted(prompt: str, world: str | None, imaginer: str, device: Device, seed:
     bundle = open_imaginer(imaginer)
     name = open_world(world).spec.name if world else bundle.world
     bundle.size_of(name)  # before anything is said or loaded
+    looks = Looks.open(open_world(world or bundle.world))
+    look, told = looks.asked(prompt) if looks else ("", prompt)
     if said := unknown_words(bundle, prompt):
         print(printable(said))
     began = time.perf_counter()
-    picture = Painter(bundle, device).paint(prompt, name, seed=seed)
-    print(printable(f"painted {prompt.strip()!r} in {time.perf_counter() - began:.1f} s"))
-    return world or bundle.world, picture[None]
+    picture = Painter(bundle, device).paint(told, name, seed=seed)
+    drawn = f", drawn in the look {look!r}" if look else ""
+    print(printable(f"painted {prompt.strip()!r} in {time.perf_counter() - began:.1f} s{drawn}"))
+    return world or bundle.world, picture[None], look
 
 
 def read_beginning(path: Path, world: str | None) -> np.ndarray:

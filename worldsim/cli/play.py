@@ -27,7 +27,7 @@ from worldsim.rng import SEEDS
 from worldsim.runtime.bundle import BUNDLE, SHIPPED, Bundle, open_world, shipped_worlds
 from worldsim.runtime.imaginer import open_imaginer, shipped_imaginers
 from worldsim.runtime.load import load_runtime
-from worldsim.runtime.looks import looks_for
+from worldsim.runtime.looks import Looks, looks_for
 from worldsim.runtime.pictures import begun_with, fitted
 from worldsim.runtime.savefile import Beginning, SavedPlay, load_play, only_begun
 from worldsim.runtime.session import Session
@@ -125,7 +125,8 @@ def play(config: PlayConfig, given: np.ndarray | None = None) -> None:
     asked = find_world(config.world) if config.world else None
     check_beginning(config)
     if config.prompt is not None:
-        asked, given = painted(config.prompt, asked, config.imaginer, config.device, config.seed)
+        asked, given, look = painted(config.prompt, asked, config.imaginer, config.device, config.seed)
+        config = dataclasses.replace(config, look=config.look or look)
     elif config.image:
         given = read_beginning(config.image, asked)
     if config.look:
@@ -210,7 +211,9 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str], give
         world, saved = opened(wanted)
         start, record = (0, None) if captures else (check_start(world, config.start), config.record)
         captures.append(Capture(record, world) if record else None)
-        screen = Playing(world, session, start, config.seed, config.smooth, captures[-1], saved, extras)
+        look = wanted.look if isinstance(wanted, Picture) else ""
+        own = dataclasses.replace(extras, look=look) if look else extras
+        screen = Playing(world, session, start, config.seed, config.smooth, captures[-1], saved, own)
         if isinstance(wanted, Picture):
             screen.judge(wanted.said)
         return screen
@@ -223,7 +226,13 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str], give
             say_verdict(session(first), fitted(given[-1], first.spec))
     if config.file:  # refuse it before a window opens
         opened(config.file)
-    prompt = PromptBox(imaginer, config.device, config.seed) if imaginer else None
+
+    def asked_look(world: str, text: str) -> tuple[str, str]:
+        """The look that a text asks for in a world, and the text that is painted."""
+        looks = Looks.open(world_called(world, worlds))
+        return looks.asked(text) if looks else ("", text)
+
+    prompt = PromptBox(imaginer, config.device, config.seed, asked_look) if imaginer else None
     with Viewer(worlds, playing, begin, prompt, functools.partial(open_session, config)) as viewer:
         viewer.run()
     if captures and captures[0]:

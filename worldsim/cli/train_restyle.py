@@ -56,6 +56,7 @@ def train_looks(config: RestyleConfig) -> None:
     from worldsim.train import distributed
     from worldsim.train.restyle import RestyleTraining, train_restyle
     from worldsim.train.trainer import RunOptions
+    from worldsim_envs.registry import WORLDS, load
 
     _check(config)
     keep_memory()
@@ -70,7 +71,9 @@ def train_looks(config: RestyleConfig) -> None:
             )
         if distributed.is_main():
             folder = config.out / "looks"
-            size = export_looks(folder, restyler, world.spec.name, config.native)
+            entry = WORLDS.get(world.spec.name)
+            phrases = load(entry.clips).looks if entry and entry.clips else {}
+            size = export_looks(folder, restyler, world.spec.name, config.native, phrases)
             print(f"{folder}: {', '.join(restyler.config.looks)}, {size / 1e6:.2f} MB; put it into the world's folder")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ class ClipSource:
         sizes: (height, width) of clips to learn from; what stands twice is recorded twice as often.
         unseen: sizes of a few clips that are only judged on.
         make: (seed, height, width, what makes an explorer of a random generator) -> the clips of one group.
+        looks: of each look, what captions say of it, in lower case.
     """
 
     sizes: tuple[tuple[int, int], ...]
     unseen: tuple[tuple[int, int], ...]
     make: Callable[[int, int, int, Callable[[np.random.Generator], Explorer]], list[Clip]]
+    looks: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     def size(self, shard: int) -> tuple[int, int]:
         """(height, width) of the clips of a shard."""

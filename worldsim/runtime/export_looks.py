@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -16,13 +18,16 @@ from worldsim.runtime.looks import LOOKS, Looks, write_looks
 TOLERANCE = 1.0  # levels of 255 between ONNX Runtime and torch: one rounding
 
 
-def export_looks(out: Path, restyler: Restyler, world: str, native: str) -> int:
+def export_looks(
+    out: Path, restyler: Restyler, world: str, native: str, phrases: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> int:
     """Write the looks of a world, whole or not at all.
 
     Args:
         out: the folder; older looks there are replaced.
         restyler: trained; not changed.
         world: its name. native: the look that it shows by itself.
+        phrases: how a text asks for each look, in lower case.
 
     Returns:
         Bytes of all files.
@@ -36,7 +41,9 @@ def export_looks(out: Path, restyler: Restyler, world: str, native: str) -> int:
     module = Restyle(rounded)
     named = {f"restyler.{name}": weight for name, weight in stored.items()}
     with LOOKS.staging(out) as folder:
-        write_looks(folder, world, (native, *restyler.config.looks), export_graph(_source(module), named.keys()), named)
+        looks = native, *restyler.config.looks
+        told = {look: phrases[look] for look in looks if look in phrases}
+        write_looks(folder, world, looks, told, export_graph(_source(module), named.keys()), named)
         far = _difference(module, Looks(folder))
         if far > TOLERANCE:
             raise WorldsimError(

@@ -2,17 +2,19 @@
 
     looks = Looks.open(world)                    # None if the world has none
     frames = looks.draw(frames, "night")         # uint8 [B, H, W, 3] -> the same, object for object
+    look, text = looks.asked("a ball at night")  # "night", "a ball by day"
 
 Only what is drawn changes: the state of play is what it was. Such a folder lies in the world's own, as `looks/`, or
 came with the package, under the world's name. It may come from anywhere, so what is read is bounded.
 
-looks.json           format, world, looks, size and sha256 of every file
+looks.json           format, world, looks, what they are called in a text, size and sha256 of every file
 looks.onnx           the graph without weights; looks.safetensors: the weights, float16
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ SHIPPED = Path(__file__).parents[1] / "looks"
 FOLDER = "looks"  # in a world's own
 GRAPH, WEIGHTS = "looks.onnx", "looks.safetensors"
 CELL = 4  # H and W of what is drawn are multiples of it
-MOST_LOOKS, MOST_LETTERS = 64, 40
+MOST_LOOKS, MOST_LETTERS, MOST_PHRASES = 64, 40, 100
 MOST_BYTES = 8 << 20  # of the weights
 AT_ONCE = 32  # frames: 64x64 of them take some 40 MB
 LOOKS = ArtifactKind(
@@ -52,6 +54,7 @@ class Looks:
     Attributes:
         world: its name.
         names: of all looks; the first is the world's own, in which frames are drawn as they are.
+        phrases: how a text asks for each of them; empty if it can't.
 
     Raises:
         WorldsimError: if a file is missing, cut or changed, or something is out of bounds.
@@ -63,6 +66,7 @@ class Looks:
         with reading(folder / LOOKS.manifest, LOOKS.way_out):
             self.world, files = str(manifest["world"]), dict(manifest["files"])
             self.names = _checked(manifest["looks"])
+            self.phrases = _phrases(manifest.get("phrases", {}), self.names)
             used = [str(name) for name in manifest["weights"]]
             if files[WEIGHTS]["bytes"] > MOST_BYTES:
                 raise ValueError(f"weights of more than {MOST_BYTES:,} bytes")
@@ -110,6 +114,19 @@ class Looks:
             raise WorldsimError(f"world {self.world!r} has no look {look!r}; it has {', '.join(self.names)}")
         return look
 
+    def asked(self, text: str) -> tuple[str, str]:
+        """The look that a text asks for, "" for none, and the text with the world's own look in its place: in that one
+        a picture is like what the world has learned."""
+        look_of = {phrase: look for look, phrases in self.phrases.items() for phrase in phrases}
+        if not self.phrases.get(self.names[0]):
+            return "", text
+        longest_first = "|".join(re.escape(phrase) for phrase in sorted(look_of, key=len, reverse=True))
+        pattern = re.compile(rf"\b(?:{longest_first})\b", re.IGNORECASE)
+        found = pattern.search(text)
+        if found is None:
+            return "", text
+        return look_of[found[0].lower()], pattern.sub(self.phrases[self.names[0]][0], text)
+
     def draw(self, frames: np.ndarray, look: str) -> np.ndarray:
         """Frames uint8 `[B, H, W, 3]` in a look; in the world's own, they themselves.
 
@@ -152,7 +169,12 @@ def looks_for(world: Bundle, look: str) -> Looks:
 
 
 def write_looks(
-    folder: Path, world: str, names: Sequence[str], graph: tuple[bytes, list[str]], weights: dict[str, np.ndarray]
+    folder: Path,
+    world: str,
+    names: Sequence[str],
+    phrases: Mapping[str, Sequence[str]],
+    graph: tuple[bytes, list[str]],
+    weights: dict[str, np.ndarray],
 ) -> None:
     """Write all files into a folder (of `LOOKS.staging`).
 
@@ -160,12 +182,21 @@ def write_looks(
         folder: an empty one.
         world: its name.
         names: of the looks, the world's own first.
+        phrases: how a text asks for each of them, in lower case.
         graph: ONNX bytes, and the names of the weights that it is handed in that order.
         weights: float16, by name.
     """
     (folder / GRAPH).write_bytes(graph[0])
     (folder / WEIGHTS).write_bytes(safetensors.numpy.save({name: weights[name] for name in graph[1]}))
-    LOOKS.write_manifest(folder, {"world": world, "looks": list(names), "weights": graph[1]})
+    LOOKS.write_manifest(
+        folder,
+        {
+            "world": world,
+            "looks": list(names),
+            "phrases": {look: list(phrases[look]) for look in phrases},
+            "weights": graph[1],
+        },
+    )
 
 
 def _checked(names: Any) -> tuple[str, ...]:
@@ -176,6 +207,18 @@ def _checked(names: Any) -> tuple[str, ...]:
         if not (isinstance(look, str) and 0 < len(look) <= MOST_LETTERS and look.isprintable()):
             raise ValueError(f"a look named {str(look)[:MOST_LETTERS]!r}")
     return looks
+
+
+def _phrases(phrases: Any, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(phrases, dict) or not set(phrases) <= set(names):
+        raise ValueError("phrases of looks that there aren't")
+    if not all(isinstance(some, list) for some in phrases.values()) or sum(map(len, phrases.values())) > MOST_PHRASES:
+        raise ValueError(f"phrases that are no lists, or more than {MOST_PHRASES}")
+    read = {look: tuple(some) for look, some in phrases.items()}
+    for phrase in (phrase for some in read.values() for phrase in some):
+        if not (isinstance(phrase, str) and 0 < len(phrase) <= MOST_LETTERS and phrase == phrase.lower().strip()):
+            raise ValueError(f"a phrase {str(phrase)[:MOST_LETTERS]!r}, where lower-case words are read")
+    return read
 
 
 def _fails(path: Path, verb: str, error: object) -> WorldsimError:

@@ -11,9 +11,13 @@ import torch
 
 def translations() -> dict[Any, Any]:
     """For `torch.onnx.export`'s `custom_translation_table`."""
-    from onnxscript import opset23 as op
+    from onnxscript import opset23
+
+    op: Any = opset23  # its types do not know that numbers become constants
 
     def sum_over(x: Any, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: int = -1) -> Any:
+        if dtype != -1:
+            x = op.Cast(x, to=dtype)
         axes = [] if dim is None else [axis % len(x.shape) for axis in dim]
         inner = list(x.shape)[2:]
         if axes != [1] or keepdim or not inner or not all(isinstance(size, int) for size in list(x.shape)[1:]):

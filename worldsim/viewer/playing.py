@@ -163,6 +163,8 @@ class Playing:
         """Begin with a picture, paused, if it is of this world."""
         if picture.world != self.spec.name:
             return picture
+        if picture.look:
+            self.player.ask(lambda play: f"Look: {play.change_look(picture.look)}")
         self.player.begin_with(begun_with(picture.frames, self.world, self._seed))
         self.judge(picture.said)
         return None

@@ -28,6 +28,8 @@ WIDTH, PADDING, FIELD, BAR = 620, 18, 34, 4  # pixels
 REPEAT = (400, 40)  # milliseconds until a held key repeats, and from one to the next
 EXAMPLE = "a red ball and a green box, at night"
 
+Asked = Callable[[str, str], tuple[str, str]]
+
 
 class Cancelled(Exception):
     """The painting is no longer wanted."""
@@ -38,20 +40,21 @@ class Painting:
 
     Args:
         open_painter: makes the painter, or gives the one there is; called on the thread.
-        text, world, seed: of `Painter.paint`.
+        text: what was typed. world, seed: of `Painter.paint`.
+        asked: see `PromptBox`.
 
     Attributes:
         done, steps: passes made, and how many there are.
-        picture: uint8 `[H, W, 3]`, once it is there. error: why it won't be.
+        picture: uint8 `[H, W, 3]`, once it is there. look: what to draw it in. error: why it won't be there.
     """
 
-    def __init__(self, open_painter: Callable[[], Painter], text: str, world: str, seed: int):
-        self.text, self.world = text, world
+    def __init__(self, open_painter: Callable[[], Painter], text: str, world: str, seed: int, asked: Asked):
+        self.text, self.world, self.look = text, world, ""
         self.done, self.steps = 0, 1
         self.picture: np.ndarray | None = None
         self.error = ""
         self._cancelled = False
-        self._thread = threading.Thread(target=self._run, args=(open_painter, seed), name="painter")
+        self._thread = threading.Thread(target=self._run, args=(open_painter, seed, asked), name="painter")
         self._thread.start()
 
     def cancel(self) -> None:
@@ -67,10 +70,11 @@ class Painting:
         """Wait until the thread has ended."""
         self._thread.join()
 
-    def _run(self, open_painter: Callable[[], Painter], seed: int) -> None:
+    def _run(self, open_painter: Callable[[], Painter], seed: int, asked: Asked) -> None:
         try:
             painter = open_painter()
-            self.picture = painter.paint(self.text, self.world, seed=seed, progress=self._progress)
+            self.look, told = asked(self.world, self.text)
+            self.picture = painter.paint(told, self.world, seed=seed, progress=self._progress)
         except Cancelled:
             pass
         except WorldsimError as error:
@@ -93,13 +97,21 @@ class PromptBox:
         imaginer: what paints.
         device: where.
         seed: of the first picture; each further one takes the next.
+        asked: (world, text) -> the look that the text asks for, "" for none, and what is painted then.
 
     Attributes:
         text: what was typed; stays when the box is shut.
         error: one line on why there is no picture; "" if there is none to give.
     """
 
-    def __init__(self, imaginer: ImaginerBundle, device: Device = "auto", seed: int = 0):
+    def __init__(
+        self,
+        imaginer: ImaginerBundle,
+        device: Device = "auto",
+        seed: int = 0,
+        asked: Asked = lambda world, text: ("", text),
+    ):
+        self._asked = asked
         self._imaginer, self._device, self._seed = imaginer, device, seed
         self._painter: Painter | None = None
         self._painting: Painting | None = None
@@ -214,7 +226,7 @@ class PromptBox:
             self.error = str(error)
             return
         self.error = ""
-        self._painting = Painting(self._open_painter, self.text, self._world, self._seed)
+        self._painting = Painting(self._open_painter, self.text, self._world, self._seed, self._asked)
         self._seed += 1
 
     def _open_painter(self) -> Painter:
@@ -239,7 +251,8 @@ class PromptBox:
             return None
         self.shut()
         unknown = ", ".join(self._imaginer.vocabulary.unknown(painting.text))
-        return Picture(painting.world, painting.picture[None], f"unknown words: {unknown}" if unknown else "")
+        said = f"unknown words: {unknown}" if unknown else ""
+        return Picture(painting.world, painting.picture[None], said, painting.look)
 
 
 def _post_changed() -> None:

@@ -20,11 +20,13 @@ class Picture:
         world: its name.
         frames: uint8 `[n, h, w, 3]`, of any size.
         said: what the user should know of it, a sentence or "".
+        look: what the world is drawn in from then on; "" for as it is.
     """
 
     world: str
     frames: np.ndarray
     said: str = ""
+    look: str = ""
 
 
 # What a screen asks for: a world, a save file to be opened, a picture to begin with, words to make one of, the gallery,
