@@ -34,7 +34,7 @@ TRAINING = DynamicsTraining(
 )
 EVERYTHING = dataclasses.replace(
     SIZE,
-    copy=CopyConfig(reach=1, hidden_layer=True, refiner_width=8),
+    copy=CopyConfig(reach=1, hidden_layer=True, refiner_width=8, from_noise=True),
     memory=MemoryConfig(((4, 1), (16, 2)), read_layers=(0,)),
     view=ViewMemoryConfig(max_shift=1),
     motion=MotionConfig(width=8),

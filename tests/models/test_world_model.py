@@ -11,7 +11,8 @@ from tiny import WINDOW, tiny_networks
 
 from worldsim.errors import WorldsimError
 from worldsim.models.config import WorldModelConfig
-from worldsim.models.copy_head import CandidateCopy, Candidates, Patches, neighbourhood, other_layer
+from worldsim.models.copy_head import CandidateCopy, Candidates, Patches, from_noise, neighbourhood, other_layer
+from worldsim.models.flow import add_noise
 from worldsim.models.history import History
 from worldsim.models.layers import CellRefiner, written_out_attention
 from worldsim.models.step import WorldStep
@@ -53,6 +54,7 @@ def clip(model: WorldModel) -> tuple[torch.Tensor, torch.Tensor]:
             "refiner_width": 8,
             "hidden_layer": True,
             "motion": 8,
+            "from_noise": True,
         },
         {"retention": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "max_shift": 1, "ring_columns": 9},
     ],
@@ -89,6 +91,30 @@ def test_frame_by_frame_with_a_cache_is_the_whole_clip_at_once(clip, kind):
             entry, pose = model.remember(*following, poses)
             left.append((entry[:, 0], None if pose is None else pose[:, 0]))
         history = history._replace(cache=cache, length=torch.full((2,), min(t + 1, window)))
+
+
+def test_what_the_noise_says_is_the_best_guess_that_is_proportional_to_it():
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(1, 1, 1, 100_000, generator=generator) for _ in range(2))
+    for tau in (torch.tensor([0.0]), torch.tensor([0.3]), torch.tensor([0.8]), torch.tensor([1.0])):
+        noisy = add_noise(clean, noise, tau[None, None].expand(1, 1, 1))
+        (guess,) = from_noise(noisy, tau).latents
+        best = (noisy * clean).mean() / noisy.square().mean() * noisy
+        torch.testing.assert_close(guess, best, atol=0.03, rtol=0)
+
+
+def test_a_clean_frame_can_be_taken_from_the_noised_one():
+    """Only gates are set: nearly clean, the last candidate is nearly the frame to come."""
+    model = tiny_networks(retention=(), copy_reach=1, from_noise=True)[1].requires_grad_(False)
+    gates = model.denoiser.token_out
+    gates.weight.zero_()
+    gates.bias.zero_()
+    gates.bias[-model.config.patch_cells :] = 50.0
+    tokens = model.to_tokens(torch.randn(2, 2, *model.config.latent_shape))
+    features, _ = model.encode_context(tokens[:, :1], torch.zeros(2, 1, dtype=torch.int64))
+    features = features.map(lambda part: part[:, 0])
+    made = model.denoise(features, tokens[:, 0], tokens[:, 1], torch.ones(1)).clean
+    torch.testing.assert_close(made, tokens[:, 1], atol=1e-4, rtol=1e-4)
 
 
 def test_a_changed_future_changes_no_past_frame(model, clip):

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from square import AUTOENCODER, AUTOENCODER_TRAINING, EAGER, EVERYTHING, SIZE, SPEC, TRAINING, record_square, weights
+from tiny import tiny_networks
 
 from worldsim.cli.main import main
 from worldsim.data.latents import LatentDataset, PastFrames
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
+from worldsim.evals.instruments.training_speed import noise_batch
 from worldsim.models.autoencoder import Autoencoder, to_pixels
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.copy_head import CopyConfig
@@ -27,7 +29,7 @@ from worldsim.models.world_model import WorldModel
 from worldsim.train import trainer as trainer_module
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import load_world_model, read
-from worldsim.train.dynamics import train_dynamics
+from worldsim.train.dynamics import ClipLoss, DynamicsTraining, train_dynamics
 from worldsim.train.motion import MotionTraining
 from worldsim.train.self_rollout import diverged_tokens
 from worldsim.train.trainer import Trainer
@@ -75,6 +77,20 @@ def test_resumed_equals_uninterrupted(
     assert spec == SPEC and model.config == config
     assert len(list((tmp_path / "parts").glob("strip-*.png"))) == 1
     assert list((tmp_path / "parts" / "curves" / "dynamics").iterdir())
+
+
+def test_several_noised_versions_of_a_frame_count_as_each_alone() -> None:
+    torch.manual_seed(0)
+    model = tiny_networks()[1].requires_grad_(False)
+    loss, one = ClipLoss(model, DynamicsTraining()), noise_batch(model.config, 2, 3)
+    shape = list(one.noise.shape)
+    shape[2] = 3
+    three = one._replace(noise=torch.randn(shape), tau=torch.rand(2, 3, 3))
+    alone = [loss(*one._replace(noise=three.noise[:, :, k : k + 1], tau=three.tau[:, :, k : k + 1])) for k in range(3)]
+    together = loss(*three)
+    for key in ("loss", "latent", "reward", "cont"):
+        torch.testing.assert_close(together[key], torch.stack([part[key] for part in alone]).mean())
+    assert alone[0]["latent"] != alone[1]["latent"]
 
 
 def test_clips_nearly_as_long_as_an_episode(

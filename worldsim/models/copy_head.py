@@ -30,11 +30,13 @@ class CopyConfig:
         hidden_layer: whether latents hold two layers: what is seen, and what would be seen with nothing in the way
             (`worldsim.models.autoencoder`); each may be copied from the other.
         refiner_width: of the convolutions over single cells that refine the prediction; 0 for none.
+        from_noise: whether it may be taken from the noised frame to come (see `from_noise`).
     """
 
     reach: int = 1
     hidden_layer: bool = False
     refiner_width: int = 0
+    from_noise: bool = False
 
     def __post_init__(self) -> None:
         if self.reach < 1:
@@ -124,7 +126,8 @@ class CandidateCopy(nn.Module):
         shares = F.pad(torch.cat(parts, dim=2), (0, 0, 1, 0)).softmax(-2)[:, :, 1:]  # the first one is nothing
         layout = {"y": self.patches.rows, "k": self.layers, "p": self.patches.p}
         shares = rearrange(shares, "b (y x) s (k p q) -> b s k 1 (y p) (x q)", **layout)
-        # All candidates in one tensor: the same in every pass, so that an exported graph makes it once a frame.
+        # All candidates in one tensor: unless one is of the noise, it is the same in every pass, and an exported graph
+        # makes it once a frame.
         candidates = torch.cat([latents for source in sources for latents in source.latents], dim=1)
         copied = (shares * candidates.unflatten(1, (start, self.layers, -1))).sum(1)
         if complete:
@@ -138,6 +141,13 @@ def neighbourhood(previous: Tensor, reach: int) -> Candidates:
     h, w = previous.shape[-2:]
     padded, steps = F.pad(previous, (reach,) * 4), range(2 * reach + 1)
     return Candidates([padded[..., i : i + h, j : j + w] for i in steps for j in steps])
+
+
+def from_noise(noisy: Tensor, tau: Tensor) -> Candidates:
+    """What the noised frame to come `[B, C, h, w]`, at signal levels `[B]` or `[1]`, says of it by itself: its mean,
+    for latents of mean 0 and variance 1 (the skip connection of EDM's preconditioning, Karras et al. 2022, table 1)."""
+    scale = tau / (tau.square() + (1 - tau).square())
+    return Candidates([noisy * scale[:, None, None, None]])
 
 
 def other_layer(previous: Tensor) -> Candidates:

@@ -26,6 +26,7 @@ from worldsim.models.copy_head import (
     Candidates,
     ElementwiseCopy,
     Patches,
+    from_noise,
     neighbourhood,
     other_layer,
 )
@@ -181,7 +182,7 @@ class WorldModel(nn.Module):
         config = self.config
         hint = None if features.view is None else self.view.embedding(features.view)
         hidden, made, outcome = self.denoiser(features.tokens, noisy, tau, hint)
-        sources = self._sources(features, previous)
+        sources = self._sources(features, previous, noisy, tau)
         if config.copy and config.copy.refiner_width:
             made = made + self._refine(hidden, previous, noisy, features, sources)
         residual, gates = made.split([config.token_width, self.copy.gates], dim=-1)
@@ -247,10 +248,10 @@ class WorldModel(nn.Module):
         if config.copy is None:
             return ElementwiseCopy(config.token_width)
         count = (2 * config.copy.reach + 1) ** 2 + config.copy.hidden_layer + bool(config.motion)
-        count += self.view.candidates_count if config.view else 0
+        count += config.copy.from_noise + (self.view.candidates_count if config.view else 0)
         return CandidateCopy(self.patches, config.patch_cells, config.layers, count)
 
-    def _sources(self, features: Features, previous: Tensor) -> list[Candidates]:
+    def _sources(self, features: Features, previous: Tensor, noisy: Tensor, tau: Tensor) -> list[Candidates]:
         """All candidates for the next frame, in the order that the gates were learned in."""
         config = self.config
         if config.copy is None:
@@ -268,6 +269,8 @@ class WorldModel(nn.Module):
             inner = F.pad(here.new_ones(here.shape[-2] - 2, here.shape[-1] - 2), (1, 1, 1, 1))
             bias = config.motion.gate_bias * still[:, None, None, None] * inner.expand(config.layers, -1, -1)
             sources.append(Candidates([motion], bias, complete=True))
+        if config.copy.from_noise:
+            sources.append(from_noise(self.to_latents(noisy.float()), tau))
         return sources
 
     def _refine(
@@ -281,7 +284,8 @@ class WorldModel(nn.Module):
             assert features.earlier is not None
             seen += [view[len(view) // 2], self.to_latents(features.earlier)]
         if self.config.motion:
-            seen.append(sources[-1].latents[0])
+            assert features.motion is not None
+            seen.append(self.to_latents(features.motion.float()))
         cells = torch.cat([latents.to(hidden.dtype) for latents in seen], dim=1)
         tokens = rearrange(hidden, "b (y x) d -> b d y x", y=self.config.token_grid[0])
         return self.to_tokens(self.refiner(cells, tokens).float())

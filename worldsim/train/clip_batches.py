@@ -54,7 +54,8 @@ class ClipBatch(NamedTuple):
     Attributes:
         context: what the next frames are predicted from, tokens `[B, T, N, V]`.
         actions: int64 `[B, T]`, taken on seeing them.
-        target: the frames to predict `[B, T, N, V]`. noise: of them. tau: signal level `[B, T]`.
+        target: the frames to predict `[B, T, N, V]`. noise: K of each of them `[B, T, K, N, V]`. tau: their signal
+            levels `[B, T, K]`.
         loss_mask: bool `[B, T, N]`, which tokens count.
         weight: of every latent cell `[B, T, N, Y cells]`. mean_weight: its mean over the batches of all processes.
         reward, cont: `[B, T]`. state: `[B, T, S]`.
@@ -131,8 +132,9 @@ class ClipBatches:
         context, actions, clean, target, reward, cont, state = (
             x[:, lead:].contiguous() for x in (context, actions, clean, target, reward, cont, state)
         )
-        noise = draws.randn(*target.shape[1:])
-        tau = draws.own(draw_tau((draws.batch, actions.shape[1]), training.pure_noise_prob, draws.generator))
+        several = actions.shape[1], training.noise_samples
+        noise = draws.randn(*several, *target.shape[2:])
+        tau = draws.own(draw_tau((draws.batch, *several), training.pure_noise_prob, draws.generator))
         loss_mask = torch.ones(target.shape[:-1], dtype=torch.bool, device=target.device)
         if rolls_out and training.divergence_threshold:
             loss_mask = ~diverged_tokens(context, clean, training.divergence_threshold, config)

@@ -43,6 +43,8 @@ class DynamicsTraining:
         steps: optimizer steps. batch: clips a step. length: frames of a clip, one more than it has targets.
         lr: peak learning rate of Muon on the hidden matrices; AdamW on the rest runs at half of it.
         pure_noise_prob: share of targets denoised from pure noise.
+        noise_samples: noised versions of each target that the denoiser learns from; the context is encoded once for all
+            of them (MAR, Li et al. 2024, section 3.2).
         context_noise: largest share of noise in the context, drawn for each frame; far more where the model is told
             (`WorldModelConfig.told_noise`).
         motion_weight: extra weight of cells that change more than most of their frame, up to this factor.
@@ -74,6 +76,7 @@ class DynamicsTraining:
     length: int = 25
     lr: float = 1e-3
     pure_noise_prob: float = 0.4
+    noise_samples: int = 1
     context_noise: float = 0.1
     motion_weight: float = 4.0
     worst_weight: float = 0.0
@@ -103,26 +106,31 @@ class ClipLoss(nn.Module):
     def forward(self, *fields: Any) -> dict[str, Tensor]:
         """Losses of a `ClipBatch`, given field by field."""
         batch = ClipBatch(*fields)
-        context, target, tau = batch.context, batch.target.flatten(0, 1), batch.tau.flatten()
+        samples = batch.tau.shape[2]
+
+        def each(part: Tensor) -> Tensor:
+            """`[B, T, ...]` -> `[B T K, ...]`."""
+            return part[:, :, None].expand(-1, -1, samples, *part.shape[2:]).flatten(0, 2)
+
+        target, tau = each(batch.target), batch.tau.flatten()
         past = batch.past and batch.past.history(self.model)
-        features, _ = self.model.encode_context(context, batch.actions, past, batch.noise_share)
-        features = features.map(lambda part: part.flatten(0, 1))
-        noisy = add_noise(target, batch.noise.flatten(0, 1), tau[:, None].expand(target.shape[:-1]))
-        output = self.model.denoise(features, context.flatten(0, 1), noisy, tau)
-        error = by_cell(output.clean - target, self.model.config)  # [B T, N, Y cells]
-        loss_mask = batch.loss_mask.flatten(0, 1)[..., None]
+        features, _ = self.model.encode_context(batch.context, batch.actions, past, batch.noise_share)
+        noisy = add_noise(target, batch.noise.flatten(0, 2), tau[:, None].expand(target.shape[:-1]))
+        output = self.model.denoise(features.map(each), each(batch.context), noisy, tau)
+        error = by_cell(output.clean - target, self.model.config)  # [B T K, N, Y cells]
+        loss_mask = each(batch.loss_mask)[..., None]
         next_frame = (error.mean((1, 2)) * (tau == 0)).sum() / (tau == 0).sum().clamp(min=1)
-        count = pseudo_huber(error, self.training_config.huber) * batch.weight.flatten(0, 1)
+        count = pseudo_huber(error, self.training_config.huber) * each(batch.weight)
         losses = {
             "latent": (count * loss_mask).mean() / batch.mean_weight,
             "worst": (error * loss_mask).mean(-1).amax(-1).mean(),
-            "reward": reward_loss(output.reward, batch.reward.flatten()).mean(),
-            "cont": F.binary_cross_entropy_with_logits(output.cont, batch.cont.flatten()),
+            "reward": reward_loss(output.reward, each(batch.reward)).mean(),
+            "cont": F.binary_cross_entropy_with_logits(output.cont, each(batch.cont)),
         }
         total = losses["latent"] + self.training_config.worst_weight * losses["worst"]
         total = total + 0.1 * losses["reward"] + 0.1 * losses["cont"]
         if batch.state.shape[-1]:
-            losses["state"] = (output.state - batch.state.flatten(0, 1)).square().mean()
+            losses["state"] = (output.state - each(batch.state)).square().mean()
             total = total + self.training_config.state * losses["state"]
         return {"loss": total, "next_frame": next_frame, **losses}
 

@@ -109,8 +109,8 @@ class HeadBatches:
         """Of one step, with no target yet."""
         teacher = self._teacher
         clips = self._batches.draw(draws, teacher, teacher)
-        tau, span = (levels.flatten() for levels in method.levels(clips.tau, draws))
-        previous, clean, noise = (x.flatten(0, 1) for x in (clips.context, clips.target, clips.noise))
+        tau, span = (levels.flatten() for levels in method.levels(clips.tau[:, :, 0], draws))
+        previous, clean, noise = (x.flatten(0, 1) for x in (clips.context, clips.target, clips.noise[:, :, 0]))
         with mixed_precision(clean.device):
             past = clips.past and clips.past.history(teacher)
             features, _ = teacher.encode_context(clips.context, clips.actions, past, clips.noise_share)

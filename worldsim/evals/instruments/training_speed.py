@@ -143,7 +143,8 @@ def noise_batch(config: WorldModelConfig, rows: int, length: int) -> ClipBatch:
         poses = torch.zeros(rows, slots, 2, config.pose_width // 2) if config.view else None
         past = PastFrames(before, after, torch.zeros_like(age), age, poses)
     one = torch.ones(())
-    return ClipBatch(context, actions, target, noise, zeros, mask, weight, one, zeros, zeros, state, past)
+    noised = noise[:, :, None], zeros[:, :, None]
+    return ClipBatch(context, actions, target, *noised, mask, weight, one, zeros, zeros, state, past)
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ RECIPE = Recipe(
     autoencoder_training=AutoencoderTraining(steps=5000, batch=32),
     world_model=WorldModelConfig(
         dit=DiTConfig(patch_size=(3, 3), width=256, heads=4),
-        copy=CopyConfig(reach=1, refiner_width=64),
+        copy=CopyConfig(reach=1, refiner_width=64, from_noise=True),
         memory=MemoryConfig(((32, 1), (256, 8), (1024, 16)), read_layers=()),
         view=MapMemoryConfig(rows=7),
         static_threshold=0.1,
@@ -30,6 +30,8 @@ RECIPE = Recipe(
         steps=26_000,
         batch=8,
         lr=7e-4,
+        pure_noise_prob=0.25,
+        noise_samples=4,
         worst_weight=0.2,
         huber=0.05,
         self_rollout_start=0.35,
