@@ -28,6 +28,7 @@ DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
 
 AUTOENCODER, DECODER, DYNAMICS = "autoencoder", "decoder", "dynamics"
 PARTS = (AUTOENCODER, DECODER, DYNAMICS)
+NEW_DECODER_LR = 1e-3  # of one that learns from nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,8 +266,9 @@ def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
     if settings is not None:
         settings = dataclasses.replace(settings, trainings=tuple(dynamics(t) for t in settings.trainings))
     if decoder is not None:
-        widths = config.decoder_widths or decoder.widths
-        decoder = dataclasses.replace(decoder, **flags, widths=widths)
+        if config.decoder_widths:
+            decoder = dataclasses.replace(decoder, widths=config.decoder_widths, lr=NEW_DECODER_LR)
+        decoder = dataclasses.replace(decoder, **flags)
     return dataclasses.replace(
         recipe,
         autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **flags),
