@@ -61,6 +61,9 @@ COMMANDS = {
     "train video-autoencoder": Command(
         "worldsim.cli.train_video", "train_autoencoder", "TrainConfig", "learn to compress clips of any size"
     ),
+    "train video-decoder": Command(
+        "worldsim.cli.train_video", "train_decoder", "TrainConfig", "train the decoder of clips alone"
+    ),
     "train video-dit": Command(
         "worldsim.cli.train_video", "train_dit", "TrainDiTConfig", "learn to imagine clips from words and pictures"
     ),

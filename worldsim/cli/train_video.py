@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from worldsim.models.video_autoencoder import VideoAutoencoder
     from worldsim.train.trainer import RunOptions
 
+DECODER_LR = 1e-3  # of one that goes on learning
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -74,6 +76,21 @@ def train_autoencoder(config: TrainConfig) -> None:
         training = dataclasses.replace(VideoAutoencoderTraining(seed=config.seed), **flags(config))
         train_video_autoencoder(clips, config.out, VideoAutoencoderConfig(), training, options)
         print(f"done; next: worldsim train video-dit {clips_flag(config)} --out {config.out}")
+
+
+def train_decoder(config: TrainConfig) -> None:
+    """Train the decoder of the run's video autoencoder on, alone, going on from the last checkpoint.
+
+    Raises:
+        WorldsimError: as `train_autoencoder`, and if there is no video autoencoder.
+    """
+    with prepared(config) as (clips, options):
+        from worldsim.train.video_autoencoder import VideoAutoencoderTraining, train_video_autoencoder
+
+        start = trained_autoencoder(config)
+        training = dataclasses.replace(VideoAutoencoderTraining(seed=config.seed, lr=DECODER_LR), **flags(config))
+        train_video_autoencoder(clips, config.out, start.config, training, options, start)
+        print(f"done; next: worldsim imagine --model {config.out} --prompt 'a red ball' --out ball.mp4")
 
 
 def train_dit(config: TrainDiTConfig) -> None:

@@ -27,7 +27,7 @@ from worldsim.train.draws import Draws
 from worldsim.train.optimizers import muon_and_adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
-NAME = "video-autoencoder"
+NAME, DECODER = "video-autoencoder", "video-decoder"
 FILE = f"{NAME}.safetensors"
 LENGTHS = (17, 17, 9, 5, 1)  # frames that a step's clips are cut to
 JUDGED = 16  # clips of each size, in a preview
@@ -92,8 +92,8 @@ def rows_of(bucket: Bucket, length: int, row_pixels: int) -> int:
 
 
 def optimizers(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on the convolutions, AdamW on everything else."""
-    return muon_and_adamw(autoencoder, [p for p in autoencoder.parameters() if p.ndim > 2], lr)
+    """Muon on the convolutions, AdamW on everything else that learns."""
+    return muon_and_adamw(autoencoder, [p for p in autoencoder.parameters() if p.ndim > 2 and p.requires_grad], lr)
 
 
 def train_video_autoencoder(
@@ -102,8 +102,13 @@ def train_video_autoencoder(
     config: VideoAutoencoderConfig,
     training: VideoAutoencoderTraining,
     options: RunOptions = ON_CPU,
+    start: VideoAutoencoder | None = None,
 ) -> VideoAutoencoder:
     """Train until `training.steps`, going on from the last checkpoint; leaves `out/video-autoencoder.safetensors`.
+
+    Args:
+        start: one that is trained, of that config: its decoder alone learns on. The latents stay, and what was trained
+            on them fits the new decoder.
 
     Raises:
         WorldsimError: if there are no clips to learn from.
@@ -113,13 +118,16 @@ def train_video_autoencoder(
         raise WorldsimError(f"{clips.path} has no clips to learn from; record more: --clips")
     torch.manual_seed(training.seed)
     autoencoder = VideoAutoencoder(config)
+    if start is not None:
+        autoencoder.load_state_dict(start.state_dict())
+        autoencoder.encoder.requires_grad_(False)
     if distributed.world_size() > 1:
         autoencoder.standardise = distributed.SharedBatchNorm(
             config.channels, affine=False, momentum=autoencoder.standardise.momentum
         )
     trainer = Trainer(
         out,
-        NAME,
+        NAME if start is None else DECODER,
         autoencoder,
         ClipReconstructionLoss(autoencoder),
         optimizers,
@@ -144,6 +152,8 @@ def train_video_autoencoder(
         t, h, w = config.latent_shape(length, *bucket[1:])
         noise = training.noise * draws.rand(many, 1, 1, 1, 1) * draws.randn(many, t, config.channels, h, w)
         autoencoder.train()
+        if start is not None:
+            autoencoder.standardise.eval()
         return trainer.update(pixels, weight / distributed.mean(weight), noise)
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
