@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from painted import AUTOENCODER, COLOURS, DIT, painted_clips
 from square import EAGER
 
+from worldsim.cli import train_video
+from worldsim.cli.main import main
 from worldsim.data.captioned import CaptionedClips
 from worldsim.data.synonyms import Synonyms
 from worldsim.errors import WorldsimError
@@ -22,6 +25,7 @@ from worldsim.train.video_autoencoder import (
     FILE,
     VideoAutoencoderTraining,
     clip_weight,
+    latents_digest,
     load_video_autoencoder,
     train_video_autoencoder,
 )
@@ -70,6 +74,23 @@ def test_a_picture_given_decides_without_words(run: Path) -> None:
     made = imagine(load_imaginer(run), Given(head=picture), "", (32, 48), frames=5, steps=8, seed=1)
     assert (made[0] == picture[0]).all()
     assert np.abs(made[1:].reshape(-1, 3).mean(0) - COLOURS["green"]).max() < 60
+
+
+def test_a_decoder_that_learns_on_fits_what_was_trained_on_the_latents(
+    clips: CaptionedClips, begun: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(begun, tmp_path / "run")
+    path, flags = tmp_path / "run" / FILE, ["--clips", str(clips.path), "--out", str(tmp_path / "run"), "--steps", "2"]
+    before = load_video_autoencoder(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_video, "open_sets", lambda *_: clips)
+        assert main(["train", "video-dit", *flags, "--batch", "1"]) == 0
+        assert main(["train", "video-decoder", *flags]) == 0
+        after = load_video_autoencoder(path)
+        assert latents_digest(after) == latents_digest(before)
+        changed = [k for k, v in before.state_dict().items() if not torch.equal(v, after.state_dict()[k])]
+        assert changed and all(k.startswith("decoder.") for k in changed)
+        assert main(["train", "video-dit", *flags, "--batch", "1"]) == 0  # is the same training: nothing left to do
 
 
 @pytest.mark.parametrize("which", ["autoencoder", "dit"])

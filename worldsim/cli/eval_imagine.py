@@ -74,8 +74,7 @@ def eval_imagine(config: EvalConfig) -> None:
     from worldsim.evals import report
     from worldsim.evals.imaginer_judge import ImaginerJudge, Sampling
     from worldsim.runtime.imagine import Imaginer
-    from worldsim.train.checkpoint import digest
-    from worldsim.train.video_dit import load_imaginer
+    from worldsim.train.video_dit import imaginer_digest, load_imaginer
 
     report.check_packages()
     sides = parse_size(config.size) or {"height": 64, "width": 64}
@@ -103,7 +102,7 @@ def eval_imagine(config: EvalConfig) -> None:
     ]
     facts = {
         "world": f"{clips.facts['world']}, {sides['width']}x{sides['height']}",
-        "weights": digest(model.dit.state_dict()),
+        "weights": imaginer_digest(model),
         "clips": clips.digest,
         "command": shlex.join(["worldsim", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),

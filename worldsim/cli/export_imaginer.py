@@ -48,8 +48,7 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
     from worldsim.evals.imaginer_card import card_json, card_markdown
     from worldsim.runtime.export_imaginer import export_imaginer as write
     from worldsim.train import clip_towers
-    from worldsim.train.checkpoint import digest
-    from worldsim.train.video_dit import load_imaginer
+    from worldsim.train.video_dit import imaginer_digest, load_imaginer
 
     if not config.worlds:
         raise WorldsimError("--worlds is empty: name the worlds that it learned from, as in --worlds toybox")
@@ -67,7 +66,7 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
     model = load_imaginer(config.run)
     scores = (config.run / clip_towers.FILE).exists()
     towers = clip_towers.load_clip_scorer(config.run).towers if scores else None
-    report = read_measured(config.report, digest(model.dit.state_dict())) if config.report else None
+    report = read_measured(config.report, imaginer_digest(model)) if config.report else None
     print(f"exporting to {config.out}; takes a minute", flush=True)
     sizes = {world.spec.name: (world.spec.height, world.spec.width) for world in worlds}
     apart = write(config.out, model, sizes, origin, towers)

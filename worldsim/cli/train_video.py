@@ -102,12 +102,12 @@ def train_dit(config: TrainDiTConfig) -> None:
     with prepared(config, config.captions) as (clips, options):
         from worldsim.models.video_dit import VideoDiTConfig
         from worldsim.train import video_dit
-        from worldsim.train.checkpoint import digest
+        from worldsim.train.video_autoencoder import latents_digest
 
         autoencoder = trained_autoencoder(config)
         training = dataclasses.replace(video_dit.VideoDiTTraining(seed=config.seed), **flags(config))
         start = video_dit.load_imaginer(config.start) if config.start else None
-        if start and digest(start.autoencoder.state_dict()) != digest(autoencoder.state_dict()):
+        if start and latents_digest(start.autoencoder) != latents_digest(autoencoder):
             raise WorldsimError(f"{config.start} has another video autoencoder; copy that to {config.out} first")
         video_dit.train_video_dit(
             clips, autoencoder, config.out, VideoDiTConfig(), training, options, start.dit if start else None

@@ -23,6 +23,7 @@ from worldsim.train import checkpoint, distributed
 from worldsim.train.clip_towers import PairDraws, load_clip_scorer
 from worldsim.train.draws import Draws
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
+from worldsim.train.video_autoencoder import latents_digest
 from worldsim.train.video_dit import optimizers
 
 NAME = "captioner"
@@ -79,7 +80,7 @@ def train_captioner(
     scorer = load_clip_scorer(out)
     towers = scorer.towers.to(options.device)
     config = dataclasses.replace(config, words=towers.config.text.words, features=towers.config.width)
-    key = checkpoint.digest(scorer.autoencoder.state_dict())
+    key = latents_digest(scorer.autoencoder)
     autoencoder = scorer.autoencoder.to(options.device)
     with distributed.main_first():
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())

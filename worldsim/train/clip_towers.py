@@ -26,7 +26,7 @@ from worldsim.train import checkpoint, distributed, video_autoencoder
 from worldsim.train.draws import Draws
 from worldsim.train.sentences import Sentences
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
-from worldsim.train.video_autoencoder import load_video_autoencoder
+from worldsim.train.video_autoencoder import latents_digest, load_video_autoencoder
 from worldsim.train.video_dit import optimizers
 
 NAME = "clip-towers"
@@ -112,7 +112,7 @@ def train_clip_towers(
         text=dataclasses.replace(config.text, words=words),
         sentence=sentences([""]).shape[1] if sentences else 0,
     )
-    key = checkpoint.digest(autoencoder.state_dict())
+    key = latents_digest(autoencoder)
     autoencoder = autoencoder.to(options.device)
     with distributed.main_first():
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())

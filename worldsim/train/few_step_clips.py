@@ -32,6 +32,7 @@ from worldsim.train.distill import segment
 from worldsim.train.draws import Draws
 from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
+from worldsim.train.video_autoencoder import latents_digest
 from worldsim.train.video_dit import FILE, ClipDraws, VideoDiTTraining, preview_clips, save_video_dit
 
 NAME = "few-step-clips"
@@ -145,7 +146,7 @@ def train_few_step_clips(
         raise WorldsimError(f"{clips.path} has no clips to learn from; record more: --clips")
     if teacher.defaults != USUAL:
         raise WorldsimError("the teacher was distilled itself; give the run that it was distilled from")
-    key = checkpoint.digest(teacher.autoencoder.state_dict())
+    key = latents_digest(teacher.autoencoder)
     autoencoder, dit = teacher.autoencoder.to(options.device), teacher.dit.to(options.device)
     with distributed.main_first():
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())

@@ -202,6 +202,11 @@ def reconstruct(autoencoder: VideoAutoencoder, frames: np.ndarray) -> np.ndarray
         return to_frames(autoencoder.decode(latents)).cpu().numpy()
 
 
+def latents_digest(autoencoder: VideoAutoencoder) -> str:
+    """Names the latents that it makes: all that it is but its decoder."""
+    return checkpoint.digest({k: v for k, v in autoencoder.state_dict().items() if not k.startswith("decoder.")})
+
+
 def load_video_autoencoder(path: Path) -> VideoAutoencoder:
     """A trained video autoencoder in evaluation mode.
 

@@ -32,7 +32,7 @@ from worldsim.train.draws import Draws
 from worldsim.train.optimizers import muon_and_adamw
 from worldsim.train.pieces import Pieces
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
-from worldsim.train.video_autoencoder import load_video_autoencoder
+from worldsim.train.video_autoencoder import latents_digest, load_video_autoencoder
 
 NAME = "video-dit"
 FILE = f"{NAME}.safetensors"
@@ -232,7 +232,7 @@ def train_video_dit(
     if not clips.buckets(held_out=False):
         raise WorldsimError(f"{clips.path} has no clips to learn from; record more: --clips")
     config = fit(config, clips, autoencoder, training.row_tokens)
-    key = checkpoint.digest(autoencoder.state_dict())
+    key = latents_digest(autoencoder)
     autoencoder = autoencoder.to(options.device)
     with distributed.main_first():
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
@@ -325,6 +325,13 @@ def load_video_dit(path: Path) -> tuple[VideoDiT, SamplerDefaults]:
     with reading(path, "Train it again: worldsim train video-dit."):
         defaults = SamplerDefaults(**header.get("sampler", {}))
     return model.eval().requires_grad_(False), defaults
+
+
+def imaginer_digest(model: Imaginer) -> str:
+    """Names the weights of both networks."""
+    both = {"autoencoder": model.autoencoder, "dit": model.dit}
+    tensors = {f"{part}.{k}": v for part, network in both.items() for k, v in network.state_dict().items()}
+    return checkpoint.digest(tensors)
 
 
 def load_imaginer(folder: Path) -> Imaginer:
