@@ -63,9 +63,12 @@ def test_words_section_has_its_controls(asked: list[AskedToys]) -> None:
     assert reader.accuracy > 0.95
     made = [np.repeat(a.real[None], 5, 0) for a in asked]
     untold = [np.zeros((1, *SIZE, 3), np.uint8) for _ in asked]
-    figures = {figure.key: figure for figure in words(asked, made, untold, LABELS, reader).figures}
+    rebuilt = [a.real if a.kind == "one" else np.zeros_like(a.real) for a in asked]
+    figures = {figure.key: figure for figure in words(asked, made, untold, rebuilt, LABELS, reader).figures}
     assert figures["imagine.two"].value > 0.95 and figures["imagine.look"].value == 1
     assert "without words 0.0 %" in figures["imagine.one"].reference
+    assert "encoded and decoded 100.0 %" in figures["imagine.one"].reference
+    assert "encoded and decoded 0.0 %" in figures["imagine.two"].reference
 
 
 def test_fit_names_what_stands_beside() -> None:
@@ -156,7 +159,10 @@ def test_targets_name_figures_that_are_measured(asked: list[AskedToys]) -> None:
     reader = LookReader([a.real for a in asked], [a.look for a in asked])
     made = [a.real[None] for a in asked]
     edited = [ask_edit(seed, *SIZE) for seed in range(3)]
-    sections = [words(asked, made, made, LABELS, reader), edits(edited, [one.real for one in edited])]
+    sections = [
+        words(asked, made, made, [one.real for one in asked], LABELS, reader),
+        edits(edited, [one.real for one in edited]),
+    ]
     verdicts = judge_targets(TARGETS, sections)
     assert {v.key for v in verdicts} == {
         "imagine.one", "imagine.two", "imagine.relation", "imagine.look", "imagine-edits.right", "imagine-edits.kept"

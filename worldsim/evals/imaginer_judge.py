@@ -37,6 +37,7 @@ from worldsim.runtime.imagine import WINDOW, Imaginer, imagine
 from worldsim.runtime.request import Given
 from worldsim.runtime.request import fit as fit_frames
 from worldsim.train.pieces import last_clause
+from worldsim.train.video_autoencoder import reconstruct
 
 DETECTED = ("day", "night")  # looks in which things can be detected
 REAL = 400  # real frames that looks are told by
@@ -88,6 +89,7 @@ class ImaginerJudge:
         asked = [self.asker.ask(kind, seed + i, *size) for kind in self.asker.KINDS for i in range(each)]
         texts = [self._otherwise(one.text, i) if otherwise else one.text for i, one in enumerate(asked)]
         made, untold = [], []
+        rebuilt = [reconstruct(self.model.autoencoder, one.real[None, None])[0, 0] for one in asked]
         with self.progress("prompts", len(asked)) as done:
             for i, text in enumerate(texts):
                 made.append(self._best(text, i, len(asked)))
@@ -98,7 +100,7 @@ class ImaginerJudge:
         firsts = [self.clips.clip(int(n)).frames[0] for n in rng.permutation(trained)[:TRAINED]]
         others = [self.clips.clip(int(n)).frames[0] for n in rng.permutation(held_out)[: len(asked)]]
         return [
-            words(asked, made, untold, self.asker.LABELS, self._look_reader()),
+            words(asked, made, untold, rebuilt, self.asker.LABELS, self._look_reader()),
             copies([frames[0] for frames in made], others, firsts),
             *([self._fit(self.scorer, asked, texts, made)] if self.scorer else []),
         ]

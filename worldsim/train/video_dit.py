@@ -329,7 +329,7 @@ def load_video_dit(path: Path) -> tuple[VideoDiT, SamplerDefaults]:
 
 def imaginer_digest(model: Imaginer) -> str:
     """Names the weights of both networks."""
-    both = {"autoencoder": model.autoencoder, "dit": model.dit}
+    both: dict[str, nn.Module] = {"autoencoder": model.autoencoder, "dit": model.dit}
     tensors = {f"{part}.{k}": v for part, network in both.items() for k, v in network.state_dict().items()}
     return checkpoint.digest(tensors)
 

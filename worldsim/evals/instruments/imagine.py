@@ -118,6 +118,7 @@ def words(
     asked: Sequence[Asked],
     made: Sequence[np.ndarray],
     untold: Sequence[np.ndarray],
+    rebuilt: Sequence[np.ndarray],
     labels: Mapping[str, str],
     reader: LookReader | None,
 ) -> Section:
@@ -126,6 +127,7 @@ def words(
     Args:
         asked: the prompts.
         made: the clip of each, uint8 `[n, H, W, 3]`. untold: the clip of the same noise without a prompt.
+        rebuilt: the real frame that shows what is asked, encoded and decoded, `[H, W, 3]`: no clip can be better.
         labels: what is asked -> in words.
         reader: of looks, in worlds that have several.
     """
@@ -134,7 +136,7 @@ def words(
         "Words to clips",
         f"{len(asked)} prompts that nothing was trained on, judged by what reads the world's real frames, where that "
         "can; looks are told by the nearest real frame. Beside: the same judge on real frames of what was asked, on "
-        "pictures of the same noise without words, on clips of other prompts (chance).",
+        "those encoded and decoded, on pictures of the same noise without words, on clips of other prompts (chance).",
     )
 
     def judge(frames: np.ndarray, one: Asked) -> dict[str, bool]:
@@ -144,6 +146,7 @@ def words(
     ways = {
         "made": [judge(clip, one) for clip, one in zip(made, asked, strict=True)],
         "real": [judge(one.real[None], one) for one in asked],
+        "encoded and decoded": [judge(frame[None], one) for frame, one in zip(rebuilt, asked, strict=True)],
         "without words": [judge(clip, one) for clip, one in zip(untold, asked, strict=True)],
         "another prompt": [judge(made[j], asked[i]) for i, j in _others(asked).items()],
     }
