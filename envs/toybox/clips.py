@@ -19,7 +19,7 @@ from worldsim_envs.toybox.looks import LOOKS
 from worldsim_envs.toybox.room import Act, Room, Toy
 from worldsim_envs.toybox.sets import empty_room, stroll
 from worldsim_envs.toybox.synonyms import SYNONYMS
-from worldsim_envs.toybox.words import LENGTHS, NAMES, OUT, PHRASINGS, caption, where
+from worldsim_envs.toybox.words import LENGTHS, LIT, NAMES, OUT, PHRASINGS, caption, where
 
 POSED = 0.6  # of the groups
 PAIRED = 0.35  # of the groups that don't change their look
@@ -32,8 +32,6 @@ LIGHT = {
     "ink": ("in ink", "drawn in ink"),
     "pastel": ("in pastel", "in pastel colours"),
 }
-LIT = {"day": "it is day", "night": "it is night", "ink": "all is drawn in ink", "pastel": "all is in pastel"}
-
 TURNS = {
     "day": ("day breaks", "it becomes day"),
     "night": ("night falls", "it becomes night"),

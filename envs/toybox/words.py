@@ -33,6 +33,7 @@ SIZES = {4.0: "small", 5.0: "", 6.0: "big"}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 HIDDEN = ("in the closed box", "under a cup", "behind the screen", "behind the box", "behind a cup")
 OUT = ("out of sight to the left", "out of sight to the right")
+LIT = {"day": "it is day", "night": "it is night", "ink": "all is drawn in ink", "pastel": "all is in pastel"}
 
 
 def caption(room: Room, length: str = "medium", phrasing: int = 0) -> str:
@@ -142,8 +143,7 @@ def _rest(room: Room, phrasing: int) -> list[str]:
         clauses.append("the hand is empty")
     elif room.held >= BOX:
         clauses.append(f"the hand holds {'the box' if room.held == BOX else 'a cup'}")
-    light = {"day": "it is day", "night": "it is night", "ink": "all is drawn in ink", "pastel": "all is in pastel"}
-    return [*clauses, light[room.look]]
+    return [*clauses, LIT[room.look]]
 
 
 def _in_view(room: Room, left: float, right: float) -> bool:

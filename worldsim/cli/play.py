@@ -124,9 +124,10 @@ def play(config: PlayConfig, given: np.ndarray | None = None) -> None:
         raise WorldsimError("no world is installed. Give the folder of one: --world PATH")
     asked = find_world(config.world) if config.world else None
     check_beginning(config)
+    look = config.look
     if config.prompt is not None:
-        asked, given, look = painted(config.prompt, asked, config.imaginer, config.device, config.seed)
-        config = dataclasses.replace(config, look=config.look or look)
+        asked, given, told = painted(config.prompt, asked, config.imaginer, config.device, config.seed)
+        look = look or told
     elif config.image:
         given = read_beginning(config.image, asked)
     if config.look:
@@ -134,9 +135,9 @@ def play(config: PlayConfig, given: np.ndarray | None = None) -> None:
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no half video is left
     try:
         if config.headless:
-            play_headless(config, open_world(asked or names[0]), given)
+            play_headless(dataclasses.replace(config, look=look), open_world(asked or names[0]), given)
         else:
-            play_in_window(config, asked, names, given)
+            play_in_window(config, asked, names, given, look)
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -181,8 +182,11 @@ def find_world(wanted: str) -> str:
     return meant[0]
 
 
-def play_in_window(config: PlayConfig, asked: str | None, names: list[str], given: np.ndarray | None) -> None:
-    """Play in a window, until it is closed; `given` are the frames that play begins with in the world `asked` for."""
+def play_in_window(
+    config: PlayConfig, asked: str | None, names: list[str], given: np.ndarray | None, look: str
+) -> None:
+    """Play in a window, until it is closed; `given` are the frames that play begins with in the world `asked` for, and
+    `look` is what that is drawn in."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     from worldsim.viewer.playing import Playing
     from worldsim.viewer.prompt import PromptBox
@@ -211,8 +215,9 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str], give
         world, saved = opened(wanted)
         start, record = (0, None) if captures else (check_start(world, config.start), config.record)
         captures.append(Capture(record, world) if record else None)
-        look = wanted.look if isinstance(wanted, Picture) else ""
-        own = dataclasses.replace(extras, look=look) if look else extras
+        own = extras
+        if isinstance(wanted, Picture) and wanted.look:
+            own = dataclasses.replace(extras, look=wanted.look)
         screen = Playing(world, session, start, config.seed, config.smooth, captures[-1], saved, own)
         if isinstance(wanted, Picture):
             screen.judge(wanted.said)
@@ -222,7 +227,7 @@ def play_in_window(config: PlayConfig, asked: str | None, names: list[str], give
     if first:
         check_start(first, config.start)
         if given is not None:
-            begin = Picture(first.spec.name, given)
+            begin = Picture(first.spec.name, given, look=look)
             say_verdict(session(first), fitted(given[-1], first.spec))
     if config.file:  # refuse it before a window opens
         opened(config.file)

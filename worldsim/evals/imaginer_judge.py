@@ -88,12 +88,12 @@ class ImaginerJudge:
         size, seed = self.sampling.size, self.sampling.seed
         asked = [self.asker.ask(kind, seed + i, *size) for kind in self.asker.KINDS for i in range(each)]
         texts = [self._otherwise(one.text, i) if otherwise else one.text for i, one in enumerate(asked)]
-        made, untold = [], []
-        rebuilt = [reconstruct(self.model.autoencoder, one.real[None, None])[0, 0] for one in asked]
+        made, untold, rebuilt = [], [], []
         with self.progress("prompts", len(asked)) as done:
             for i, text in enumerate(texts):
                 made.append(self._best(text, i, len(asked)))
                 untold.append(self._imagine(None, "", 1, i))
+                rebuilt.append(reconstruct(self.model.autoencoder, asked[i].real[None, None])[0, 0])
                 done(1)
         rng = np.random.default_rng(seed)
         held_out, trained = (np.concatenate(list(self.clips.buckets(kept).values())) for kept in (True, False))

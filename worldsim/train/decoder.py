@@ -94,7 +94,7 @@ class DecoderLoss(nn.Module):
 
 
 def _from_nothing(players: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on a new decoder's convolutions, which learn several times as fast by it."""
+    """Muon on a new decoder's convolutions, as for the video autoencoder; AdamW on the discriminator and the rest."""
     convolutions = [p for name, p in players.named_parameters() if name.startswith("decoder.") and p.ndim == 4]
     return muon_and_adamw(players, convolutions, lr)
 
