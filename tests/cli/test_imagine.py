@@ -13,6 +13,7 @@ import pytest
 import torch
 from bombs import png_bomb
 from painted import AUTOENCODER, DIT, painted_clips
+from tiny_imaginer import tiny_networks, tiny_towers
 
 from worldsim.cli.find import choose
 from worldsim.cli.main import main
@@ -23,8 +24,11 @@ from worldsim.models.clip_towers import ClipTowers, ClipTowersConfig
 from worldsim.models.text import TextConfig
 from worldsim.models.video_autoencoder import VideoAutoencoder
 from worldsim.models.video_dit import VideoDiT
+from worldsim.runtime.export_imaginer import export_imaginer
 from worldsim.safe_read import read_png
 from worldsim.train import checkpoint
+from worldsim.train.video_autoencoder import latents_digest
+from worldsim.train.video_dit import load_imaginer
 
 TOWERS = ClipTowersConfig(4, width=32, heads=2, depth=1, embedding=16, text=TextConfig(("a", "ball", "red"), 32, 2, 1))
 
@@ -250,6 +254,25 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert main([*made, "--out", str(tmp_path / "x.png")]) == 0
     assert main(["train", "video-dit", *flags, "--minutes", "1"]) == 2
     assert "both say how long" in capsys.readouterr().err
+
+
+def test_what_ships_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    networks = tiny_networks()
+    export_imaginer(tmp_path / "tiny", networks, {"tiny": (32, 48)}, {"source": "", "licence": ""}, tiny_towers())
+    clips, run = painted_clips(tmp_path / "clips").path, tmp_path / "run"
+    flags = ["--clips", str(clips), "--out", str(run), "--device", "cpu", "--steps", "1", "--batch", "1"]
+    assert main(["unpack", str(tmp_path / "tiny"), "--out", str(run)]) == 0
+    unpacked = load_imaginer(run)
+    assert unpacked.defaults == networks.defaults
+    for name, weight in networks.dit.state_dict().items():
+        torch.testing.assert_close(unpacked.dit.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
+    assert main(["train", "video-decoder", *flags]) == 0
+    assert latents_digest(load_imaginer(run).autoencoder) == latents_digest(unpacked.autoencoder)
+    capsys.readouterr()
+    assert main(["train", "clip-ranking", *flags]) == 2
+    assert "nobody can judge what is imagined of 'paint'" in capsys.readouterr().err
+    assert main(["unpack", str(tmp_path / "tiny"), "--out", str(run)]) == 2
+    assert "is there already; give another --out" in capsys.readouterr().err
 
 
 def test_eval_imagine(model: Path, toybox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,9 @@ COMMANDS = {
     "train clip": Command(
         "worldsim.cli.train_clip", "train_clip", "TrainClipConfig", "learn how well words fit clips and pictures"
     ),
+    "train clip-ranking": Command(
+        "worldsim.cli.train_clip", "train_ranking", "TrainRankingConfig", "learn which of several pictures is right"
+    ),
     "train restyle": Command(
         "worldsim.cli.train_restyle", "train_looks", "RestyleConfig", "learn to draw a world's frames in other looks"
     ),
@@ -85,6 +88,7 @@ COMMANDS = {
     "export imaginer": Command(
         "worldsim.cli.export_imaginer", "export_imaginer", "ExportImaginerConfig", "make what imagines paint for worlds"
     ),
+    "unpack": Command("worldsim.cli.unpack", "unpack", "UnpackConfig", "make a run of what ships, to train it on"),
     "export web": Command(
         "worldsim.cli.export_web", "export_web", "ExportWebConfig", "put worlds into a folder that any browser plays"
     ),

@@ -1,12 +1,15 @@
-"""`worldsim train clip` and `worldsim train captioner`: how well words fit clips, and which words do. Knows folders and
-flags, no losses."""
+"""`worldsim train clip`, `clip-ranking` and `captioner`: how well words fit clips, and which words do. Knows folders
+and flags, no losses."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from worldsim.cli import train_video
+from worldsim.errors import WorldsimError
 from worldsim.terminal import printable
+
+FIRST_SEED = 1_000_000  # of the prompts that are learned from; those that `worldsim eval imagine` asks are below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +26,17 @@ class TrainClipConfig(train_video.TrainConfig):
 @dataclasses.dataclass(frozen=True)
 class TrainCaptionerConfig(train_video.TrainConfig):
     """Train on clips: worldsim train captioner --clips recordings/toybox-clips --out runs/imagine"""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRankingConfig(train_video.TrainConfig):
+    """Train on what was imagined: worldsim train clip-ranking --clips recordings/toybox-clips --out runs/imagine
+
+    Attributes:
+        prompts: of which the run's video DiT makes eight pictures each, to be judged by who can read the clips' world.
+    """
+
+    prompts: int = 2500
 
 
 def train_clip(config: TrainClipConfig) -> None:
@@ -45,6 +59,38 @@ def train_clip(config: TrainClipConfig) -> None:
             figures = clip_towers.retrieval_figures(clip_towers.load_clip_scorer(config.out), clips)
             _print(figures)
             print(f"done; next: worldsim find RECORDING --model {config.out} --prompt 'a red ball'")
+
+
+def train_ranking(config: TrainRankingConfig) -> None:
+    """Train the run's towers on its own pictures, going on from the last checkpoint, and print how often the best of
+    eight is right.
+
+    Raises:
+        WorldsimError: as `train_clip`, if there are no towers or no video DiT, and for clips of a world in which nobody
+            can judge pictures.
+    """
+    if config.prompts < 10:
+        raise WorldsimError(f"--prompts {config.prompts}: give 10 or more")
+    with train_video.prepared(config) as (clips, options):
+        from worldsim.cli.eval_imagine import asker_of
+        from worldsim.train import clip_ranking, clip_towers, distributed
+        from worldsim.train.judged_pictures import SIZE, Prompt, judged_pictures
+        from worldsim.train.video_dit import imaginer_digest, load_imaginer
+
+        asker, start = asker_of(clips.worlds[0]), clip_towers.load_clip_scorer(config.out)
+        model, kinds = load_imaginer(config.out), list(asker.KINDS)
+
+        def ask(number: int) -> Prompt:
+            prompt: Prompt = asker.ask(kinds[number % len(kinds)], FIRST_SEED + number, *SIZE)
+            return prompt
+
+        with distributed.main_first():
+            judged = judged_pictures(model, ask, config.prompts, config.out / "judged", imaginer_digest(model))
+        chosen = dataclasses.replace(clip_ranking.ClipRankingTraining(seed=config.seed), **train_video.flags(config))
+        clip_ranking.train_clip_ranking(clips, judged, start, config.out, chosen, options)
+        if distributed.is_main():
+            flags = f"--model {config.out} {train_video.clips_flag(config)} --best-of 8"
+            print(f"done; next: worldsim eval imagine {flags}")
 
 
 def train_captioner(config: TrainCaptionerConfig) -> None:

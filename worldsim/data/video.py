@@ -17,6 +17,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from worldsim import atomic
 from worldsim.errors import WorldsimError
@@ -119,11 +120,13 @@ def read_frames(path: str | Path, height: int | None = None, width: int | None =
     Raises:
         WorldsimError: if there is no such file, or nothing in it can be read as video.
     """
+    convert = VideoReformatter()  # one for all frames: to set it up takes longer than a small frame
     with _open(path) as container:
         try:
             for frame in container.decode(video=0):
                 size = (width or frame.width, height or frame.height)
-                yield cv2.resize(frame.to_ndarray(format="rgb24"), size, interpolation=cv2.INTER_AREA)
+                picture = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
+                yield cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         except av.FFmpegError as error:
             raise WorldsimError(f"{path} can't be read to its end ({error.strerror}). Is it cut off?") from error
 

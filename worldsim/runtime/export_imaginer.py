@@ -30,7 +30,7 @@ from worldsim.runtime.clip_score import ClipScorer
 from worldsim.runtime.export import GraphSource, export_graph, stored_weights
 from worldsim.runtime.imagine import Imaginer
 from worldsim.runtime.imaginer import GRAPHS, IMAGINER, SCORE, ImaginerBundle, PictureSize, write_imaginer
-from worldsim.runtime.painter import Painter
+from worldsim.runtime.painter import MOST_PAINTED, Painter
 from worldsim.runtime.request import LEAST_SIDE
 from worldsim.runtime.sampler_defaults import SamplerDefaults
 
@@ -39,20 +39,24 @@ CHECKED = "a red ball and a green box, at night"  # words that both read
 
 
 class DenoisePass(nn.Module):
-    """One step of the sampler for a picture: told and untold in two rows, guidance, and Euler's rule. One row, without
-    guidance, where the model leans on words by itself."""
+    """One step of the sampler for several pictures of one text: each told and untold in two rows, guidance, and Euler's
+    rule. One row, without guidance, where the model leans on words by itself."""
 
     def __init__(self, dit: VideoDiT, extent: tuple[int, int, int], rows: int):
         super().__init__()
         self.dit, self.rows = dit, rows
-        self._place, self._size = (x.expand(rows, -1, -1) for x in places(extent))
+        self._place, self._size = places(extent)
 
     def forward(self, noisy: Tensor, tau: Tensor, following: Tensor, words: Tensor, guidance: Tensor) -> Tensor:
-        """Noisy tokens `[S, V]` at signal level `tau`, the next level, words `[2, K]` of the text and of the empty one
-        (or `[1, K]`), and how much it leans on them (scalars) -> noisy tokens at the next level."""
-        levels = tau.expand(self.rows, noisy.shape[0])
-        tokens = Tokens(noisy.expand(self.rows, -1, -1), self._place, self._size, levels, torch.zeros_like(levels) > 0)
-        made = self.dit(tokens, words[:, None])
+        """Noisy tokens of B pictures `[B, S, V]` at signal level `tau`, the next level, words `[2, K]` of the text and
+        of the empty one (or `[1, K]`), and how much it leans on them (scalars) -> noisy tokens at the next level."""
+        pictures, count, _ = noisy.shape
+        every = self.rows * pictures
+        place, size = (x.expand(every, -1, -1) for x in (self._place, self._size))
+        levels = tau.expand(every, count)
+        tokens = Tokens(noisy.repeat(self.rows, 1, 1), place, size, levels, torch.zeros_like(levels) > 0)
+        texts = words[:, None].expand(-1, pictures, -1).flatten(0, 1)
+        made = self.dit(tokens, texts[:, None]).unflatten(0, (self.rows, pictures))
         told, untold = made[0], made[-1]
         return advance(noisy, untold + guidance * (told - untold), tau, following)
 
@@ -218,24 +222,25 @@ def _sources(networks: nn.ModuleDict, size: PictureSize, defaults: SamplerDefaul
     model = Imaginer(networks["autoencoder"], networks["dit"])
     rows, columns = model.cell
     extent = (1, size.height // rows, size.width // columns)
-    noisy = torch.randn(size.tokens, size.token_width, generator=torch.Generator().manual_seed(0))
+    noisy = torch.randn(3, size.tokens, size.token_width, generator=torch.Generator().manual_seed(0))
     told = [CHECKED, ""] if defaults.guidance != 1 else [CHECKED]
     words = model.dit.text.tokens(told)
     level, following, guidance = (torch.tensor(value) for value in (0.25, 0.5, 3.0))
     count = torch.export.Dim("words", min=2, max=MOST_WORDS + 1)
+    pictures = torch.export.Dim("pictures", min=1, max=MOST_PAINTED)
     patch_size = model.dit.config.patch_size
     graphs = (
         GraphSource(
             DenoisePass(model.dit, extent, len(told)),
             (noisy, level, following, words, guidance),
-            ({}, {}, {}, {1: count}, {}),
+            ({0: pictures}, {}, {}, {1: count}, {}),
             ["noisy", "tau", "following", "words", "guidance"],
             ["next_noisy"],
         ),
-        GraphSource(ToPicture(model.autoencoder, extent, patch_size), (noisy,), ({},), ["tokens"], ["picture"]),
+        GraphSource(ToPicture(model.autoencoder, extent, patch_size), (noisy[0],), ({},), ["tokens"], ["picture"]),
     )
     sources = dict(zip(GRAPHS, graphs, strict=True))
     if "towers" in networks:
         fit = Fit(networks["towers"], extent, patch_size)
-        sources[SCORE] = GraphSource(fit, (noisy, words[:1]), ({}, {1: count}), ["tokens", "words"], ["fit"])
+        sources[SCORE] = GraphSource(fit, (noisy[0], words[:1]), ({}, {1: count}), ["tokens", "words"], ["fit"])
     return sources

@@ -4,7 +4,7 @@ Like a bundle of a world it may come from anywhere: what is read of it is bounde
 
 imaginer.json       format, configs, the worlds that it draws, origin and licence of the data, sha256 of every file
 model.safetensors   all weights once, float16
-denoise-64x64.onnx picture-64x64.onnx    words and noise to a picture, for each size of picture; without weights
+denoise-64x64.onnx picture-64x64.onnx    words and noise to pictures, for each size of picture; without weights
 fit-64x64.onnx      how well words fit a picture, where the two towers came along
 card.md             what was measured
 """
@@ -36,7 +36,7 @@ MOST_TOKENS = 1 << 16  # of a picture
 IMAGINER = ArtifactKind(
     noun="an imaginer",
     manifest="imaginer.json",
-    format=1,
+    format=2,
     written_by="worldsim export imaginer",
     way_out="Export it again: worldsim export imaginer; or install worldsim again if it came with it.",
 )

@@ -7,7 +7,7 @@ The first picture that it paints is what `worldsim.runtime.imagine` makes of the
 where the imaginer can tell how well words fit, it paints some and keeps the best. Clips, and what begins with pictures,
 are that module's.
 
-S tokens, V numbers of a token, K words, H x W pixels.
+B pictures, S tokens, V numbers of a token, K words, H x W pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BEST_OF, MOST_PAINTED = 4, 64  # pictures of which one is kept: if nothing else 
 
 
 class Painter:
-    """Paints pictures of the worlds that an imaginer knows; one picture at a time.
+    """Paints pictures of the worlds that an imaginer knows.
 
     Args:
         imaginer: opened.
@@ -95,24 +95,21 @@ class Painter:
         words = self.imaginer.vocabulary.tokens([text, ""] if usual.guidance != 1 else [text])
         levels = np.arange(how.steps + 1, dtype=np.float32) / np.float32(how.steps)
         count = best_of or (BEST_OF if self.imaginer.scores else 1)
-        tokens: list[np.ndarray] = []
-        for number in range(count):
-            noisy = frame_noise(seed, number, (size.tokens, size.token_width))
-            for i in range(how.steps):
-                progress(number * how.steps + i, count * how.steps)
-                (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(how.guidance))
-            tokens.append(noisy)
-        (painted,) = self.run(picture, self._best(tokens, text, size))
+        noisy = np.stack([frame_noise(seed, number, (size.tokens, size.token_width)) for number in range(count)])
+        for i in range(how.steps):
+            progress(i, how.steps)
+            (noisy,) = self.run(denoise, noisy, levels[i], levels[i + 1], words, np.float32(how.guidance))
+        (painted,) = self.run(picture, self._best(noisy, text, size))
         if painted.dtype != np.uint8 or painted.shape != (size.height, size.width, 3):
             raise self._fails(picture, "run", "its outputs are not those of this imaginer")
         return np.asarray(painted)
 
-    def _best(self, painted: list[np.ndarray], text: str, size: PictureSize) -> np.ndarray:
-        """Those of some tokens `[S, V]` that the words fit best."""
+    def _best(self, painted: np.ndarray, text: str, size: PictureSize) -> np.ndarray:
+        """Those of the tokens of some pictures `[B, S, V]` that the words fit best."""
         if len(painted) == 1:
             return painted[0]
         words = self.imaginer.vocabulary.tokens([text])
-        return max(painted, key=lambda tokens: float(self.run(f"{SCORE}-{size.name}", tokens, words)[0]))
+        return max(list(painted), key=lambda tokens: float(self.run(f"{SCORE}-{size.name}", tokens, words)[0]))
 
     def run(self, graph: str, *inputs: Any) -> list[Any]:
         """Run one of the graphs, loaded when it is first needed.

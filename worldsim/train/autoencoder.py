@@ -25,7 +25,7 @@ from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
 from worldsim.train.draws import Draws
 from worldsim.train.latent_geometry import LatentGeometry
-from worldsim.train.optimizers import adamw
+from worldsim.train.optimizers import muon_on_convolutions
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 
@@ -34,7 +34,7 @@ class AutoencoderTraining:
     """Settings of an autoencoder training.
 
     Attributes:
-        steps: optimizer steps. batch: frames a step. lr: peak learning rate.
+        steps: optimizer steps. batch: frames a step. lr: peak learning rate of Muon; AdamW's is half of it.
         frames: frames held in memory.
         motion_weight: extra weight of pixels that differ from the frame before or from the median frame.
         noise: largest standard deviation of the noise on the latents while the decoder learns.
@@ -45,7 +45,7 @@ class AutoencoderTraining:
 
     steps: int = 6000
     batch: int = 32
-    lr: float = 1e-3
+    lr: float = 2e-3
     frames: int = 60_000
     motion_weight: float = 6.0
     noise: float = 0.2
@@ -125,7 +125,7 @@ def train_autoencoder(
         "autoencoder",
         autoencoder,
         ReconstructionLoss(autoencoder, training.geometry),
-        adamw,
+        muon_on_convolutions,
         training,
         {"model": dataclasses.asdict(config), "world": spec.to_json()},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there

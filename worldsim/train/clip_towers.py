@@ -140,8 +140,7 @@ def train_clip_towers(
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, ClipTowers)
-        header = {"kind": "ClipTowers", "config": dataclasses.asdict(config)}
-        checkpoint.write(out / FILE, learned.state_dict(), header)
+        save_clip_towers(out / FILE, learned)
         return retrieval_figures(ClipScorer(autoencoder, learned.eval()), clips)
 
     learned = trainer.run(train_step, preview)
@@ -221,6 +220,12 @@ def retrieval_figures(scorer: ClipScorer, clips: CaptionedClips) -> dict[str, fl
     figures |= {f"words_at_{k}": recall(told, right, k) for k in (1, 5)}
     pairs = [told[i, i] > false[i, i] for i in range(len(texts)) if wrong[i] != texts[i]]
     return figures | ({"word_changed": float(np.mean(pairs))} if pairs else {})
+
+
+def save_clip_towers(path: Path, towers: ClipTowers) -> None:
+    """Write two towers."""
+    header = {"kind": "ClipTowers", "config": dataclasses.asdict(towers.config)}
+    checkpoint.write(path, towers.state_dict(), header)
 
 
 def load_clip_scorer(folder: Path) -> ClipScorer:

@@ -73,6 +73,11 @@ def muon_and_adamw(model: nn.Module, hidden: Sequence[nn.Parameter], lr: float) 
     return [*muon, torch.optim.AdamW(rest, lr=lr / 2, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
+def muon_on_convolutions(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon on the convolutions, AdamW at half the rate on everything else that learns."""
+    return muon_and_adamw(model, [p for p in model.parameters() if p.ndim > 2 and p.requires_grad], lr)
+
+
 def orthogonal(x: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrices of `x` `[K, rows, columns]`, roughly: their singular values are near 1.
 

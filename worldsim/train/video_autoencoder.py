@@ -24,7 +24,7 @@ from worldsim.psnr import psnr_of_error
 from worldsim.train import checkpoint, distributed
 from worldsim.train.autoencoder import moving_weight
 from worldsim.train.draws import Draws
-from worldsim.train.optimizers import muon_and_adamw
+from worldsim.train.optimizers import muon_on_convolutions
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 NAME, DECODER = "video-autoencoder", "video-decoder"
@@ -91,11 +91,6 @@ def rows_of(bucket: Bucket, length: int, row_pixels: int) -> int:
     return max(1, row_pixels // (length * bucket[1] * bucket[2]))
 
 
-def optimizers(autoencoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on the convolutions, AdamW on everything else that learns."""
-    return muon_and_adamw(autoencoder, [p for p in autoencoder.parameters() if p.ndim > 2 and p.requires_grad], lr)
-
-
 def train_video_autoencoder(
     clips: CaptionedClips,
     out: Path,
@@ -130,7 +125,7 @@ def train_video_autoencoder(
         NAME if start is None else DECODER,
         autoencoder,
         ClipReconstructionLoss(autoencoder),
-        optimizers,
+        muon_on_convolutions,
         training,
         {"model": dataclasses.asdict(config), "clips": clips.digest},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
@@ -158,9 +153,7 @@ def train_video_autoencoder(
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, VideoAutoencoder)
-        checkpoint.write(
-            out / FILE, learned.state_dict(), {"kind": "VideoAutoencoder", "config": dataclasses.asdict(config)}
-        )
+        save_video_autoencoder(out / FILE, learned)
         return reconstruction_figures(learned, clips, out / f"{NAME}.png")
 
     learned = trainer.run(train_step, preview)
@@ -205,6 +198,12 @@ def reconstruct(autoencoder: VideoAutoencoder, frames: np.ndarray) -> np.ndarray
 def latents_digest(autoencoder: VideoAutoencoder) -> str:
     """Names the latents that it makes: all that it is but its decoder."""
     return checkpoint.digest({k: v for k, v in autoencoder.state_dict().items() if not k.startswith("decoder.")})
+
+
+def save_video_autoencoder(path: Path, autoencoder: VideoAutoencoder) -> None:
+    """Write a video autoencoder."""
+    header = {"kind": "VideoAutoencoder", "config": dataclasses.asdict(autoencoder.config)}
+    checkpoint.write(path, autoencoder.state_dict(), header)
 
 
 def load_video_autoencoder(path: Path) -> VideoAutoencoder:

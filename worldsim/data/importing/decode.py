@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from worldsim.data.video import FAILURES
 from worldsim.errors import WorldsimError
@@ -65,14 +66,14 @@ def decode_video(path: Path, start: float = 0.0, end: float = float("inf")) -> I
         zero = float((stream.start_time or 0) * (stream.time_base or Fraction(1)))
         if start > 0:
             container.seek(round((start + zero) / stream.time_base), stream=stream)
-        now = start - 1 / rate
+        now, convert = start - 1 / rate, VideoReformatter()
         try:
             for frame in container.decode(stream):
                 now = now + 1 / rate if frame.time is None else float(frame.time) - zero
                 if now >= end:
                     return
                 if now >= start - 1e-6:
-                    yield now, upright(frame)
+                    yield now, upright(frame, convert)
         except (*FAILURES, ValueError) as error:
             raise DamagedFrames(getattr(error, "strerror", None) or str(error)) from error
 
@@ -87,13 +88,15 @@ def sample_video(path: Path, count: int) -> list[np.ndarray]:
     return found
 
 
-def upright(frame: Any) -> np.ndarray:
-    """A decoded frame as uint8 RGB `[h, w, 3]`, turned as its file says, over black where it is transparent."""
+def upright(frame: Any, convert: VideoReformatter) -> np.ndarray:
+    """A decoded frame as uint8 RGB `[h, w, 3]`, turned as its file says, over black where it is transparent.
+
+    One converter serves all frames of a file: to set up one takes longer than a small frame."""
     if any(component.is_alpha for component in frame.format.components):
-        rgba = frame.to_ndarray(format="rgba")
+        rgba = convert.reformat(frame, format="rgba", threads=1).to_ndarray()
         picture = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255).astype(np.uint8)
     else:
-        picture = frame.to_ndarray(format="rgb24")
+        picture = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
     return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90) % 4))
 
 

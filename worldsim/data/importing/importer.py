@@ -1,15 +1,17 @@
 """Import: sources -> a recording, one clip an episode, resumable, with a record of what was taken and what was left.
 
-Beside the recording NAME lie NAME.import.json, written anew after every source, and NAME.png, its contact sheet. The
+Beside the recording NAME lie NAME.import.json, written anew every few seconds, and NAME.png, its contact sheet. The
 clips of one source have its number as their seed: so a killed import goes on after the last clip that is whole.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from worldsim.safe_read import read_json
 from worldsim.spec import SPARE_KEYS, Action, WorldSpec, slug
 
 MOST_FPS = 15.0  # that a recording gets, where none is asked for
+NOTE_EVERY = 5.0  # seconds
 EPISODES = 40  # at least about, that long videos are cut into: one in ten is held out
 CLIP_FRAMES = (24, 512)  # fewest and most frames that a long shot is cut into
 USUAL_KEYS = {
@@ -150,12 +153,15 @@ def import_videos(places: Sequence[Path], out: Path, settings: ImportSettings) -
         written = collections.Counter(Recording(out).seeds.tolist()) if writer.episodes else collections.Counter()
         sheet = ContactSheet(spec.height, spec.width)
         shape = Shape(spec.height, spec.width, settings.fit)
+        noted = time.monotonic()
         with ProgressBar("importing", len(sources), len(report.sources)) as bar:
             for number in range(len(report.sources), len(sources)):
                 clips = clips_of(sources[number], shape, fps, longest, left := Leftovers())
                 found = _take(clips, left, sources[number], number, spec, writer, written[number], sheet)
                 report.sources.append(found)
-                _write(out, report)
+                if time.monotonic() - noted > NOTE_EVERY:
+                    _write(out, report)
+                    noted = time.monotonic()
                 bar.update(number + 1, f"{writer.frames:,} frames")
     if not report.frames:
         shutil.rmtree(out)
@@ -251,12 +257,14 @@ def _usual_rate(sources: Sequence[Source]) -> float:
 def _clip_frames(sources: Sequence[Source], fps: float) -> int:
     """How many frames a clip may have, so that there are enough of them: it depends on all sources together."""
     seconds = 0.0
-    for source in sources:
-        try:
-            seconds += source.length(fps)
-        except NoVideo:
-            continue
     fewest, most = CLIP_FRAMES
+    with ProgressBar("lengths of videos", len(sources)) as bar:
+        for number, source in enumerate(sources):
+            with contextlib.suppress(NoVideo):
+                seconds += source.length(fps)
+            if seconds * fps > EPISODES * most:  # no more of them could make clips longer
+                break
+            bar.update(number + 1)
     enough = seconds * fps / EPISODES if seconds * fps > EPISODES * 2 * fewest else seconds * fps / (HELD_OUT + 1)
     return int(np.clip(enough, fewest, most))
 
