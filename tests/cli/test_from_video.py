@@ -20,14 +20,12 @@ from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 from worldsim.train import from_video as training
 from worldsim.train.latent_action import LatentActionTraining
+from worldsim.train.recipes.base import Recipe
 
 RECIPE = training.VideoRecipe(
-    autoencoder=dataclasses.replace(AUTOENCODER),
-    autoencoder_training=AUTOENCODER_TRAINING,
+    Recipe(1, AUTOENCODER, AUTOENCODER_TRAINING, SIZE, dataclasses.replace(TRAINING, self_rollout_start=1.0)),
     latent_action={"past": 1, "channels": 8, "model_width": 16, "depth": 1, "heads": 2, "ahead": 1},
     latent_action_training=LatentActionTraining(steps=30, batch=8, frames=512),
-    world_model=SIZE,
-    dynamics_training=dataclasses.replace(TRAINING, self_rollout_start=1.0),
 )
 
 

@@ -168,14 +168,16 @@ def recording_of(config: FromVideoConfig, say: Announcer) -> Recording:
 
 def recipe_of(config: FromVideoConfig) -> VideoRecipe:
     """The recipe with what the flags say."""
-    from worldsim.train.from_video import RECIPE
+    from worldsim.train.from_video import RECIPE, VideoRecipe
 
-    seeded = {
-        name: dataclasses.replace(getattr(RECIPE, name), seed=config.seed)
-        for name in ("autoencoder_training", "latent_action_training", "dynamics_training")
-    }
+    world = dataclasses.replace(
+        RECIPE.world,
+        autoencoder_training=dataclasses.replace(RECIPE.world.autoencoder_training, seed=config.seed),
+        dynamics_training=dataclasses.replace(RECIPE.world.dynamics_training, seed=config.seed),
+    )
     latent_action = {**RECIPE.latent_action, "quantizer": config.quantizer, "past": config.past}
-    return dataclasses.replace(RECIPE, latent_action=latent_action, keys=config.keys, **seeded)
+    training = dataclasses.replace(RECIPE.latent_action_training, seed=config.seed)
+    return VideoRecipe(world, latent_action, training, config.keys)
 
 
 def export_steered(config: FromVideoConfig, recording: Recording, steered: Steered) -> Bundle:

@@ -42,8 +42,8 @@ class TrainConfig:
             decoder (that of a trained autoencoder alone, for crisp pictures), or dynamics.
         recording: the recording; recordings/NAME if not given. It is made first where a shipped world's is missing.
         out: folder of the run, resumed if there is one; runs/NAME if not given.
-        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name; or an arm of
-            the experiments on this one, such as doom-maze-told-noise.
+        recipe: whose sizes and settings to use for a recording of another world: a shipped world's name; video, for one
+            that was imported; or an arm of the experiments on this one, such as doom-maze-told-noise.
         weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder,
             sizes and dynamics are taken over: to make it better, or to teach it other play.
         steps: optimizer steps of each training; the recipe's if 0.

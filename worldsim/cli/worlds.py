@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from worldsim.train.recipes.base import Recipe
 
 
+VIDEO = "video"  # the recipe for recordings that were imported
+
+
 def probes_of(spec: WorldSpec) -> Probes:
     """What is measured of a world; of one whose entry names no probes, each component of its state by itself."""
     if entry_point := world_entry(spec.name).probes:
@@ -29,7 +32,12 @@ def permanence_targets(world: str) -> tuple[Target, ...]:
 
 
 def recipe_of(name: str) -> Recipe | None:
-    """How a world is trained, or an arm of the experiments on it, "WORLD-ARM"; None for any other name. Needs torch."""
+    """How a world is trained, an arm of the experiments on it, "WORLD-ARM", or "video", what is imported; None for any
+    other name. Needs torch."""
+    if name == VIDEO:
+        from worldsim.train.recipes.video import RECIPE
+
+        return RECIPE
     if entry_point := world_entry(name).recipe:
         recipe: Recipe = load(entry_point)
         return recipe

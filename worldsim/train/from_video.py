@@ -20,13 +20,10 @@ from worldsim import atomic
 from worldsim.data.codes import CodeMotion, auto_keys, code_motion, code_sheet, parse_keys, world_of_codes
 from worldsim.data.recording import Recording, relabel
 from worldsim.errors import WorldsimError
-from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
-from worldsim.models.config import WorldModelConfig
-from worldsim.models.copy_head import CopyConfig
-from worldsim.models.dit import DiTConfig
+from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.latent_action import LatentActionConfig
 from worldsim.models.world_model import WorldModel
-from worldsim.train.autoencoder import AutoencoderTraining, train_autoencoder
+from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import digest, save_model
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.latent_action import FILE as LATENT_ACTION
@@ -37,6 +34,8 @@ from worldsim.train.latent_action import (
     load_latent_action,
     train_latent_action,
 )
+from worldsim.train.recipes import video
+from worldsim.train.recipes.base import Recipe
 from worldsim.train.run import RunRecord
 from worldsim.train.trainer import RunOptions
 
@@ -50,44 +49,21 @@ class VideoRecipe:
     """Sizes and settings of the three trainings.
 
     Attributes:
+        world: of the autoencoder and the dynamics.
         latent_action: fields of `worldsim.models.latent_action.LatentActionConfig`, but for the size of frames.
         keys: "auto", or as `worldsim.data.codes.parse_keys` takes it.
     """
 
-    autoencoder: AutoencoderConfig
-    autoencoder_training: AutoencoderTraining
+    world: Recipe
     latent_action: Mapping[str, Any]
     latent_action_training: LatentActionTraining
-    world_model: WorldModelConfig
-    dynamics_training: DynamicsTraining
     keys: str = "auto"
 
 
 RECIPE = VideoRecipe(
-    autoencoder=AutoencoderConfig(channels=16, widths=(64, 128), blocks=1),
-    autoencoder_training=AutoencoderTraining(steps=4000, batch=32),
+    world=video.RECIPE,
     latent_action={"quantizer": "fsq", "past": 2},
     latent_action_training=LatentActionTraining(),
-    world_model=WorldModelConfig(
-        dit=DiTConfig(patch_size=(2, 2), width=256, heads=4),
-        copy=CopyConfig(reach=1, from_noise=True),
-        static_threshold=0.1,
-        latent_clip=5.0,
-    ),
-    dynamics_training=DynamicsTraining(
-        steps=12_000,
-        batch=12,
-        lr=7e-4,
-        pure_noise_prob=0.25,
-        noise_samples=4,
-        huber=0.05,
-        self_rollout_start=0.66,
-        self_rollout_max=16,
-        divergence_threshold=0.5,
-        schedule=(0.0, 0.3, 0.6),
-        event_share=0.3,
-        events=("change",),
-    ),
 )
 
 
@@ -128,9 +104,9 @@ def train_from_video(
     check_enough(recording)
     spec = recording.spec
     say("autoencoder")
-    autoencoder = train_autoencoder(
-        recording, out, recipe.autoencoder, recipe.autoencoder_training, options.share(SHARES["autoencoder"])
-    )
+    world = recipe.world
+    part = options.share(SHARES["autoencoder"])
+    autoencoder = train_autoencoder(recording, out, world.autoencoder, world.autoencoder_training, part)
     say("latent actions")
     config = LatentActionConfig(spec.height, spec.width, **recipe.latent_action)
     part = options.share(SHARES["latent actions"])
@@ -139,11 +115,11 @@ def train_from_video(
     coded = write_codes(recording, out / LATENT_ACTION, out / CODES, recipe.keys)
     say("dynamics")
     folder = out / WORLD
-    training = fit_clips(recording, recipe.dynamics_training)
+    training = fit_clips(recording, world.dynamics_training)
     save_model(folder / "autoencoder.safetensors", autoencoder, coded.spec)
     RunRecord("", training.schedule).write(folder)
     shape = autoencoder.config.latent_shape(spec.height, spec.width)
-    size = recipe.world_model.fit(shape, len(coded.spec.actions), len(spec.state_names))
+    size = world.world_model.fit(shape, len(coded.spec.actions), len(spec.state_names))
     part = options.share(SHARES["dynamics"])
     world_model = train_dynamics(coded, autoencoder, folder, size, training, cache=out, options=part)
     return Steered(coded, autoencoder, world_model, folder)

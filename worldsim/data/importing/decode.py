@@ -96,7 +96,7 @@ def upright(frame: Any, convert: VideoReformatter) -> np.ndarray:
         rgba = convert.reformat(frame, format="rgba", threads=1).to_ndarray()
         picture = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] // 255).astype(np.uint8)
     else:
-        picture = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        picture = np.asarray(convert.reformat(frame, format="rgb24", threads=1).to_ndarray(), np.uint8)
     return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90) % 4))
 
 
