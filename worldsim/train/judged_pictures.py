@@ -20,6 +20,7 @@ from torch import Tensor
 
 from worldsim import atomic
 from worldsim.device import mixed_precision
+from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames
 from worldsim.models.flow import advance
 from worldsim.models.video_dit import Tokens, places, to_latents
@@ -89,15 +90,21 @@ def judged_pictures(
 
 
 def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int) -> JudgedPictures:
-    """`EACH` pictures of each prompt; without the prompts whose pictures nobody can judge."""
+    """`EACH` pictures of each prompt; without the prompts whose pictures nobody can judge.
+
+    Raises:
+        WorldsimError: if none are left.
+    """
     texts, latents, grades = [], [], []
     for i, prompt in enumerate(prompts):
-        z, frames = make_pictures(model, prompt.text, EACH, seed + i)
-        seen = [prompt.seen(frame) for frame in frames]
-        if seen[0]:
+        if prompt.seen(np.zeros((*SIZE, 3), np.uint8)):  # somebody can tell
+            z, frames = make_pictures(model, prompt.text, EACH, seed + i)
+            seen = [list(prompt.seen(frame).values()) for frame in frames]
             texts.append(prompt.text)
             latents.append(z.half().cpu())
-            grades.append(torch.tensor([float(np.mean(list(each.values()))) for each in seen]))
+            grades.append(torch.tensor(np.mean(seen, 1), dtype=torch.float32))
+    if not texts:
+        raise WorldsimError("nobody can judge pictures of any of these prompts; ask for more: --prompts")
     return JudgedPictures(texts, torch.stack(latents), torch.stack(grades))
 
 
