@@ -22,9 +22,9 @@ from worldsim_envs.toybox.words import NAMES, PHRASINGS, caption
 KINDS = {"one": 1, "two": 2, "three": 3, "relation": 2}  # and how many things
 LABELS = {**{kind: f"{kind}: right" for kind in KINDS}, "count": "as many as asked"}
 TARGETS = (
-    Target("imagine.one", least=0.95),
-    Target("imagine.two", least=0.85),
-    Target("imagine.relation", least=0.75),
+    *(Target(f"{made}.one", least=0.95) for made in ("imagine-pictures", "imagine")),
+    *(Target(f"{made}.two", least=0.85) for made in ("imagine-pictures", "imagine")),
+    *(Target(f"{made}.relation", least=0.75) for made in ("imagine-pictures", "imagine")),
     Target("imagine.look", least=0.98),
     Target("imagine-ends.kept", least=0.9),
     Target("imagine-edits.right", least=0.85),

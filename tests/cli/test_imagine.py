@@ -280,7 +280,7 @@ def test_eval_imagine(model: Path, toybox: Path, tmp_path: Path, capsys: pytest.
     counts = ["--prompts", "2", "--ends", "2", "--guides", "2", "--edits", "2", "--steps", "1"]
     assert main([*judge, *counts, "--other-words", "--best-of", "2"]) == 0
     figures = json.loads((tmp_path / "report" / "imagine.json").read_text())["sections"]
-    kinds = ("ends", "copies", "fit", "sketch", "restyle", "edits")
+    kinds = ("pictures", "ends", "copies", "fit", "sketch", "restyle", "edits")
     assert {section["name"] for section in figures} == {"imagine", *(f"imagine-{kind}" for kind in kinds)}
     assert "look as asked" in capsys.readouterr().out
     assert main([*judge, "--prompts", "1", "--ends", "1", "--steps", "1", "--size", "96x64"]) == 2

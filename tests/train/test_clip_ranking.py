@@ -17,7 +17,7 @@ from worldsim.runtime.sampler_defaults import SamplerDefaults
 from worldsim.train import judged_pictures as judging
 from worldsim.train.clip_ranking import ClipRankingTraining, choice_figures, train_clip_ranking
 from worldsim.train.clip_towers import load_clip_scorer, save_clip_towers
-from worldsim.train.judged_pictures import JudgedPictures, judged_pictures, make_pictures
+from worldsim.train.judged_pictures import JudgedPictures, judged_pictures
 from worldsim.train.video_autoencoder import FILE as AUTOENCODER_FILE
 from worldsim.train.video_autoencoder import save_video_autoencoder
 
@@ -53,18 +53,10 @@ def test_what_nobody_can_judge_is_left_out_and_what_was_made_is_read_again(
     first = judged_pictures(MODEL, ask, 64, tmp_path, "key")
     torch.testing.assert_close(first.latents, judged.latents[:52])
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "make_pictures", None)
+        patch.setattr(judging, "imagine_pictures", None)
         torch.testing.assert_close(judged_pictures(MODEL, ask, 64, tmp_path, "key").grades, first.grades)
         with pytest.raises(TypeError):  # of another imaginer
             judged_pictures(MODEL, ask, 64, tmp_path, "other")
-
-
-def test_pictures_lean_on_words_as_in_play() -> None:
-    guided = dataclasses.replace(MODEL, defaults=SamplerDefaults(2, 3.0))
-    latents, frames = make_pictures(guided, "a red ball", 2, 7)
-    assert frames.shape == (2, 64, 64, 3) and frames.dtype == np.uint8
-    other, _ = make_pictures(dataclasses.replace(MODEL, defaults=SamplerDefaults(2, 1.0)), "a red ball", 2, 7)
-    assert (latents - other).abs().max() > 1e-3
 
 
 @pytest.mark.slow

@@ -33,7 +33,8 @@ from worldsim.evals.instruments.imagine_sizes import sizes
 from worldsim.evals.section import Section
 from worldsim.models.autoencoder import to_pixels
 from worldsim.runtime.clip_score import ClipScorer, best_of
-from worldsim.runtime.imagine import WINDOW, Imaginer, imagine
+from worldsim.runtime.imagine import WINDOW, Imaginer, imagine, imagine_pictures
+from worldsim.runtime.painter import BEST_OF
 from worldsim.runtime.request import Given
 from worldsim.runtime.request import fit as fit_frames
 from worldsim.train.pieces import last_clause
@@ -83,15 +84,16 @@ class ImaginerJudge:
     scorer: ClipScorer | None = None
 
     def words(self, each: int, otherwise: bool) -> list[Section]:
-        """Sections on prompts, so many of each kind, and on copies, and if there are towers on how well words fit.
-        `otherwise`: whether prompts are said in other words than those of recorded captions."""
+        """Sections on prompts, so many of each kind, as pictures and clips, and on copies, and if there are towers on
+        how well words fit. `otherwise`: whether prompts are said in other words than those of recorded captions."""
         size, seed = self.sampling.size, self.sampling.seed
         asked = [self.asker.ask(kind, seed + i, *size) for kind in self.asker.KINDS for i in range(each)]
         texts = [self._otherwise(one.text, i) if otherwise else one.text for i, one in enumerate(asked)]
-        made, untold, rebuilt = [], [], []
+        made, pictures, untold, rebuilt = [], [], [], []
         with self.progress("prompts", len(asked)) as done:
             for i, text in enumerate(texts):
                 made.append(self._best(text, i, len(asked)))
+                pictures.append(self._best_picture(text, i)[None])
                 untold.append(self._imagine(None, "", 1, i))
                 rebuilt.append(reconstruct(self.model.autoencoder, asked[i].real[None, None])[0, 0])
                 done(1)
@@ -99,8 +101,10 @@ class ImaginerJudge:
         held_out, trained = (np.concatenate(list(self.clips.buckets(kept).values())) for kept in (True, False))
         firsts = [self.clips.clip(int(n)).frames[0] for n in rng.permutation(trained)[:TRAINED]]
         others = [self.clips.clip(int(n)).frames[0] for n in rng.permutation(held_out)[: len(asked)]]
+        rest = untold, rebuilt, self.asker.LABELS, self._look_reader()
         return [
-            words(asked, made, untold, rebuilt, self.asker.LABELS, self._look_reader()),
+            words(asked, pictures, *rest, "imagine-pictures", "Words to pictures"),
+            words(asked, made, *rest),
             copies([frames[0] for frames in made], others, firsts),
             *([self._fit(self.scorer, asked, texts, made)] if self.scorer else []),
         ]
@@ -223,6 +227,17 @@ class ImaginerJudge:
             return self._imagine(None, text, WINDOW, first + apart * number)
 
         return best_of(self.sampling.best_of, make, lambda clip: scorer.score(clip, text))[1]
+
+    def _best_picture(self, text: str, seed: int) -> np.ndarray:
+        """What an exported imaginer paints: the best of some pictures by the towers, or the only one."""
+        how = self.sampling
+        text = self.model.dit.text.vocabulary.in_world(self.clips.worlds[0], text)
+        count = BEST_OF if self.scorer else 1
+        latents, frames = imagine_pictures(self.model, text, how.size, count, how.seed + seed, how.steps, how.guidance)
+        if self.scorer is None:
+            return frames[0]
+        fit = self.scorer.latents(latents.float()) @ self.scorer.texts([text])[0]
+        return frames[int(fit.argmax())]
 
     def _otherwise(self, text: str, seed: int) -> str:
         """The same prompt in other words; as it is where the world knows none."""

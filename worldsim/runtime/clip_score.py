@@ -39,6 +39,12 @@ class ClipScorer:
         """Pictures uint8 RGB `[N, H, W, 3]` -> unit vectors `[N, E]`."""
         return torch.cat([self._clips(frames[i : i + ROWS, None]) for i in range(0, len(frames), ROWS)])
 
+    @torch.no_grad()
+    def latents(self, latents: Tensor) -> Tensor:
+        """Latents of pictures `[N, C, h, w]` -> unit vectors `[N, E]`."""
+        with mixed_precision(self._device):
+            return self.towers.clips(latents[:, None])
+
     def score(self, frames: np.ndarray, text: str) -> float:
         """Cosine of a clip uint8 RGB `[4 k + 1, H, W, 3]` and a text, in the mean over pieces of 17 frames."""
         starts = range(0, max(len(frames) - 1, 1), PIECE - 1)

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from worldsim.device import mixed_precision
 from worldsim.models.autoencoder import to_frames, to_pixels
+from worldsim.models.flow import advance
 from worldsim.models.guides import guide_tokens
 from worldsim.models.token_sampler import SAMPLERS, Denoiser, StepRule, sample
 from worldsim.models.video_autoencoder import SPACE, VideoAutoencoder
@@ -165,6 +166,48 @@ def imagine(
     if given.head is None and given.tail is not None:
         return _backwards(window, _whole_groups(given.tail), frames)
     return _forwards(window, given, frames)
+
+
+@torch.no_grad()
+def imagine_pictures(
+    model: Imaginer,
+    text: str,
+    size: tuple[int, int] = (64, 64),
+    count: int = 8,
+    seed: int = 0,
+    steps: int = 0,
+    guidance: float | None = None,
+) -> tuple[Tensor, np.ndarray]:
+    """Several pictures of one text at once, those of `worldsim.runtime.painter.Painter` up to rounding.
+
+    Args:
+        model, text, size, steps, guidance: as for `imagine`.
+        count: of the pictures. seed: of their noise; the first one is what `imagine` makes of it.
+
+    Returns:
+        latents `[count, C, h, w]`, and uint8 RGB `[count, H, W, 3]`.
+
+    Raises:
+        WorldsimError: as `imagine`.
+    """
+    steps, leaning = steps or model.defaults.steps, model.leaning(guidance, None)
+    check_request(model.cell, Given(), text, size, 1, steps, leaning, seed, "euler")
+    extent = (1, size[0] // model.cell[0], size[1] // model.cell[1])
+    place, whole = (x.to(model.device).expand(count, -1, -1) for x in places(extent))
+    shape = (place.shape[1], model.dit.config.token_width)
+    noisy = torch.from_numpy(np.stack([frame_noise(seed, n, shape) for n in range(count)])).to(model.device)
+    passes = leaning.passes(text, False)
+    words = [model.dit.text.tokens([told]).to(model.device).expand(count, -1)[:, None] for told, _ in passes]
+    levels = [i / steps for i in range(steps + 1)]
+    with mixed_precision(model.device):
+        for tau, following in itertools.pairwise(levels):
+            level = noisy.new_full(noisy.shape[:2], tau)
+            tokens = Tokens(noisy, place, whole, level, torch.zeros_like(level, dtype=torch.bool))
+            clean = sum(weight * model.dit(tokens, told) for told, weight in zip(words, passes.values(), strict=True))
+            noisy = advance(noisy, clean, tau, following)
+        latents = to_latents(noisy, extent, model.dit.config.patch_size)
+        frames = to_frames(model.autoencoder.decode(latents)[:, 0])
+    return latents[:, 0], frames.cpu().numpy()
 
 
 def _forwards(window: Callable[[int, Given, int], np.ndarray], given: Given, frames: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from worldsim.runtime.onnx import MOST_THREADS, load_graph, providers
 from worldsim.runtime.sampler_defaults import SamplerDefaults
 
 MOST_LETTERS = 2000  # of a prompt
-BEST_OF, MOST_PAINTED = 4, 64  # pictures of which one is kept: if nothing else is asked for, and at most
+BEST_OF, MOST_PAINTED = 16, 64  # pictures of which one is kept: if nothing else is asked for, and at most
 
 
 class Painter:
@@ -68,7 +68,7 @@ class Painter:
             steps: denoising passes; 0 for as many as the imaginer is made for.
             guidance: how much it leans on the words; 1 for no more than was learned, None for as it is made for.
             seed: the same seed gives the same picture.
-            best_of: pictures that are painted, of which the one that the words fit best is kept; 0 for 4, or for 1 if
+            best_of: pictures that are painted, of which the one that the words fit best is kept; 0 for 16, or for 1 if
                 the imaginer can't tell.
             progress: called before each pass with how many are done, and how many there are; may raise to stop.
 

@@ -1,13 +1,12 @@
 """Pictures that an imaginer makes of prompts, each with the verdict of somebody who can read its world exactly: what
 the two towers learn from to choose the best of several. Knows no world and no loss.
 
-P prompts, E pictures of each, S tokens, V numbers of a token, C channels, h x w latents.
+P prompts, E pictures of each, C channels, h x w latents.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,13 +18,9 @@ import torch
 from torch import Tensor
 
 from worldsim import atomic
-from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
-from worldsim.models.autoencoder import to_frames
-from worldsim.models.flow import advance
-from worldsim.models.video_dit import Tokens, places, to_latents
 from worldsim.progress import ProgressBar
-from worldsim.runtime.imagine import Imaginer
+from worldsim.runtime.imagine import Imaginer, imagine_pictures
 from worldsim.safe_read import read_safetensors, reading
 
 SIZE = (64, 64)  # (height, width) of the pictures
@@ -98,7 +93,7 @@ def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int) -> JudgedP
     texts, latents, grades = [], [], []
     for i, prompt in enumerate(prompts):
         if prompt.seen(np.zeros((*SIZE, 3), np.uint8)):  # somebody can tell
-            z, frames = make_pictures(model, prompt.text, EACH, seed + i)
+            z, frames = imagine_pictures(model, prompt.text, SIZE, EACH, seed + i)
             seen = [list(prompt.seen(frame).values()) for frame in frames]
             texts.append(prompt.text)
             latents.append(z.half().cpu())
@@ -106,32 +101,3 @@ def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int) -> JudgedP
     if not texts:
         raise WorldsimError("nobody can judge pictures of any of these prompts; ask for more: --prompts")
     return JudgedPictures(texts, torch.stack(latents), torch.stack(grades))
-
-
-@torch.no_grad()
-def make_pictures(model: Imaginer, text: str, count: int, seed: int) -> tuple[Tensor, np.ndarray]:
-    """Several pictures of one prompt at once: latents `[count, C, h, w]`, and uint8 frames `[count, H, W, 3]`."""
-    rows, columns = model.cell
-    extent = (1, SIZE[0] // rows, SIZE[1] // columns)
-    guidance = model.defaults.guidance
-    place, size = (x.to(model.device).expand(count, -1, -1) for x in places(extent))
-    told, untold = (model.dit.text.tokens([t]).to(model.device).expand(count, -1)[:, None] for t in (text, ""))
-    noisy = torch.randn(count, place.shape[1], model.dit.config.token_width, generator=_generator(seed))
-    noisy = noisy.to(model.device)
-    levels = np.arange(model.defaults.steps + 1) / model.defaults.steps
-    with mixed_precision(model.device):
-        for tau, following in itertools.pairwise(levels):
-            level = noisy.new_full(noisy.shape[:2], tau)
-            tokens = Tokens(noisy, place, size, level, torch.zeros_like(level, dtype=torch.bool))
-            clean = model.dit(tokens, told)
-            if guidance != 1:
-                nothing_told = model.dit(tokens, untold)
-                clean = nothing_told + guidance * (clean - nothing_told)
-            noisy = advance(noisy, clean, float(tau), float(following))
-        latents = to_latents(noisy, extent, model.dit.config.patch_size)
-        frames = to_frames(model.autoencoder.decode(latents)[:, 0])
-    return latents[:, 0], frames.cpu().numpy()
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)

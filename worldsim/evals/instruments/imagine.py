@@ -121,6 +121,8 @@ def words(
     rebuilt: Sequence[np.ndarray],
     labels: Mapping[str, str],
     reader: LookReader | None,
+    name: str = "imagine",
+    title: str = "Words to clips",
 ) -> Section:
     """What prompts give, by everything that they ask.
 
@@ -132,8 +134,8 @@ def words(
         reader: of looks, in worlds that have several.
     """
     section = Section(
-        "imagine",
-        "Words to clips",
+        name,
+        title,
         f"{len(asked)} prompts that nothing was trained on, judged by what reads the world's real frames, where that "
         "can; looks are told by the nearest real frame. Beside: the same judge on real frames of what was asked, on "
         "those encoded and decoded, on pictures of the same noise without words, on clips of other prompts (chance).",
@@ -150,12 +152,12 @@ def words(
         "without words": [judge(clip, one) for clip, one in zip(untold, asked, strict=True)],
         "another prompt": [judge(made[j], asked[i]) for i, j in _others(asked).items()],
     }
-    for name in dict.fromkeys(name for seen in ways["made"] for name in seen):
-        found = {way: [seen[name] for seen in each if name in seen] for way, each in ways.items()}
+    for what in dict.fromkeys(what for seen in ways["made"] for what in seen):
+        found = {way: [seen[what] for seen in each if what in seen] for way, each in ways.items()}
         right = found.pop("made")
         beside = ", ".join(f"{way} {number(float(np.mean(v)), '%')}" for way, v in found.items())
-        label = "look as asked" if name == "look" else labels[name]
-        section.figures.append(share_figure(f"imagine.{name}", label, sum(right), len(right), beside))
+        label = "look as asked" if what == "look" else labels[what]
+        section.figures.append(share_figure(f"{name}.{what}", label, sum(right), len(right), beside))
     if reader:
         section.notes.append(f"The reader of looks is right on {number(reader.accuracy, '%')} of the real frames.")
     for i in range(min(SHOWN, len(asked))):
