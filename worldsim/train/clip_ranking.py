@@ -113,7 +113,7 @@ def train_clip_ranking(
         latents = ClipLatents(clips, autoencoder, key, out / "latents", write=distributed.is_main())
     torch.manual_seed(training.seed)
     towers = copy.deepcopy(start.towers).requires_grad_(True)
-    texts = checkpoint.digest({"grades": judged.grades, "latents": judged.latents})
+    settings = {"clips": clips.digest, "autoencoder": key, "judged": checkpoint.digest({"latents": judged.latents})}
     trainer = Trainer(
         out,
         NAME,
@@ -121,7 +121,7 @@ def train_clip_ranking(
         RankingLoss(ContrastiveLoss(towers, 0.0), training.contrastive),
         optimizers,
         training,
-        {"model": dataclasses.asdict(towers.config), "clips": clips.digest, "autoencoder": key, "judged": texts},
+        {"model": dataclasses.asdict(towers.config), **settings},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
     count = len(judged.texts)
@@ -132,7 +132,7 @@ def train_clip_ranking(
         pairs = pairs_of(draws)
         tokens = towers.text.tokens([*pairs.told, *pairs.changed])
         rng = np.random.default_rng([draws.seed, draws.step, 1])
-        chosen = rng.choice(learned_from, training.prompts)
+        chosen = draws.own(rng.choice(learned_from, training.prompts))
         prompts = towers.text.tokens([clips.synonyms.vary(judged.texts[n], rng) for n in chosen])
         made = judged.latents[chosen].float()
         spread = training.noise * torch.from_numpy(rng.random((*made.shape[:2], 1, 1, 1), np.float32))
