@@ -32,7 +32,8 @@ class EvalConfig:
         size: of the frames, as WIDTHxHEIGHT.
         steps, guidance, source_guidance, sampler: as for `worldsim imagine`.
         other_words: whether prompts are said in other words than those of recorded captions.
-        best_of: clips that are made of each prompt, of which the one that fits best is judged.
+        best_of: clips that are made of each prompt, and edits of each picture, of which the one that fits best is
+            judged. Pictures are judged as an exported imaginer paints them: the best of sixteen, if there are towers.
         seed: of the prompts and the noise.
         device: auto, cpu, cuda, cuda:1 or mps.
     """

@@ -51,7 +51,8 @@ class Sampling:
     """How everything is imagined; see `worldsim.runtime.imagine.imagine`.
 
     Attributes:
-        best_of: clips that are made of each prompt, of which the one that fits best is judged.
+        best_of: clips that are made of each prompt, and edits of each picture, of which the one that fits best is
+            judged.
     """
 
     size: tuple[int, int] = (64, 64)
@@ -92,7 +93,7 @@ class ImaginerJudge:
         made, pictures, untold, rebuilt = [], [], [], []
         with self.progress("prompts", len(asked)) as done:
             for i, text in enumerate(texts):
-                made.append(self._best(text, i, len(asked)))
+                made.append(self._best(None, text, WINDOW, i, len(asked)))
                 pictures.append(self._best_picture(text, i)[None])
                 untold.append(self._imagine(None, "", 1, i))
                 rebuilt.append(reconstruct(self.model.autoencoder, asked[i].real[None, None])[0, 0])
@@ -119,7 +120,7 @@ class ImaginerJudge:
         with self.progress("edits", len(there)) as done:
             for i, one in enumerate(there):
                 given = Given(clip=one.frame[None].copy(), region=one.region)
-                made.append(self._imagine(given, one.text, 1, i)[0])
+                made.append(self._best(given, one.text, 1, i, len(there))[0])
                 done(1)
         return [edits(there, made)]
 
@@ -217,14 +218,14 @@ class ImaginerJudge:
         scores = {"made": own, "real": np.diag(real), "another prompt": np.roll(first, 1, axis=1).diagonal()}
         return fit(scores, less)
 
-    def _best(self, text: str, first: int, apart: int) -> np.ndarray:
+    def _best(self, given: Given | None, text: str, frames: int, first: int, apart: int) -> np.ndarray:
         """The best of some clips by the towers, or the only one; seeds are `apart`."""
         if self.scorer is None or self.sampling.best_of == 1:
-            return self._imagine(None, text, WINDOW, first)
+            return self._imagine(given, text, frames, first)
         scorer = self.scorer
 
         def make(number: int) -> np.ndarray:
-            return self._imagine(None, text, WINDOW, first + apart * number)
+            return self._imagine(given, text, frames, first + apart * number)
 
         return best_of(self.sampling.best_of, make, lambda clip: scorer.score(clip, text))[1]
 
