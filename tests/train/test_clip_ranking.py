@@ -15,7 +15,7 @@ from tiny_imaginer import WORDS, tiny_networks, tiny_towers
 from worldsim.runtime.clip_score import ClipScorer
 from worldsim.runtime.sampler_defaults import SamplerDefaults
 from worldsim.train import judged_pictures as judging
-from worldsim.train.clip_ranking import ClipRankingTraining, choice_figures, train_clip_ranking
+from worldsim.train.clip_ranking import ClipRankingTraining, choice_figures, held_out, train_clip_ranking
 from worldsim.train.clip_towers import load_clip_scorer, save_clip_towers
 from worldsim.train.judged_pictures import JudgedPictures, judged_pictures
 from worldsim.train.video_autoencoder import FILE as AUTOENCODER_FILE
@@ -67,6 +67,5 @@ def test_the_best_of_eight_is_right_where_one_is(judged: JudgedPictures, tmp_pat
     save_clip_towers(tmp_path / "clip-towers.safetensors", towers)
     training = ClipRankingTraining(steps=300, batch=4, prompts=8, lr=4e-3)
     train_clip_ranking(clips, judged, ClipScorer(MODEL.autoencoder, towers), tmp_path, training, EAGER)
-    held_out = JudgedPictures(judged.texts[277:], judged.latents[277:], judged.grades[277:])
-    figures = choice_figures(load_clip_scorer(tmp_path).towers, held_out)
+    figures = choice_figures(load_clip_scorer(tmp_path).towers, held_out(judged))
     assert 2 * figures["right_of_all"] < figures["right_of_best"] <= figures["right_of_any"]

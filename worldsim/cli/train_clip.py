@@ -36,7 +36,7 @@ class TrainRankingConfig(train_video.TrainConfig):
         prompts: of which the run's video DiT makes eight pictures each, to be judged by who can read the clips' world.
     """
 
-    prompts: int = 2500
+    prompts: int = 15_000
 
 
 def train_clip(config: TrainClipConfig) -> None:
@@ -89,6 +89,8 @@ def train_ranking(config: TrainRankingConfig) -> None:
         chosen = dataclasses.replace(clip_ranking.ClipRankingTraining(seed=config.seed), **train_video.flags(config))
         clip_ranking.train_clip_ranking(clips, judged, start, config.out, chosen, options)
         if distributed.is_main():
+            towers = clip_towers.load_clip_scorer(config.out).towers
+            _print(clip_ranking.choice_figures(towers, clip_ranking.held_out(judged)))
             flags = f"--model {config.out} {train_video.clips_flag(config)} --best-of 8"
             print(f"done; next: worldsim eval imagine {flags}")
 

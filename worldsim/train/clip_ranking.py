@@ -124,8 +124,8 @@ def train_clip_ranking(
         {"model": dataclasses.asdict(towers.config), **settings},
         options=dataclasses.replace(options, compile=False),  # every size would be compiled anew
     )
-    count = len(judged.texts)
-    learned_from = count - max(1, round(HELD_OUT * count))
+    kept = held_out(judged)
+    learned_from = len(judged.texts) - len(kept.texts)
     pairs_of = PairDraws(latents, training.pictures)
 
     def train_step(draws: Draws) -> dict[str, Tensor]:
@@ -143,11 +143,15 @@ def train_clip_ranking(
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, ClipTowers)
         save_clip_towers(out / FILE, learned)
-        held_out = slice(learned_from, count)
-        part = JudgedPictures(judged.texts[held_out], judged.latents[held_out], judged.grades[held_out])
-        return choice_figures(learned.eval(), part)
+        return choice_figures(learned.eval(), kept)
 
     trainer.run(train_step, preview)
+
+
+def held_out(judged: JudgedPictures) -> JudgedPictures:
+    """Those that nothing is learned from."""
+    last = max(1, round(HELD_OUT * len(judged.texts)))
+    return JudgedPictures(judged.texts[-last:], judged.latents[-last:], judged.grades[-last:])
 
 
 @torch.no_grad()
