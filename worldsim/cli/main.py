@@ -70,8 +70,8 @@ COMMANDS = {
     "train clip": Command(
         "worldsim.cli.train_clip", "train_clip", "TrainClipConfig", "learn how well words fit clips and pictures"
     ),
-    "train clip-ranking": Command(
-        "worldsim.cli.train_clip", "train_ranking", "TrainRankingConfig", "learn which of several pictures is right"
+    "train reward": Command(
+        "worldsim.cli.train_clip", "train_reward", "TrainRewardConfig", "learn which of several pictures is right"
     ),
     "train restyle": Command(
         "worldsim.cli.train_restyle", "train_looks", "RestyleConfig", "learn to draw a world's frames in other looks"

@@ -1,5 +1,5 @@
-"""`worldsim train clip`, `clip-ranking` and `captioner`: how well words fit clips, and which words do. Knows folders
-and flags, no losses."""
+"""`worldsim train clip`, `reward` and `captioner`: how well words fit clips, and which words do. Knows folders and
+flags, no losses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class TrainCaptionerConfig(train_video.TrainConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainRankingConfig(train_video.TrainConfig):
-    """Train on what was imagined: worldsim train clip-ranking --clips recordings/toybox-clips --out runs/imagine
+class TrainRewardConfig(train_video.TrainConfig):
+    """Train on what was imagined: worldsim train reward --clips recordings/toybox-clips --out runs/imagine
 
     Attributes:
         prompts: of which the run's video DiT makes eight pictures each, to be judged by who can read the clips' world.
@@ -61,24 +61,25 @@ def train_clip(config: TrainClipConfig) -> None:
             print(f"done; next: worldsim find RECORDING --model {config.out} --prompt 'a red ball'")
 
 
-def train_ranking(config: TrainRankingConfig) -> None:
-    """Train the run's towers on its own pictures, going on from the last checkpoint, and print how often the best of
-    eight is right.
+def train_reward(config: TrainRewardConfig) -> None:
+    """Train a reward model on pictures that the run's video DiT makes, going on from the last checkpoint, and print how
+    often the best of eight is right.
 
     Raises:
-        WorldsimError: as `train_clip`, if there are no towers or no video DiT, and for clips of a world in which nobody
+        WorldsimError: as `train_video.train_dit`, if there is no video DiT, and for clips of a world in which nobody
             can judge pictures.
     """
     if config.prompts < 10:
         raise WorldsimError(f"--prompts {config.prompts}: give 10 or more")
     with train_video.prepared(config) as (clips, options):
         from worldsim.cli.eval_imagine import asker_of
-        from worldsim.train import clip_ranking, clip_towers, distributed
+        from worldsim.models.reward_model import RewardModelConfig
+        from worldsim.train import distributed, reward_model
         from worldsim.train.judged_pictures import SIZE, Prompt, judged_pictures
         from worldsim.train.video_dit import imaginer_digest, load_imaginer
 
-        asker, start = asker_of(clips.worlds[0]), clip_towers.load_clip_scorer(config.out)
-        model, kinds = load_imaginer(config.out), list(asker.KINDS)
+        asker, model = asker_of(clips.worlds[0]), load_imaginer(config.out)
+        kinds = list(asker.KINDS)
 
         def ask(number: int) -> Prompt:
             prompt: Prompt = asker.ask(kinds[number % len(kinds)], FIRST_SEED + number, *SIZE)
@@ -86,13 +87,12 @@ def train_ranking(config: TrainRankingConfig) -> None:
 
         with distributed.main_first():
             judged = judged_pictures(model, ask, config.prompts, config.out / "judged", imaginer_digest(model))
-        chosen = dataclasses.replace(clip_ranking.ClipRankingTraining(seed=config.seed), **train_video.flags(config))
-        clip_ranking.train_clip_ranking(clips, judged, start, config.out, chosen, options)
+        chosen = dataclasses.replace(reward_model.RewardTraining(seed=config.seed), **train_video.flags(config))
+        reward_model.train_reward_model(clips, judged, config.out, RewardModelConfig(), chosen, options)
         if distributed.is_main():
-            towers = clip_towers.load_clip_scorer(config.out).towers
-            _print(clip_ranking.choice_figures(towers, clip_ranking.held_out(judged)))
-            flags = f"--model {config.out} {train_video.clips_flag(config)} --best-of 8"
-            print(f"done; next: worldsim eval imagine {flags}")
+            learned = reward_model.load_reward_model(config.out)
+            _print(reward_model.choice_figures(learned, reward_model.held_out(judged)))
+            print(f"done; next: worldsim eval imagine --model {config.out} {train_video.clips_flag(config)}")
 
 
 def train_captioner(config: TrainCaptionerConfig) -> None:

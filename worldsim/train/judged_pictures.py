@@ -1,7 +1,7 @@
 """Pictures that an imaginer makes of prompts, each with the verdict of somebody who can read its world exactly: what
-the two towers learn from to choose the best of several. Knows no world and no loss.
+the reward model learns from. Knows no world and no loss.
 
-P prompts, E pictures of each, C channels, h x w latents.
+P prompts, E pictures of each, H x W pixels.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import safetensors.torch
-import torch
-from torch import Tensor
+import safetensors.numpy
 
 from worldsim import atomic
 from worldsim.errors import WorldsimError
@@ -45,59 +43,61 @@ class JudgedPictures:
 
     Attributes:
         texts: the P prompts.
-        latents: half precision `[P, E, C, h, w]`.
+        frames: uint8 RGB `[P, E, H, W, 3]`.
         grades: share of what was asked that is there, float32 `[P, E]`, 0 to 1.
+        digest: names them.
     """
 
     texts: list[str]
-    latents: Tensor
-    grades: Tensor
+    frames: np.ndarray
+    grades: np.ndarray
+    digest: str = ""
 
 
 def judged_pictures(
     model: Imaginer, ask: Callable[[int], Prompt], prompts: int, folder: Path, key: str
 ) -> JudgedPictures:
-    """Pictures of `prompts` prompts and some more, those that were made already read from `folder`.
+    """Pictures of `prompts` prompts, rounded up to whole files, less those that nobody can judge. Those that were made
+    already are read from `folder`.
 
     Args:
         model: what makes them, by as many passes and as much guidance as it is made for.
         ask: number -> prompt; the same number gives the same.
         key: names the model; what another one made is made anew.
+
+    Raises:
+        WorldsimError: if nobody can judge any, or the disk is full.
     """
     shards = []
     with ProgressBar("pictures, judged", -(-prompts // SHARD) * SHARD) as bar:
         for first in range(0, prompts, SHARD):
             path = folder / f"judged-{first // SHARD:05}.safetensors"
-            tensors, found = read_safetensors(path, WAY_OUT, "pt") if path.exists() else ({}, {})
+            tensors, found = read_safetensors(path, WAY_OUT) if path.exists() else ({}, {})
             if found.get("imaginer") != key:
                 made = make_and_judge(model, [ask(n) for n in range(first, first + SHARD)], first)
-                tensors = {"latents": made.latents, "grades": made.grades}
+                tensors = {"frames": made.frames, "grades": made.grades}
                 found = {"imaginer": key, "texts": json.dumps(made.texts)}
-                atomic.write_bytes(path, safetensors.torch.save(tensors, found))
+                atomic.write_bytes(path, safetensors.numpy.save(tensors, found))
             with reading(path, WAY_OUT):
-                shards.append(JudgedPictures(json.loads(found["texts"]), tensors["latents"], tensors["grades"]))
+                shards.append(JudgedPictures(json.loads(found["texts"]), tensors["frames"], tensors["grades"]))
             bar.update(first + SHARD)
-    return JudgedPictures(
-        [text for shard in shards for text in shard.texts],
-        torch.cat([shard.latents for shard in shards]),
-        torch.cat([shard.grades for shard in shards]),
-    )
+    texts = [text for shard in shards for text in shard.texts]
+    if not texts:
+        raise WorldsimError("nobody can judge pictures of any of these prompts; ask for more: --prompts")
+    frames, grades = (np.concatenate(parts) for parts in zip(*((s.frames, s.grades) for s in shards), strict=True))
+    return JudgedPictures(texts, frames, grades, f"{key}-{prompts}")
 
 
 def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int) -> JudgedPictures:
-    """`EACH` pictures of each prompt; without the prompts whose pictures nobody can judge.
-
-    Raises:
-        WorldsimError: if none are left.
-    """
-    texts, latents, grades = [], [], []
+    """`EACH` pictures of each prompt; without the prompts whose pictures nobody can judge."""
+    texts, frames, grades = [], [], []
     for i, prompt in enumerate(prompts):
         if prompt.seen(np.zeros((*SIZE, 3), np.uint8)):  # somebody can tell
-            z, frames = imagine_pictures(model, prompt.text, SIZE, EACH, seed + i)
-            seen = [list(prompt.seen(frame).values()) for frame in frames]
+            _, made = imagine_pictures(model, prompt.text, SIZE, EACH, seed + i)
             texts.append(prompt.text)
-            latents.append(z.half().cpu())
-            grades.append(torch.tensor(np.mean(seen, 1), dtype=torch.float32))
-    if not texts:
-        raise WorldsimError("nobody can judge pictures of any of these prompts; ask for more: --prompts")
-    return JudgedPictures(texts, torch.stack(latents), torch.stack(grades))
+            frames.append(made)
+            grades.append([np.mean(list(prompt.seen(frame).values())) for frame in made])
+    shape = (len(texts), EACH)
+    return JudgedPictures(
+        texts, np.array(frames, np.uint8).reshape(*shape, *SIZE, 3), np.array(grades, np.float32).reshape(shape)
+    )
