@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from painted import AUTOENCODER, DIT
 
-from worldsim.models.clip_towers import ClipTowers, ClipTowersConfig
+from worldsim.models.reward_model import RewardModel, RewardModelConfig
 from worldsim.models.video_autoencoder import VideoAutoencoder
 from worldsim.models.video_dit import VideoDiT
 from worldsim.runtime.imagine import Imaginer
@@ -30,13 +30,15 @@ def tiny_networks() -> Imaginer:
     return Imaginer(autoencoder.eval(), dit.eval())
 
 
-def tiny_towers(words: tuple[str, ...] = WORDS) -> ClipTowers:
-    """Towers that know the same words."""
+def tiny_reward(words: tuple[str, ...] = WORDS) -> RewardModel:
+    """A reward model that knows the same words, with no weight left at zero."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        text = dataclasses.replace(DIT.text, words=words)
-        config = ClipTowersConfig(AUTOENCODER.channels, width=32, heads=2, depth=1, embedding=8, text=text)
-        return ClipTowers(config).eval()
+        model = RewardModel(RewardModelConfig((8, 16, 32), 2, 1, dataclasses.replace(DIT.text, words=words)))
+        for weight in model.parameters():
+            if not weight.any():
+                torch.nn.init.normal_(weight, std=0.05)
+    return model.eval()
 
 
 def write_tiny_run(folder: Path) -> Path:

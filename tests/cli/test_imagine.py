@@ -13,7 +13,7 @@ import pytest
 import torch
 from bombs import png_bomb
 from painted import AUTOENCODER, DIT, painted_clips
-from tiny_imaginer import tiny_networks, tiny_towers
+from tiny_imaginer import tiny_networks, tiny_reward
 
 from worldsim.cli.find import choose
 from worldsim.cli.main import main
@@ -27,6 +27,7 @@ from worldsim.models.video_dit import VideoDiT
 from worldsim.runtime.export_imaginer import export_imaginer
 from worldsim.safe_read import read_png
 from worldsim.train import checkpoint
+from worldsim.train.reward_model import save_reward_model
 from worldsim.train.video_autoencoder import latents_digest
 from worldsim.train.video_dit import load_imaginer
 
@@ -47,6 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         header = {"kind": kind, "config": dataclasses.asdict(settings)}
         checkpoint.write(folder / f"{name}.safetensors", made.state_dict(), header)
+    save_reward_model(folder / "reward-model.safetensors", tiny_reward(("a", "ball", "red")))
     return folder
 
 
@@ -258,7 +260,7 @@ def test_the_trainings_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
 
 def test_what_ships_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     networks = tiny_networks()
-    export_imaginer(tmp_path / "tiny", networks, {"tiny": (32, 48)}, {"source": "", "licence": ""}, tiny_towers())
+    export_imaginer(tmp_path / "tiny", networks, {"tiny": (32, 48)}, {"source": "", "licence": ""}, tiny_reward())
     clips, run = painted_clips(tmp_path / "clips").path, tmp_path / "run"
     flags = ["--clips", str(clips), "--out", str(run), "--device", "cpu", "--steps", "1", "--batch", "1"]
     assert main(["unpack", str(tmp_path / "tiny"), "--out", str(run)]) == 0
@@ -269,7 +271,7 @@ def test_what_ships_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["train", "video-decoder", *flags]) == 0
     assert latents_digest(load_imaginer(run).autoencoder) == latents_digest(unpacked.autoencoder)
     capsys.readouterr()
-    assert main(["train", "clip-ranking", *flags]) == 2
+    assert main(["train", "reward", *flags]) == 2
     assert "nobody can judge what is imagined of 'paint'" in capsys.readouterr().err
     assert main(["unpack", str(tmp_path / "tiny"), "--out", str(run)]) == 2
     assert "is there already; give another --out" in capsys.readouterr().err

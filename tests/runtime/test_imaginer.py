@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from tiny import HEIGHT, WIDTH
-from tiny_imaginer import ORIGIN, tiny_networks, tiny_towers
+from tiny_imaginer import ORIGIN, tiny_networks, tiny_reward
 
 from worldsim.artifact import digest
 from worldsim.errors import WorldsimError
 from worldsim.models.words import MOST_WORDS
-from worldsim.rng import frame_noise
 from worldsim.runtime import imaginer as module
-from worldsim.runtime.export_imaginer import export_imaginer, load_networks, load_scorer, picture_size
+from worldsim.runtime.export_imaginer import export_imaginer, load_networks, load_reward, picture_size
 from worldsim.runtime.imagine import imagine, imagine_pictures
 from worldsim.runtime.imaginer import ImaginerBundle, open_imaginer, shipped_imaginers
 from worldsim.runtime.painter import BEST_OF, Painter, unknown_words
+from worldsim.runtime.reward import PictureScorer
 
 TEXT = "a red ball, at night"
 
@@ -62,39 +62,36 @@ def test_painting_tells_how_far_it_is_and_can_be_stopped(painter: Painter) -> No
     assert seen == [(0, 5), (1, 5), (2, 5)]
 
 
-def test_of_several_pictures_that_which_the_words_fit_best_is_kept(tmp_path: Path) -> None:
-    apart = export_imaginer(tmp_path / "out", tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN, tiny_towers())
+def test_of_several_pictures_the_one_that_shows_most_of_the_words_is_kept(tmp_path: Path) -> None:
+    apart = export_imaginer(tmp_path / "out", tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN, tiny_reward())
     assert apart < 1e-3
     painter = Painter(open_imaginer(tmp_path / "out"), "cpu", threads=1)
-    size, scorer = painter.imaginer.size_of("tiny"), load_scorer(painter.imaginer)
-    words = painter.imaginer.vocabulary.tokens([TEXT])
-    fits = []
-    for number in range(BEST_OF):
-        tokens = frame_noise(5, number, (1, size.tokens, size.token_width))
-        both = painter.imaginer.vocabulary.tokens([TEXT, ""])
-        (tokens,) = painter.run(
-            f"denoise-{size.name}", tokens, np.float32(0), np.float32(1), both, np.float32(3)
-        )  # fmt: skip
-        fits.append(float(painter.run(f"fit-{size.name}", tokens[0], words)[0]))
-    pictures = [painter.paint(TEXT, steps=1, seed=5, best_of=count) for count in (1, 2, 3, 4)]
-    for count in (2, 3, 4):
-        best = int(np.argmax(fits[:count]))
-        assert np.array_equal(pictures[count - 1], pictures[best])
-    assert int(np.argmax(fits)) > 0 and not np.array_equal(pictures[0], pictures[3])
-    latents, frames = imagine_pictures(tiny_networks(), TEXT, (HEIGHT, WIDTH), BEST_OF, seed=5, steps=1)
-    chosen = painter.paint(TEXT, steps=1, seed=5).astype(int)
-    assert np.abs(frames[int(np.argmax(fits))] - chosen).mean() < 2  # the CPU may compute in bfloat16
-    assert scorer.latents(latents.float()).shape == (BEST_OF, 8)
-    assert -1 <= scorer.score(pictures[0][None], TEXT) <= 1
+    scorer = PictureScorer(load_reward(painter.imaginer))
+    _, frames = imagine_pictures(tiny_networks(), TEXT, (HEIGHT, WIDTH), BEST_OF, seed=5, steps=1)
+    given = scorer.pictures(frames, TEXT).numpy()
+
+    def chosen(count: int) -> int:
+        """Which of the pictures the painter keeps."""
+        painted = painter.paint(TEXT, steps=1, seed=5, best_of=count).astype(int)
+        apart = np.abs(frames - painted).mean((1, 2, 3))
+        assert apart.min() < 2  # the CPU may compute in bfloat16
+        return int(apart.argmin())
+
+    kept = [chosen(count) for count in (1, 2, 3, 4)]
+    for count, best in zip((1, 2, 3, 4), kept, strict=True):
+        assert best < count and given[best] > given[:count].max() - 0.1 * given.std()
+    assert len(set(kept)) > 1
+    assert chosen(0) == chosen(BEST_OF)
+    assert scorer.score(frames[:9], TEXT) == pytest.approx(float(given[[0, 4, 8]].mean()), abs=0.05)
 
 
-def test_what_cant_tell_how_well_words_fit(painter: Painter, tmp_path: Path) -> None:
+def test_what_cant_tell_which_is_the_best(painter: Painter, tmp_path: Path) -> None:
     with pytest.raises(WorldsimError, match="the best of 2 pictures: this imaginer can't tell"):
         painter.paint(TEXT, best_of=2)
-    with pytest.raises(WorldsimError, match="can't tell how well words fit"):
-        load_scorer(painter.imaginer)
+    with pytest.raises(WorldsimError, match="can't tell which of several pictures is the best"):
+        load_reward(painter.imaginer)
     with pytest.raises(WorldsimError, match="other words than the video DiT"):
-        export_imaginer(tmp_path / "out", tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN, tiny_towers(("ball",)))
+        export_imaginer(tmp_path / "out", tiny_networks(), {"tiny": (HEIGHT, WIDTH)}, ORIGIN, tiny_reward(("ball",)))
 
 
 def test_unknown_words_are_said(painter: Painter) -> None:

@@ -18,7 +18,8 @@ from worldsim.errors import WorldsimError
 from worldsim.models.clip_towers import ClipTowersConfig
 from worldsim.models.text import TextConfig
 from worldsim.models.words import split_words
-from worldsim.runtime.clip_score import ClipScorer, best_of, recall
+from worldsim.runtime.clip_score import ClipScorer, recall
+from worldsim.runtime.reward import best_of
 from worldsim.train import trainer as trainer_module
 from worldsim.train.checkpoint import read, write
 from worldsim.train.clip_towers import FILE, ClipTowersTraining, load_clip_scorer, retrieval_figures, train_clip_towers

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from worldsim.errors import WorldsimError, require
 
 if TYPE_CHECKING:
+    import torch
+
     from worldsim.evals.instruments.imagine import Asker
     from worldsim.runtime.clip_score import ClipScorer
-    from worldsim.runtime.imagine import Imaginer
+    from worldsim.runtime.reward import PictureScorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class EvalConfig:
         steps, guidance, source_guidance, sampler: as for `worldsim imagine`.
         other_words: whether prompts are said in other words than those of recorded captions.
         best_of: clips that are made of each prompt, and edits of each picture, of which the one that fits best is
-            judged. Pictures are judged as an exported imaginer paints them: the best of sixteen, if there are towers.
+            judged. Pictures are judged as an exported imaginer paints them: the best of sixteen, if there is a reward
+            model.
         seed: of the prompts and the noise.
         device: auto, cpu, cuda, cuda:1 or mps.
     """
@@ -92,7 +95,8 @@ def eval_imagine(config: EvalConfig) -> None:
         config.seed,
     )
     asker = asker_of(str(clips.facts["world"]))
-    judge = ImaginerJudge(model, clips, asker, sampling, progress, load_scorer(config, model))
+    towers, scorer = load_scorers(config, device)
+    judge = ImaginerJudge(model, clips, asker, sampling, progress, towers, scorer)
     sections = [
         *judge.words(config.prompts, config.other_words),
         judge.ends(config.ends),
@@ -103,7 +107,7 @@ def eval_imagine(config: EvalConfig) -> None:
     ]
     facts = {
         "world": f"{clips.facts['world']}, {sides['width']}x{sides['height']}",
-        "weights": imaginer_digest(model),
+        "weights": imaginer_digest(model, scorer.model if scorer else None),
         "clips": clips.digest,
         "command": shlex.join(["worldsim", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
@@ -114,19 +118,23 @@ def eval_imagine(config: EvalConfig) -> None:
     )
 
 
-def load_scorer(config: EvalConfig, model: Imaginer) -> ClipScorer | None:
-    """The run's towers; None if it has none, and none are needed.
+def load_scorers(config: EvalConfig, device: torch.device) -> tuple[ClipScorer | None, PictureScorer | None]:
+    """The run's two towers, and its reward model, where it has them.
 
     Raises:
-        WorldsimError: if --best-of needs them.
+        WorldsimError: if --best-of needs a reward model.
     """
     from worldsim.runtime.clip_score import ClipScorer
-    from worldsim.train.clip_towers import FILE, load_clip_scorer
+    from worldsim.runtime.reward import PictureScorer
+    from worldsim.train import clip_towers, reward_model
 
-    if config.best_of == 1 and not (config.model / FILE).exists():
-        return None
-    loaded = load_clip_scorer(config.model)
-    return ClipScorer(loaded.autoencoder.to(model.device), loaded.towers.to(model.device))
+    towers = scorer = None
+    if (config.model / clip_towers.FILE).exists():
+        loaded = clip_towers.load_clip_scorer(config.model)
+        towers = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
+    if config.best_of > 1 or (config.model / reward_model.FILE).exists():
+        scorer = PictureScorer(reward_model.load_reward_model(config.model).to(device))
+    return towers, scorer
 
 
 def asker_of(world: str) -> Asker:

@@ -19,7 +19,7 @@ class ExportImaginerConfig:
 
     Attributes:
         run: folder of the training, with video-autoencoder.safetensors and video-dit.safetensors; with
-            clip-towers.safetensors, if there is one, the best of several pictures is kept.
+            reward-model.safetensors, if there is one, the best of several pictures is kept.
         out: folder of the imaginer; an older one there is replaced.
         worlds: names of the worlds that it learned from, or folders of their bundles; pictures are painted at the size
             of their frames.
@@ -47,7 +47,7 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
     from worldsim.evals.files import json_bytes, write_files
     from worldsim.evals.imaginer_card import card_json, card_markdown
     from worldsim.runtime.export_imaginer import export_imaginer as write
-    from worldsim.train import clip_towers
+    from worldsim.train import reward_model
     from worldsim.train.video_dit import imaginer_digest, load_imaginer
 
     if not config.worlds:
@@ -64,12 +64,12 @@ def export_imaginer(config: ExportImaginerConfig) -> None:
     if config.training:
         origin["training"] = config.training
     model = load_imaginer(config.run)
-    scores = (config.run / clip_towers.FILE).exists()
-    towers = clip_towers.load_clip_scorer(config.run).towers if scores else None
-    report = read_measured(config.report, imaginer_digest(model)) if config.report else None
+    chooses = (config.run / reward_model.FILE).exists()
+    reward = reward_model.load_reward_model(config.run) if chooses else None
+    report = read_measured(config.report, imaginer_digest(model, reward)) if config.report else None
     print(f"exporting to {config.out}; takes a minute", flush=True)
     sizes = {world.spec.name: (world.spec.height, world.spec.width) for world in worlds}
-    apart = write(config.out, model, sizes, origin, towers)
+    apart = write(config.out, model, sizes, origin, reward)
     bundle = ImaginerBundle(config.out)
     files = {
         "card.json": json_bytes(card_json(bundle, report)),

@@ -57,8 +57,8 @@ class ImagineConfig:
         source_guidance: how much it leans on what --restyle names. If not given 1.5, or 1 if distilled.
         sampler: euler, ddim or ddpm.
         seed: the same seed gives the same clip.
-        best_of: make so many, of this seed and those after it, and keep the one that the words fit best, as the run's
-            two towers see it (worldsim train clip).
+        best_of: make so many, of this seed and those after it, and keep the one that shows most of the words, as the
+            reward model sees it (worldsim train reward).
         device: auto, cpu, cuda, cuda:1 or mps.
         play: step into it, in a window.
         world: the world to play it in, its name or the folder of a bundle; the imaginer's own if not given.
@@ -227,17 +227,16 @@ def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[
     """Calls a maker of clips with --seed, or with --best-of seeds, and says which of them it keeps.
 
     Raises:
-        WorldsimError: if there are no towers to tell the best by.
+        WorldsimError: if there is no reward model to tell the best by.
     """
     if config.best_of == 1:
         return lambda make: make(config.seed)
-    from worldsim.runtime.clip_score import ClipScorer, best_of
-    from worldsim.runtime.export_imaginer import load_scorer
-    from worldsim.train.clip_towers import load_clip_scorer
+    from worldsim.runtime.export_imaginer import load_reward
+    from worldsim.runtime.reward import PictureScorer, best_of
+    from worldsim.train.reward_model import load_reward_model
 
     bundle = find_imaginer(config.model)
-    loaded = load_scorer(bundle) if bundle else load_clip_scorer(Path(config.model or RUN))
-    scorer = ClipScorer(loaded.autoencoder.to(device), loaded.towers.to(device))
+    scorer = PictureScorer((load_reward(bundle) if bundle else load_reward_model(Path(config.model or RUN))).to(device))
 
     def best(make: Callable[[int], np.ndarray]) -> np.ndarray:
         number, made = best_of(

@@ -88,7 +88,8 @@ def train_reward(config: TrainRewardConfig) -> None:
         with distributed.main_first():
             judged = judged_pictures(model, ask, config.prompts, config.out / "judged", imaginer_digest(model))
         chosen = dataclasses.replace(reward_model.RewardTraining(seed=config.seed), **train_video.flags(config))
-        reward_model.train_reward_model(clips, judged, config.out, RewardModelConfig(), chosen, options)
+        text = dataclasses.replace(RewardModelConfig().text, words=model.dit.config.text.words)
+        reward_model.train_reward_model(clips, judged, config.out, RewardModelConfig(text=text), chosen, options)
         if distributed.is_main():
             learned = reward_model.load_reward_model(config.out)
             _print(reward_model.choice_figures(learned, reward_model.held_out(judged)))

@@ -36,11 +36,11 @@ def unpack(config: UnpackConfig) -> None:
     """
     for module in ("torch", "einops", "tensorboard"):
         require(module, "train")
-    from worldsim.runtime.export_imaginer import load_networks, load_scorer
-    from worldsim.train import clip_towers, video_autoencoder, video_dit
+    from worldsim.runtime.export_imaginer import load_networks, load_reward
+    from worldsim.train import reward_model, video_autoencoder, video_dit
 
     bundle = open_imaginer(config.imaginer)
-    files = [config.out / module.FILE for module in (video_autoencoder, video_dit, clip_towers)]
+    files = [config.out / module.FILE for module in (video_autoencoder, video_dit, reward_model)]
     if there := [path for path in files if path.exists()]:
         raise WorldsimError(f"{there[0]} is there already; give another --out")
     model = load_networks(bundle)
@@ -48,5 +48,5 @@ def unpack(config: UnpackConfig) -> None:
         video_autoencoder.save_video_autoencoder(files[0], model.autoencoder)
         video_dit.save_video_dit(files[1], model.dit, model.defaults)
         if bundle.scores:
-            clip_towers.save_clip_towers(files[2], load_scorer(bundle).towers)
+            reward_model.save_reward_model(files[2], load_reward(bundle))
     print(printable(f"{config.out}; next: worldsim train video-decoder --clips CLIPS --out {config.out}"))

@@ -32,11 +32,12 @@ from worldsim.evals.instruments.imagine_guides import restyled, sketches
 from worldsim.evals.instruments.imagine_sizes import sizes
 from worldsim.evals.section import Section
 from worldsim.models.autoencoder import to_pixels
-from worldsim.runtime.clip_score import ClipScorer, best_of
+from worldsim.runtime.clip_score import ClipScorer
 from worldsim.runtime.imagine import WINDOW, Imaginer, imagine, imagine_pictures
 from worldsim.runtime.painter import BEST_OF
 from worldsim.runtime.request import Given
 from worldsim.runtime.request import fit as fit_frames
+from worldsim.runtime.reward import PictureScorer, best_of
 from worldsim.train.pieces import last_clause
 from worldsim.train.video_autoencoder import reconstruct
 
@@ -74,7 +75,8 @@ class ImaginerJudge:
         asker: who asks prompts of their world.
         sampling: how everything is imagined.
         progress: opens a progress bar of (title, total).
-        scorer: two towers, to say how well words fit, and to choose by; None for neither.
+        towers: say how well words fit; None to leave that out.
+        scorer: a reward model, to choose the best of several by; None for the first one.
     """
 
     model: Imaginer
@@ -82,7 +84,8 @@ class ImaginerJudge:
     asker: Asker
     sampling: Sampling
     progress: Callable[[str, int], AbstractContextManager[ProgressCallback]]
-    scorer: ClipScorer | None = None
+    towers: ClipScorer | None = None
+    scorer: PictureScorer | None = None
 
     def words(self, each: int, otherwise: bool) -> list[Section]:
         """Sections on prompts, so many of each kind, as pictures and clips, and on copies, and if there are towers on
@@ -107,7 +110,7 @@ class ImaginerJudge:
             words(asked, pictures, *rest, "imagine-pictures", "Words to pictures"),
             words(asked, made, *rest),
             copies([frames[0] for frames in made], others, firsts),
-            *([self._fit(self.scorer, asked, texts, made)] if self.scorer else []),
+            *([self._fit(self.towers, asked, texts, made)] if self.towers else []),
         ]
 
     def edits(self, count: int) -> list[Section]:
@@ -219,7 +222,7 @@ class ImaginerJudge:
         return fit(scores, less)
 
     def _best(self, given: Given | None, text: str, frames: int, first: int, apart: int) -> np.ndarray:
-        """The best of some clips by the towers, or the only one; seeds are `apart`."""
+        """The best of some clips by the reward model, or the only one; seeds are `apart`."""
         if self.scorer is None or self.sampling.best_of == 1:
             return self._imagine(given, text, frames, first)
         scorer = self.scorer
@@ -230,15 +233,12 @@ class ImaginerJudge:
         return best_of(self.sampling.best_of, make, lambda clip: scorer.score(clip, text))[1]
 
     def _best_picture(self, text: str, seed: int) -> np.ndarray:
-        """What an exported imaginer paints: the best of some pictures by the towers, or the only one."""
+        """What an exported imaginer paints: the best of some pictures by the reward model, or the only one."""
         how = self.sampling
         text = self.model.dit.text.vocabulary.in_world(self.clips.worlds[0], text)
         count = BEST_OF if self.scorer else 1
-        latents, frames = imagine_pictures(self.model, text, how.size, count, how.seed + seed, how.steps, how.guidance)
-        if self.scorer is None:
-            return frames[0]
-        fit = self.scorer.latents(latents.float()) @ self.scorer.texts([text])[0]
-        return frames[int(fit.argmax())]
+        _, frames = imagine_pictures(self.model, text, how.size, count, how.seed + seed, how.steps, how.guidance)
+        return frames[int(self.scorer.pictures(frames, text).argmax())] if self.scorer else frames[0]
 
     def _otherwise(self, text: str, seed: int) -> str:
         """The same prompt in other words; as it is where the world knows none."""

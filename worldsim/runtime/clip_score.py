@@ -1,5 +1,5 @@
-"""How well words fit pictures and clips, by the two towers: to score what was imagined, to choose the best of several,
-and to find frames. Knows no files.
+"""How well words fit pictures and clips, by the two towers: to score what was imagined, and to find frames. Knows no
+files.
 
 N pictures, H x W pixels, E width of the vectors.
 """
@@ -7,7 +7,7 @@ N pictures, H x W pixels, E width of the vectors.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -39,12 +39,6 @@ class ClipScorer:
         """Pictures uint8 RGB `[N, H, W, 3]` -> unit vectors `[N, E]`."""
         return torch.cat([self._clips(frames[i : i + ROWS, None]) for i in range(0, len(frames), ROWS)])
 
-    @torch.no_grad()
-    def latents(self, latents: Tensor) -> Tensor:
-        """Latents of pictures `[N, C, h, w]` -> unit vectors `[N, E]`."""
-        with mixed_precision(self._device):
-            return self.towers.clips(latents[:, None])
-
     def score(self, frames: np.ndarray, text: str) -> float:
         """Cosine of a clip uint8 RGB `[4 k + 1, H, W, 3]` and a text, in the mean over pieces of 17 frames."""
         starts = range(0, max(len(frames) - 1, 1), PIECE - 1)
@@ -63,15 +57,6 @@ class ClipScorer:
                 to_pixels(torch.from_numpy(np.ascontiguousarray(frames)).to(self._device))
             )
             return self.towers.clips(latents)
-
-
-def best_of(
-    count: int, make: Callable[[int], np.ndarray], score: Callable[[np.ndarray], float]
-) -> tuple[int, np.ndarray]:
-    """Make clips number 0 to `count` - 1, and give back the one that scores best: (number, clip)."""
-    made = [make(number) for number in range(count)]
-    best = max(range(count), key=lambda number: score(made[number]))
-    return best, made[best]
 
 
 def recall(similarity: np.ndarray, right: np.ndarray, first: int) -> float:

@@ -1,10 +1,10 @@
 """Export: the networks that imagine -> an imaginer's folder, and back. Knows no training.
 
-For each size of picture there are two graphs: one pass of the sampler with guidance, and the decoder; with the two
-towers a third, how well words fit. As in the bundle of a world they carry no weights: those are in the folder once, in
-float16.
+For each size of picture there are two graphs: one pass of the sampler with guidance, and the decoder; with a reward
+model a third, how much of the words pictures show. As in the bundle of a world they carry no weights: those are in the
+folder once, in float16.
 
-S tokens, V numbers of a token, K words, H x W pixels.
+B pictures, S tokens, V numbers of a token, K words, H x W pixels.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_frames
-from worldsim.models.clip_towers import ClipTowers, ClipTowersConfig
 from worldsim.models.flow import advance
+from worldsim.models.reward_model import RewardModel, RewardModelConfig
 from worldsim.models.video_autoencoder import VideoAutoencoder, VideoAutoencoderConfig
 from worldsim.models.video_dit import Tokens, VideoDiT, VideoDiTConfig, places, to_latents
 from worldsim.models.words import MOST_WORDS
-from worldsim.runtime.clip_score import ClipScorer
 from worldsim.runtime.export import GraphSource, export_graph, stored_weights
 from worldsim.runtime.imagine import Imaginer
 from worldsim.runtime.imaginer import GRAPHS, IMAGINER, SCORE, ImaginerBundle, PictureSize, write_imaginer
@@ -74,17 +73,23 @@ class ToPicture(nn.Module):
         return to_frames(self.autoencoder.decode(latents)[0, 0])
 
 
-class Fit(nn.Module):
-    """How well words fit clean tokens of a picture: the cosine of their vectors in the two towers."""
+class Reward(nn.Module):
+    """How much of a text pictures show, by the reward model."""
 
-    def __init__(self, towers: ClipTowers, extent: tuple[int, int, int], patch_size: tuple[int, int]):
+    def __init__(
+        self,
+        model: RewardModel,
+        autoencoder: VideoAutoencoder,
+        extent: tuple[int, int, int],
+        patch_size: tuple[int, int],
+    ):
         super().__init__()
-        self.towers, self._extent, self._patch_size = towers, extent, patch_size
+        self.model, self.autoencoder, self._extent, self._patch_size = model, autoencoder, extent, patch_size
 
     def forward(self, tokens: Tensor, words: Tensor) -> Tensor:
-        """Tokens `[S, V]`, words `[1, K]` -> scalar, -1 to 1."""
-        latents = to_latents(tokens[None], self._extent, self._patch_size)
-        return (self.towers.clips(latents) * self.towers.texts(words)[0]).sum()
+        """Clean tokens of B pictures `[B, S, V]`, words `[1, K]` -> logits `[B]`."""
+        pixels = self.autoencoder.decode(to_latents(tokens, self._extent, self._patch_size))[:, 0].clamp(-1, 1)
+        return torch.as_tensor(self.model(pixels, words.expand(tokens.shape[0], -1)))
 
 
 def export_imaginer(
@@ -92,7 +97,7 @@ def export_imaginer(
     model: Imaginer,
     frame_sizes: Mapping[str, tuple[int, int]],
     origin: Mapping[str, Any],
-    towers: ClipTowers | None = None,
+    reward: RewardModel | None = None,
 ) -> float:
     """Write an imaginer, whole or not at all.
 
@@ -101,19 +106,19 @@ def export_imaginer(
         model: trained; not changed.
         frame_sizes: for each world that it draws, (height, width) of that world's frames.
         origin: {"source", "licence", ...} of the clips that were learned from.
-        towers: of the same words, by which the best of several pictures is kept; None for the first one.
+        reward: of the same words, by which the best of several pictures is kept; None for the first one.
 
     Returns:
         the largest difference between a pass in ONNX Runtime and in torch, in standard deviations of a latent.
 
     Raises:
-        WorldsimError: if the graphs differ from torch, the towers know other words, or `out` can't be written.
+        WorldsimError: if the graphs differ from torch, the reward model knows other words, or `out` can't be written.
     """
     networks = nn.ModuleDict({"autoencoder": model.autoencoder, "dit": model.dit})
-    if towers:
-        if towers.config.text.words != model.dit.config.text.words:
-            raise WorldsimError("the two towers know other words than the video DiT; train them on the same clips")
-        networks["towers"] = towers
+    if reward:
+        if reward.config.text.words != model.dit.config.text.words:
+            raise WorldsimError("the reward model knows other words than the video DiT; train it on the same clips")
+        networks["reward"] = reward
     weights = stored_weights(networks)
     rounded = copy.deepcopy(networks).cpu().float().eval().requires_grad_(False)
     rounded.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
@@ -157,19 +162,20 @@ def load_networks(bundle: ImaginerBundle) -> Imaginer:
     return Imaginer(networks["autoencoder"], networks["dit"], bundle.defaults)
 
 
-def load_scorer(bundle: ImaginerBundle) -> ClipScorer:
-    """What tells how well words fit, in float32 and evaluation mode.
+def load_reward(bundle: ImaginerBundle) -> RewardModel:
+    """What tells which of several pictures is the best, in float32 and evaluation mode.
 
     Raises:
         WorldsimError: if it came without, or its weights do not fit its configs.
     """
     if not bundle.scores:
         raise WorldsimError(
-            f"imaginer {bundle.name!r} can't tell how well words fit. Train that and export it again: "
-            "worldsim train clip, worldsim export imaginer"
+            f"imaginer {bundle.name!r} can't tell which of several pictures is the best. Train that and export it "
+            "again: worldsim train reward, worldsim export imaginer"
         )
-    networks = _load(bundle)
-    return ClipScorer(networks["autoencoder"], networks["towers"])
+    reward = _load(bundle)["reward"]
+    assert isinstance(reward, RewardModel)
+    return reward
 
 
 def _load(bundle: ImaginerBundle) -> nn.ModuleDict:
@@ -193,7 +199,7 @@ def _untrained(bundle: ImaginerBundle) -> nn.ModuleDict:
     dit = VideoDiT(VideoDiTConfig.from_json(bundle.configs["dit"]))
     networks = nn.ModuleDict({"autoencoder": autoencoder, "dit": dit})
     if bundle.scores:
-        networks["towers"] = ClipTowers(ClipTowersConfig.from_json(bundle.configs["towers"]))
+        networks["reward"] = RewardModel(RewardModelConfig.from_json(bundle.configs["reward"]))
     return networks
 
 
@@ -240,7 +246,8 @@ def _sources(networks: nn.ModuleDict, size: PictureSize, defaults: SamplerDefaul
         GraphSource(ToPicture(model.autoencoder, extent, patch_size), (noisy[0],), ({},), ["tokens"], ["picture"]),
     )
     sources = dict(zip(GRAPHS, graphs, strict=True))
-    if "towers" in networks:
-        fit = Fit(networks["towers"], extent, patch_size)
-        sources[SCORE] = GraphSource(fit, (noisy[0], words[:1]), ({}, {1: count}), ["tokens", "words"], ["fit"])
+    if "reward" in networks:
+        reward = Reward(networks["reward"], model.autoencoder, extent, patch_size)
+        shapes = ({0: pictures}, {1: count})
+        sources[SCORE] = GraphSource(reward, (noisy, words[:1]), shapes, ["tokens", "words"], ["reward"])
     return sources

@@ -5,7 +5,7 @@ Like a bundle of a world it may come from anywhere: what is read of it is bounde
 imaginer.json       format, configs, the worlds that it draws, origin and licence of the data, sha256 of every file
 model.safetensors   all weights once, float16
 denoise-64x64.onnx picture-64x64.onnx    words and noise to pictures, for each size of picture; without weights
-fit-64x64.onnx      how well words fit a picture, where the two towers came along
+reward-64x64.onnx   how much of the words pictures show, where a reward model came along
 card.md             what was measured
 """
 
@@ -27,7 +27,7 @@ from worldsim.runtime.sampler_defaults import SamplerDefaults
 from worldsim.safe_read import FOREIGN, reading
 
 GRAPHS = ("denoise", "picture")
-SCORE = "fit"  # the graph of the two towers
+SCORE = "reward"  # the graph of the reward model
 SHIPPED = Path(__file__).parents[1] / "imaginers"
 MOST_VOCABULARY = 1 << 16  # words
 LONGEST_WORD = 64  # letters
@@ -68,7 +68,7 @@ class ImaginerBundle:
     Attributes:
         path: its folder. name: of that folder.
         digest: names it: sha256 over everything in it but the card.
-        configs: {"autoencoder", "dit": fields of their configs}, and "towers" where it can tell how well words fit.
+        configs: {"autoencoder", "dit": fields of their configs}, and "reward" where it can tell which picture is best.
         graphs: kinds of them, there for each size of picture.
         worlds: names of the worlds whose pictures it draws, the first one first, and the size of those.
         vocabulary: the words it knows.
@@ -124,8 +124,8 @@ class ImaginerBundle:
 
     @property
     def scores(self) -> bool:
-        """Whether it can tell how well words fit a picture."""
-        return "towers" in self.configs
+        """Whether it can tell which of several pictures is the best."""
+        return "reward" in self.configs
 
     @property
     def world(self) -> str:

@@ -4,7 +4,7 @@
     picture = painter.paint("a red ball and a green box, at night")        # uint8 [H, W, 3]
 
 The first picture that it paints is what `worldsim.runtime.imagine` makes of the same words and seed, up to rounding;
-where the imaginer can tell how well words fit, it paints some and keeps the best. Clips, and what begins with pictures,
+where the imaginer can tell which is the best, it paints some and keeps that. Clips, and what begins with pictures,
 are that module's.
 
 B pictures, S tokens, V numbers of a token, K words, H x W pixels.
@@ -68,8 +68,8 @@ class Painter:
             steps: denoising passes; 0 for as many as the imaginer is made for.
             guidance: how much it leans on the words; 1 for no more than was learned, None for as it is made for.
             seed: the same seed gives the same picture.
-            best_of: pictures that are painted, of which the one that the words fit best is kept; 0 for 16, or for 1 if
-                the imaginer can't tell.
+            best_of: pictures that are painted, of which the one that shows most of the text is kept; 0 for 16, or for 1
+                if the imaginer can't tell.
             progress: called before each pass with how many are done, and how many there are; may raise to stop.
 
         Returns:
@@ -105,11 +105,11 @@ class Painter:
         return np.asarray(painted)
 
     def _best(self, painted: np.ndarray, text: str, size: PictureSize) -> np.ndarray:
-        """Those of the tokens of some pictures `[B, S, V]` that the words fit best."""
+        """The tokens of that one of some pictures `[B, S, V]` that shows most of the text."""
         if len(painted) == 1:
             return painted[0]
-        words = self.imaginer.vocabulary.tokens([text])
-        return max(list(painted), key=lambda tokens: float(self.run(f"{SCORE}-{size.name}", tokens, words)[0]))
+        (given,) = self.run(f"{SCORE}-{size.name}", painted, self.imaginer.vocabulary.tokens([text]))
+        return np.asarray(painted[int(np.argmax(given))])
 
     def run(self, graph: str, *inputs: Any) -> list[Any]:
         """Run one of the graphs, loaded when it is first needed.

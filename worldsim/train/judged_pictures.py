@@ -21,7 +21,7 @@ from worldsim.progress import ProgressBar
 from worldsim.runtime.imagine import Imaginer, imagine_pictures
 from worldsim.safe_read import read_safetensors, reading
 
-SIZE = (64, 64)  # (height, width) of the pictures
+SIZE = (64, 64)  # (height, width) of the pictures, if no other is asked for
 SHARD = 64  # prompts
 EACH = 8  # pictures of a prompt
 WAY_OUT = "Remove it, and train again."
@@ -55,7 +55,12 @@ class JudgedPictures:
 
 
 def judged_pictures(
-    model: Imaginer, ask: Callable[[int], Prompt], prompts: int, folder: Path, key: str
+    model: Imaginer,
+    ask: Callable[[int], Prompt],
+    prompts: int,
+    folder: Path,
+    key: str,
+    size: tuple[int, int] = SIZE,
 ) -> JudgedPictures:
     """Pictures of `prompts` prompts, rounded up to whole files, less those that nobody can judge. Those that were made
     already are read from `folder`.
@@ -64,6 +69,7 @@ def judged_pictures(
         model: what makes them, by as many passes and as much guidance as it is made for.
         ask: number -> prompt; the same number gives the same.
         key: names the model; what another one made is made anew.
+        size: (height, width) of the pictures.
 
     Raises:
         WorldsimError: if nobody can judge any, or the disk is full.
@@ -74,7 +80,7 @@ def judged_pictures(
             path = folder / f"judged-{first // SHARD:05}.safetensors"
             tensors, found = read_safetensors(path, WAY_OUT) if path.exists() else ({}, {})
             if found.get("imaginer") != key:
-                made = make_and_judge(model, [ask(n) for n in range(first, first + SHARD)], first)
+                made = make_and_judge(model, [ask(n) for n in range(first, first + SHARD)], first, size)
                 tensors = {"frames": made.frames, "grades": made.grades}
                 found = {"imaginer": key, "texts": json.dumps(made.texts)}
                 atomic.write_bytes(path, safetensors.numpy.save(tensors, found))
@@ -88,16 +94,16 @@ def judged_pictures(
     return JudgedPictures(texts, frames, grades, f"{key}-{prompts}")
 
 
-def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int) -> JudgedPictures:
+def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int, size: tuple[int, int]) -> JudgedPictures:
     """`EACH` pictures of each prompt; without the prompts whose pictures nobody can judge."""
     texts, frames, grades = [], [], []
     for i, prompt in enumerate(prompts):
-        if prompt.seen(np.zeros((*SIZE, 3), np.uint8)):  # somebody can tell
-            _, made = imagine_pictures(model, prompt.text, SIZE, EACH, seed + i)
+        if prompt.seen(np.zeros((*size, 3), np.uint8)):  # somebody can tell
+            _, made = imagine_pictures(model, prompt.text, size, EACH, seed + i)
             texts.append(prompt.text)
             frames.append(made)
             grades.append([np.mean(list(prompt.seen(frame).values())) for frame in made])
     shape = (len(texts), EACH)
     return JudgedPictures(
-        texts, np.array(frames, np.uint8).reshape(*shape, *SIZE, 3), np.array(grades, np.float32).reshape(shape)
+        texts, np.array(frames, np.uint8).reshape(*shape, *size, 3), np.array(grades, np.float32).reshape(shape)
     )

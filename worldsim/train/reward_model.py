@@ -15,21 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.data.captioned import CaptionedClips
-from worldsim.device import mixed_precision
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import to_pixels
 from worldsim.models.reward_model import RewardModel, RewardModelConfig
-from worldsim.models.text import vocabulary
+from worldsim.runtime.reward import PictureScorer
 from worldsim.train import checkpoint
 from worldsim.train.draws import Draws
-from worldsim.train.judged_pictures import SIZE, JudgedPictures
+from worldsim.train.judged_pictures import JudgedPictures
 from worldsim.train.optimizers import muon_and_adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 NAME = "reward-model"
 FILE = f"{NAME}.safetensors"
 HELD_OUT = 0.05  # of the prompts, the last ones
-ROWS = 256  # pictures looked at together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,17 +103,16 @@ def train_reward_model(
 
     Args:
         clips: real ones; those of the size of the pictures are looked at.
+        config: with the words of what made the pictures.
         judged: pictures that were made.
 
     Raises:
         WorldsimError: if there are no clips of that size to learn from.
     """
-    buckets = clips.buckets(held_out=False)
-    numbers = next((those for (_, *size), those in buckets.items() if tuple(size) == SIZE), None)
+    buckets, size = clips.buckets(held_out=False), judged.frames.shape[2:4]
+    numbers = next((those for (_, *sides), those in buckets.items() if tuple(sides) == size), None)
     if numbers is None:
-        raise WorldsimError(f"{clips.path} has no clips of {SIZE[1]}x{SIZE[0]} to learn from; record more")
-    words = config.text.words or vocabulary(clips.captions(), clips.more_words)
-    config = dataclasses.replace(config, text=dataclasses.replace(config.text, words=words))
+        raise WorldsimError(f"{clips.path} has no clips of {size[1]}x{size[0]} to learn from; record more")
     torch.manual_seed(training.seed)
     model = RewardModel(config)
     trainer = Trainer(
@@ -147,7 +144,7 @@ def train_reward_model(
         chosen = draws.own(rng.choice(learned_from, training.prompts))
         prompts = [clips.synonyms.vary(judged.texts[n], rng) for n in chosen]
         tokens = model.text.tokens([*told, *changed, *prompts])
-        shown = np.concatenate([np.stack(real), judged.frames[chosen].reshape(-1, *SIZE, 3)])
+        shown = np.concatenate([np.stack(real), judged.frames[chosen].reshape(-1, *size, 3)])
         pixels = to_pixels(draws.put(torch.from_numpy(moved(shown, training.shift, rng))))
         made = pixels[len(real) :].unflatten(0, (len(chosen), -1))
         parts = draws.put(tuple(tokens.split([len(told), len(told), len(chosen)])))
@@ -178,21 +175,12 @@ def held_out(judged: JudgedPictures) -> JudgedPictures:
     return JudgedPictures(judged.texts[-last:], judged.frames[-last:], judged.grades[-last:])
 
 
-@torch.no_grad()
 def choice_figures(model: RewardModel, judged: JudgedPictures) -> dict[str, float]:
     """Share of the prompts of which all is there: in the pictures on average, in the one that gets most, and in at
     least one of each prompt's."""
     count, each = judged.grades.shape
-    device = model.place_in.weight.device
-    frames = torch.from_numpy(judged.frames).flatten(0, 1)
     words = model.text.tokens(judged.texts).repeat_interleave(each, 0)
-    with mixed_precision(device):
-        given = torch.cat(
-            [
-                model(to_pixels(frames[i : i + ROWS].to(device)), words[i : i + ROWS].to(device)).cpu()
-                for i in range(0, count * each, ROWS)
-            ]
-        )
+    given = PictureScorer(model).pairs(judged.frames.reshape(-1, *judged.frames.shape[2:]), words)
     right = torch.from_numpy(judged.grades == 1).float()
     chosen = right.gather(1, given.view(count, each).argmax(1, keepdim=True))
     return {

@@ -327,10 +327,11 @@ def load_video_dit(path: Path) -> tuple[VideoDiT, SamplerDefaults]:
     return model.eval().requires_grad_(False), defaults
 
 
-def imaginer_digest(model: Imaginer) -> str:
-    """Names the weights of both networks."""
-    both: dict[str, nn.Module] = {"autoencoder": model.autoencoder, "dit": model.dit}
-    tensors = {f"{part}.{k}": v for part, network in both.items() for k, v in network.state_dict().items()}
+def imaginer_digest(model: Imaginer, reward: nn.Module | None = None) -> str:
+    """Names the weights of both networks, and of the reward model that chooses what they made."""
+    networks: dict[str, nn.Module] = {"autoencoder": model.autoencoder, "dit": model.dit}
+    networks |= {"reward": reward} if reward else {}
+    tensors = {f"{part}.{k}": v for part, network in networks.items() for k, v in network.state_dict().items()}
     return checkpoint.digest(tensors)
 
 
