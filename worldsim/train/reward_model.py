@@ -1,5 +1,5 @@
 """Train the reward model: of two pictures of one prompt the one that shows more of it is to get more (Bradley-Terry, as
-ImageReward, Xu et al. 2023), and a real picture more with a true caption than with one that is wrong by a word.
+ImageReward, Xu et al. 2023), and real pictures find their captions among others, and ones wrong by a word (InfoNCE).
 
 P prompts, E pictures of each, B real pictures, H x W pixels, K words.
 """
@@ -41,7 +41,7 @@ class RewardTraining:
     """
 
     steps: int = 4000
-    batch: int = 32
+    batch: int = 40
     prompts: int = 12
     lr: float = 2e-3
     shift: int = 2
@@ -58,36 +58,41 @@ class RewardLoss(nn.Module):
     def forward(
         self, real: Tensor, told: Tensor, changed: Tensor, made: Tensor, grades: Tensor, prompts: Tensor
     ) -> dict[str, Tensor]:
-        """Negative log-likelihoods.
+        """Negative log-likelihoods; equal captions are no negatives of each other.
 
         Args:
             real: pixels `[B, 3, H, W]`. told: tokens of true captions `[B, K]`. changed: of captions wrong by a word;
                 equal to `told` where there is none to change.
-            made: pixels `[P, E, 3, H, W]`. grades: share of the prompt that each shows, `[P, E]`, 1 for all.
+            made: pixels `[P, E, 3, H, W]`. grades: share of the prompt that each shows, `[P, E]`.
             prompts: tokens `[P, K]`.
         """
         rows, (count, each) = len(real), grades.shape
-        pixels = torch.cat([real, real, made.flatten(0, 1)])
-        words = torch.cat([told, changed, prompts.repeat_interleave(each, 0)])
-        given = self.model(pixels, words)
-        true, false, fit = given[:rows], given[rows : 2 * rows], given[2 * rows :].view(count, each)
-        differs = (told != changed).any(1).float()
-        wrong = (differs * F.softplus(false)).sum() / differs.sum().clamp(min=1)
+        pictures = self.model.pictures(torch.cat([real, made.flatten(0, 1)]))
+        vectors, weights = self.model.texts(torch.cat([told, changed, prompts]))
+        captions, asked = (vectors[: 2 * rows], weights[: 2 * rows]), (vectors[2 * rows :], weights[2 * rows :])
+        logits = self.model.match(pictures[:rows], captions)  # [B, 2 B]
+        own = torch.eye(rows, 2 * rows, dtype=torch.bool, device=told.device)
+        equal = (told[:, None] == torch.cat([told, changed])).all(-1) & ~own
+        logits = logits.masked_fill(equal, -torch.inf)
+        right = torch.arange(rows, device=told.device)
+        contrast = (F.cross_entropy(logits, right) + F.cross_entropy(logits[:, :rows].T, right)) / 2
+        fit = self.model.match(pictures[rows:], asked).view(count, each, count)
+        fit = fit.diagonal(dim1=0, dim2=2).T  # [P, E]
         better = grades[:, :, None] > grades[:, None]
         ranking = (F.softplus(fit[:, None] - fit[:, :, None]) * better).sum() / better.sum().clamp(min=1)
-        right = F.binary_cross_entropy_with_logits(fit, (grades == 1).to(fit.dtype))
         first = grades.gather(1, fit.argmax(1, keepdim=True)).mean()
         return {
-            "loss": F.softplus(-true).mean() + wrong + ranking + right,
+            "loss": contrast + ranking,
+            "contrast": contrast,
             "ranking": ranking,
             "ahead": first - grades.mean(),
-            "told_apart": ((true > false) * differs).sum() / differs.sum().clamp(min=1),
+            "found": (logits.argmax(1) == right).float().mean(),
         }
 
 
 def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Muon on the hidden matrices and convolutions, AdamW on everything else."""
-    hidden = [p for n, p in model.named_parameters() if "blocks." in n or "readers." in n or "pixels_in." in n]
+    hidden = [p for n, p in model.named_parameters() if "blocks." in n or "pixels_in." in n]
     return muon_and_adamw(model, [p for p in hidden if p.ndim == 4 or (p.ndim == 2 and min(p.shape) > 6)], lr)
 
 
