@@ -107,7 +107,7 @@ class ImaginerJudge:
         others = [self.clips.clip(int(n)).frames[0] for n in rng.permutation(held_out)[: len(asked)]]
         rest = untold, rebuilt, self.asker.LABELS, self._look_reader()
         return [
-            words(asked, pictures, *rest, "imagine-pictures", "Words to pictures"),
+            words(asked, pictures, *rest, "imagine-pictures", "Words to pictures", "pictures, "),
             words(asked, made, *rest),
             copies([frames[0] for frames in made], others, firsts),
             *([self._fit(self.towers, asked, texts, made)] if self.towers else []),

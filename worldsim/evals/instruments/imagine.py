@@ -123,6 +123,7 @@ def words(
     reader: LookReader | None,
     name: str = "imagine",
     title: str = "Words to clips",
+    prefix: str = "",
 ) -> Section:
     """What prompts give, by everything that they ask.
 
@@ -132,6 +133,7 @@ def words(
         rebuilt: the real frame that shows what is asked, encoded and decoded, `[H, W, 3]`: no clip can be better.
         labels: what is asked -> in words.
         reader: of looks, in worlds that have several.
+        name, title: of the section. prefix: of the figures' labels.
     """
     section = Section(
         name,
@@ -156,7 +158,7 @@ def words(
         found = {way: [seen[what] for seen in each if what in seen] for way, each in ways.items()}
         right = found.pop("made")
         beside = ", ".join(f"{way} {number(float(np.mean(v)), '%')}" for way, v in found.items())
-        label = "look as asked" if what == "look" else labels[what]
+        label = prefix + ("look as asked" if what == "look" else labels[what])
         section.figures.append(share_figure(f"{name}.{what}", label, sum(right), len(right), beside))
     if reader:
         section.notes.append(f"The reader of looks is right on {number(reader.accuracy, '%')} of the real frames.")
