@@ -78,18 +78,18 @@ class Reward(nn.Module):
 
     def __init__(
         self,
-        model: RewardModel,
+        reward: RewardModel,
         autoencoder: VideoAutoencoder,
         extent: tuple[int, int, int],
         patch_size: tuple[int, int],
     ):
         super().__init__()
-        self.model, self.autoencoder, self._extent, self._patch_size = model, autoencoder, extent, patch_size
+        self.reward, self.autoencoder, self._extent, self._patch_size = reward, autoencoder, extent, patch_size
 
     def forward(self, tokens: Tensor, words: Tensor) -> Tensor:
         """Clean tokens of B pictures `[B, S, V]`, words `[1, K]` -> logits `[B]`."""
         pixels = self.autoencoder.decode(to_latents(tokens, self._extent, self._patch_size))[:, 0].clamp(-1, 1)
-        return torch.as_tensor(self.model(pixels, words.expand(tokens.shape[0], -1)))
+        return torch.as_tensor(self.reward(pixels, words.expand(tokens.shape[0], -1)))
 
 
 def export_imaginer(
