@@ -165,7 +165,7 @@ def import_videos(places: Sequence[Path], out: Path, settings: ImportSettings) -
                 bar.update(number + 1, f"{writer.frames:,} frames")
     if not report.frames:
         shutil.rmtree(out)
-        report_path(out).unlink()
+        report_path(out).unlink(missing_ok=True)
         raise WorldsimError(_nothing(report))
     sheet.take(Recording(out), [source.name for source in sources])
     atomic.write_bytes(sheet_path(out), sheet.png())
