@@ -69,7 +69,7 @@ def test_of_several_pictures_the_one_that_shows_most_of_the_words_is_kept(tmp_pa
     used = painter.imaginer.graph_weights[f"reward-{WIDTH}x{HEIGHT}"]
     assert {name.split(".")[0] for name in used} == {"autoencoder", "reward"}  # none is in the graph once more
     scorer = PictureScorer(load_reward(painter.imaginer))
-    _, frames = imagine_pictures(tiny_networks(), TEXT, (HEIGHT, WIDTH), BEST_OF, seed=5, steps=1)
+    frames = imagine_pictures(tiny_networks(), TEXT, (HEIGHT, WIDTH), BEST_OF, seed=5, steps=1)
     given = scorer.pictures(frames, TEXT).numpy()
 
     def chosen(count: int) -> int:

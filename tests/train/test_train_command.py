@@ -22,9 +22,10 @@ from worldsim.cli.train import TrainConfig, with_flags
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.models.autoencoder import Autoencoder
 from worldsim.runtime.bundle import open_world
-from worldsim.train.checkpoint import read, save_model
+from worldsim.train.checkpoint import load_autoencoder, read, save_model
 from worldsim.train.motion import MotionTraining
 from worldsim.train.recipes.base import Finetune, Recipe
+from worldsim.train.recipes.video import RECIPE as VIDEO
 from worldsim.train.run import RunRecord
 
 SMALL = Recipe(
@@ -111,6 +112,13 @@ def test_a_recipe_with_finetuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     records = [RunRecord.read(folder) for folder in folders]
     assert [record.schedule for record in records] == [(0.0, 0.25), (0.0, 0.25), (0.0, 0.5)]
     assert {(record.recipe, record.temperature, record.shown) for record in records} == {("toybox", 1.2, 9)}
+
+
+def test_an_imported_recording_has_a_recipe(recording: Recording, tmp_path: Path) -> None:
+    flags = ["--recording", str(recording.path), "--out", str(tmp_path / "run"), "--device", "cpu", "--steps", "1"]
+    assert main(["train", "autoencoder", *flags, "--recipe", "video"]) == 0
+    autoencoder, world = load_autoencoder(tmp_path / "run" / "autoencoder.safetensors")
+    assert world.name == recording.spec.name and autoencoder.config == VIDEO.autoencoder
 
 
 def test_a_recording_of_another_world_is_refused(

@@ -237,7 +237,7 @@ class ImaginerJudge:
         how = self.sampling
         text = self.model.dit.text.vocabulary.in_world(self.clips.worlds[0], text)
         count = BEST_OF if self.scorer else 1
-        _, frames = imagine_pictures(self.model, text, how.size, count, how.seed + seed, how.steps, how.guidance)
+        frames = imagine_pictures(self.model, text, how.size, count, how.seed + seed, how.steps, how.guidance)
         return frames[int(self.scorer.pictures(frames, text).argmax())] if self.scorer else frames[0]
 
     def _otherwise(self, text: str, seed: int) -> str:

@@ -23,8 +23,6 @@ from worldsim.models.text import TextConfig, TextEncoder, text_config
 from worldsim.models.video_dit import WAVES, place_features, places, rotary_angles
 from worldsim.models.words import PAD
 
-CELL = 8  # pixels along one side of a token
-
 
 @dataclasses.dataclass(frozen=True)
 class RewardModelConfig:

@@ -87,7 +87,7 @@ class Reward(nn.Module):
         self.reward, self.autoencoder, self._extent, self._patch_size = reward, autoencoder, extent, patch_size
 
     def forward(self, tokens: Tensor, words: Tensor) -> Tensor:
-        """Clean tokens of B pictures `[B, S, V]`, words `[1, K]` -> logits `[B]`."""
+        """Clean tokens of B pictures `[B, S, V]`, words `[1, K]` -> scores `[B]`."""
         pixels = self.autoencoder.decode(to_latents(tokens, self._extent, self._patch_size))[:, 0].clamp(-1, 1)
         return torch.as_tensor(self.reward(pixels, words.expand(tokens.shape[0], -1)))
 

@@ -177,7 +177,7 @@ def imagine_pictures(
     seed: int = 0,
     steps: int = 0,
     guidance: float | None = None,
-) -> tuple[Tensor, np.ndarray]:
+) -> np.ndarray:
     """Several pictures of one text at once, those of `worldsim.runtime.painter.Painter` up to rounding.
 
     Args:
@@ -185,7 +185,7 @@ def imagine_pictures(
         count: of the pictures. seed: of their noise; the first one is what `imagine` makes of it.
 
     Returns:
-        latents `[count, C, h, w]`, and uint8 RGB `[count, H, W, 3]`.
+        uint8 RGB `[count, H, W, 3]`.
 
     Raises:
         WorldsimError: as `imagine`.
@@ -206,8 +206,7 @@ def imagine_pictures(
             clean = sum(weight * model.dit(tokens, told) for told, weight in zip(words, passes.values(), strict=True))
             noisy = advance(noisy, clean, tau, following)
         latents = to_latents(noisy, extent, model.dit.config.patch_size)
-        frames = to_frames(model.autoencoder.decode(latents)[:, 0])
-    return latents[:, 0], frames.cpu().numpy()
+        return to_frames(model.autoencoder.decode(latents)[:, 0]).cpu().numpy()
 
 
 def _forwards(window: Callable[[int, Given, int], np.ndarray], given: Given, frames: int) -> np.ndarray:

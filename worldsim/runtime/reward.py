@@ -27,12 +27,12 @@ class PictureScorer:
     model: RewardModel
 
     def pictures(self, frames: np.ndarray, text: str) -> Tensor:
-        """Pictures uint8 RGB `[N, H, W, 3]` -> logits that all that is told is there, float32 `[N]`."""
+        """Pictures uint8 RGB `[N, H, W, 3]` -> how much of what is told each shows, float32 `[N]`."""
         return self.pairs(frames, self.model.text.tokens([text]).expand(len(frames), -1))
 
     @torch.no_grad()
     def pairs(self, frames: np.ndarray, words: Tensor) -> Tensor:
-        """Pictures `[N, H, W, 3]`, each with the tokens of a text of its own `[N, K]` -> logits `[N]`."""
+        """Pictures `[N, H, W, 3]`, each with the tokens of a text of its own `[N, K]` -> scores `[N]`."""
         device, given = self.model.place_in.weight.device, []
         with mixed_precision(device):
             for i in range(0, len(frames), ROWS):
@@ -41,7 +41,7 @@ class PictureScorer:
         return torch.cat(given)
 
     def score(self, frames: np.ndarray, text: str) -> float:
-        """Logit of a clip uint8 RGB `[T, H, W, 3]`, in the mean over one frame in four."""
+        """Score of a clip uint8 RGB `[T, H, W, 3]`, in the mean over one frame in four."""
         return float(self.pictures(frames[::LOOKED_AT], text).mean())
 
 

@@ -99,7 +99,7 @@ def make_and_judge(model: Imaginer, prompts: list[Prompt], seed: int, size: tupl
     texts, frames, grades = [], [], []
     for i, prompt in enumerate(prompts):
         if prompt.seen(np.zeros((*size, 3), np.uint8)):  # somebody can tell
-            _, made = imagine_pictures(model, prompt.text, size, EACH, seed + i)
+            made = imagine_pictures(model, prompt.text, size, EACH, seed + i)
             texts.append(prompt.text)
             frames.append(made)
             grades.append([np.mean(list(prompt.seen(frame).values())) for frame in made])
