@@ -2,13 +2,15 @@
 
 It runs in an environment of its own, because procgen2 wants an older NumPy than worldsim:
 
-    python3 -m venv coinrun-env && coinrun-env/bin/pip install 'procgen2==0.10.7' 'numpy<2' 'av>=14'
+    python3 -m venv coinrun-env && coinrun-env/bin/pip install 'procgen2==0.10.7' 'numpy<2' 'av>=14' pillow
     coinrun-env/bin/python scripts/record_coinrun.py --out coinrun --frames 2000000
     worldsim import coinrun --out recordings/coinrun --size 64x64 --fps 15 --licence 'procgen2, MIT'
 
 Every episode has a level of its own. Explorers of mixed skill play: all run to the right and jump where they get stuck,
-and each strays from that, with a chance of its own, into other actions that it holds for a while. A stopped recording
-goes on with the episode after the last whole one, when the same command is run again.
+and each strays from that, with a chance of its own, into other actions that it holds for a while. Frames are drawn at
+512x512 and averaged down to 64x64, as a video of the game would be: the game's own 64x64 pictures skip most of what
+they show, so their details flicker with every fraction of a pixel that the view moves. A stopped recording goes on with
+the episode after the last whole one, when the same command is run again.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 from procgen import ProcgenGym3Env
 
 ACTIONS = {"left": 1, "jump-left": 2, "noop": 4, "jump": 5, "right": 7, "jump-right": 8}  # name -> procgen's number
 FPS = 15
+SIZE = 64  # of a frame; the game is drawn at eight times of it
 LONGEST = 1000  # frames
 STUCK = 3  # frames without motion to the right, after which an explorer jumps
 MOVED = 0.02  # share of the pixels that change while the runner gets on
@@ -53,15 +57,17 @@ class Explorer:
 
 def play(seed: int) -> tuple[list[np.ndarray], list[str], bool]:
     """The frames of level `seed`, the actions on seeing them, and whether the coin was reached."""
-    game = ProcgenGym3Env(num=1, env_name="coinrun", start_level=seed, num_levels=1, rand_seed=seed)
+    game = ProcgenGym3Env(
+        num=1, env_name="coinrun", start_level=seed, num_levels=1, rand_seed=seed, render_mode="rgb_array"
+    )
     explorer = Explorer(np.random.default_rng(seed))
     frames, names, won = [], [], False
     while len(frames) < LONGEST:
-        reward, observation, first = game.observe()
+        reward, _, first = game.observe()
         if first[0] and frames:
             won = bool(reward[0] > 0)
             break
-        frame = observation["rgb"][0].copy()
+        frame = np.asarray(Image.fromarray(game.get_info()[0]["rgb"]).reduce(512 // SIZE))
         names.append(explorer(frame, frames[-1] if frames else frame))
         frames.append(frame)
         game.act(np.array([ACTIONS[names[-1]]], np.int32))

@@ -22,9 +22,9 @@ RECIPE = Recipe(
         latent_clip=5.0,
     ),
     dynamics_training=DynamicsTraining(
-        steps=12_000,
-        batch=12,
-        lr=7e-4,
+        steps=36_000,
+        batch=4,
+        lr=1.6e-3,
         pure_noise_prob=0.25,
         noise_samples=4,
         huber=0.05,
