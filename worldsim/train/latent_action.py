@@ -63,9 +63,9 @@ class LatentActionTraining:
 
 
 def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on the matrices and convolutions inside, AdamW at half the rate on everything else."""
-    inside = [p for name, p in model.named_parameters() if ".blocks." in name or ".convolutions." in name]
-    return muon_and_adamw(model, [p for p in inside if p.ndim > 1], lr)
+    """Muon on the matrices and convolutions inside the blocks, AdamW at half the rate on everything else."""
+    hidden = [p for name, p in model.named_parameters() if p.ndim > 1 and (".blocks." in name or "convolutions" in name)]
+    return muon_and_adamw(model, hidden, lr)
 
 
 class ClipTable:
