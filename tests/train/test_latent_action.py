@@ -15,15 +15,7 @@ from worldsim.data.recording import Recording, relabel
 from worldsim.device import policy_of
 from worldsim.errors import WorldsimError
 from worldsim.evals.instruments.latent_actions import contingency, purity
-from worldsim.models.latent_action import (
-    DEAD_AFTER,
-    FSQ,
-    VQ,
-    LatentActionConfig,
-    LatentActionModel,
-    extrapolated,
-    with_actions,
-)
+from worldsim.models.latent_action import DEAD_AFTER, FSQ, VQ, LatentActionConfig, LatentActionModel, with_actions
 from worldsim.train.draws import Draws
 from worldsim.train.latent_action import (
     FILE,
@@ -69,14 +61,6 @@ def test_codes_are_the_actions_that_were_taken(recording, tmp_path):
     chosen = chosen[codes[chosen] >= 0]
     mapped = codes_of_actions(codes[chosen], recording.actions[chosen], recording.spec, 8)
     assert [action_of[code] for code in mapped] == list(steered.MOVES)
-
-
-def test_what_moves_on_as_it_did_needs_no_code():
-    scene = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    frames = torch.stack([scene.roll((2 * t, -3 * t), (2, 3)) for t in range(4)], dim=1)
-    for steps in (1, 2):
-        inner = slice(10, -10)  # its edge is not known
-        assert torch.equal(extrapolated(frames[:, :2], steps)[..., inner, inner], frames[:, 1 + steps][..., inner, inner])
 
 
 @pytest.mark.parametrize("quantizer", ["fsq", "vq"])

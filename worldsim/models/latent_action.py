@@ -24,7 +24,7 @@ from worldsim.models.world_model import WorldModel
 
 PATCH = 4  # pixels along one side of a token of the decoder
 SIDE = 8  # frames have sides that are multiples of it
-REACH = 6  # pixels a frame that a shift is looked for over, in each direction
+REACH = 4  # pixels a frame that a shift is looked for over, in each direction
 SHIFTS = (2 * REACH + 1) ** 2
 COMMITMENT = 0.25  # weight of the encoder's side of the VQ loss (van den Oord et al. 2017, equation 3)
 DEAD_AFTER = 50  # training steps without use, after which a VQ code is put where the encoder is
@@ -194,19 +194,6 @@ def shift_errors(before: Tensor, after: Tensor) -> Tensor:
     return ((left + 1e-3) / (none + 1e-3)).log()
 
 
-def extrapolated(past: Tensor, steps: int) -> Tensor:
-    """The last of past frames `[B, P, 3, H, W]`, P > 1, as it is so many steps later if the picture goes on moving as a
-    whole as it did from the frame before: `[B, 3, H, W]`, its edge repeated."""
-    h, w = past.shape[-2:]
-    with torch.no_grad():
-        best = shift_errors(past[:, -2], past[:, -1]).argmin(-1)
-    down, right = (steps * (part - REACH) for part in (best // (2 * REACH + 1), best % (2 * REACH + 1)))
-    rows = (torch.arange(h, device=past.device) + down[:, None]).clamp(0, h - 1)
-    columns = (torch.arange(w, device=past.device) + right[:, None]).clamp(0, w - 1)
-    clips = torch.arange(len(past), device=past.device)[:, None, None]
-    return past[:, -1].movedim(1, -1)[clips, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
-
-
 class DecoderBlock(nn.Module):
     """Attention over codes and picture, so that every place reads the codes; a convolution over the picture alone, so
     that what is learned of a motion at one place holds at all; and an MLP."""
@@ -229,36 +216,30 @@ class DecoderBlock(nn.Module):
 
 class ChangeDecoder(nn.Module):
     """Past frames and the codes after them -> the frame after the last code. The codes are tokens before those of the
-    picture (Jasmine: prepending the action is essential). It begins with the picture where inertia takes it, which no
-    code has to tell, if there are frames to see that by."""
+    picture (Jasmine: prepending the action is essential)."""
 
     def __init__(self, config: LatentActionConfig, inputs: int):
         super().__init__()
         width, self.grid = config.model_width, config.grid
         self.unshuffle, self.shuffle = nn.PixelUnshuffle(PATCH), nn.PixelShuffle(PATCH)
-        self.moves = config.past > 1
-        self.frame_in = nn.Conv2d((config.past + self.moves) * 3 * PATCH**2, width, 3, padding=1)
+        self.frame_in = nn.Conv2d(config.past * 3 * PATCH**2, width, 3, padding=1)
         self.code_in = nn.Linear(inputs, width)
         self.steps = nn.Parameter(torch.randn(config.ahead, width) * 0.02)  # of a code, the newest first
         self.blocks = nn.ModuleList(DecoderBlock(width, config.heads, config.grid) for _ in range(config.depth))
         self.norm = nn.RMSNorm(width, eps=1e-6)
-        self.out = nn.Linear(width, (3 + self.moves) * PATCH**2)  # of a pixel: a change, and whether it moved on
+        self.out = nn.Linear(width, 3 * PATCH**2)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, past: Tensor, codes: Tensor) -> Tensor:
         """Past frames `[B, P, 3, H, W]`, quantised codes `[B, n, Q]` of the n changes after them -> the frame n after
         the last of them `[B, 3, H, W]`."""
-        count, last = codes.shape[1], past[:, -1]
-        onward = [extrapolated(past, count)] if self.moves else []
-        seen = torch.cat([past.flatten(1, 2), *onward], dim=1)
-        tokens = self.frame_in(self.unshuffle(seen)).flatten(2).mT  # [B, N, D]
+        count = codes.shape[1]
+        tokens = self.frame_in(self.unshuffle(past.flatten(1, 2))).flatten(2).mT  # [B, N, D]
         x = torch.cat([self.code_in(codes) + self.steps[:count].flip(0), tokens], dim=1)
         for block in self.blocks:
             x = block(x, count)
-        made = self.shuffle(self.out(self.norm(x[:, count:])).mT.unflatten(2, self.grid)).float()
-        if self.moves:
-            last = torch.lerp(last, onward[0], made[:, 3:].sigmoid())
-        return last + made[:, :3]
+        change = self.out(self.norm(x[:, count:])).mT.unflatten(2, self.grid)
+        return past[:, -1] + self.shuffle(change)
 
 
 class LatentActionModel(nn.Module):

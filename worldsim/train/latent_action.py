@@ -6,6 +6,7 @@ B clips, T = P + F frames, as in `worldsim.models.latent_action`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from worldsim.models.latent_action import LatentActionConfig, LatentActionModel,
 from worldsim.progress import ProgressBar
 from worldsim.train.checkpoint import load_weights, read, save_model
 from worldsim.train.draws import Draws
-from worldsim.train.optimizers import muon_and_adamw
+from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
 FILE = "latent_action.safetensors"
@@ -60,12 +61,6 @@ class LatentActionTraining:
     shift: int = 2
     tint: float = 0.1
     seed: int = 0
-
-
-def optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on the matrices and convolutions inside the blocks, AdamW at half the rate on everything else."""
-    hidden = [p for name, p in model.named_parameters() if p.ndim > 1 and (".blocks." in name or "convolutions" in name)]
-    return muon_and_adamw(model, hidden, lr)
 
 
 class ClipTable:
@@ -158,7 +153,7 @@ def train_latent_action(
         "latent_action",
         model,
         ChangeLoss(model, training),
-        optimizers,
+        functools.partial(adamw, beta2=0.99),
         training,
         {"model": dataclasses.asdict(config)},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
