@@ -3,7 +3,9 @@ side where it leaves. Frames are 40x24."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,11 +47,29 @@ def play(seed: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(frames), actions
 
 
-def record(path: Path, episodes: int = 40, length: int = 100) -> Path:
+def follow(seed: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `play`, but a camera follows the cross over even ground with a few walls."""
+    rng = np.random.default_rng(seed)
+    actions = rng.integers(0, 5, length).repeat(rng.integers(1, 5, length))[:length].astype(np.int16)
+    land = np.full((10 * H, 10 * W, 3), 200, np.uint8)
+    for top, left in rng.integers(0, (10 * H, 10 * W), (300, 2)):
+        land[top : top + 9, left : left + 12] = (90, 60, 40)
+    row, column, frames = 5 * H, 5 * W, []
+    for action in actions:
+        frame = land[row : row + H, column : column + W].copy()
+        frame[9 : 9 + SIDE, 17 : 17 + SIDE] = (250, 240, 80)
+        frames.append(frame)
+        down, right = list(MOVES.values())[action]
+        row, column = np.clip(row + down, 0, 9 * H), np.clip(column + right, 0, 9 * W)
+    actions[-1] = -1
+    return np.stack(frames), actions
+
+
+def record(path: Path, episodes: int = 40, length: int = 100, played: Callable[..., Any] = play) -> Path:
     """A recording of it."""
     with RecordingWriter(path, SPEC, 0, {"source": "a test", "licence": "none"}) as writer:
         for seed in range(episodes):
-            frames, actions = play(seed, length)
+            frames, actions = played(seed, length)
             none = np.zeros(length, np.float32)
             writer.append(Episode(frames, actions, none, none.astype(bool), none[:, None][:, :0]))
     return path

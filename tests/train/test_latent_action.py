@@ -150,6 +150,17 @@ def test_codes_that_collapsed_are_refused():
     assert perplexity(np.array([5, 5, 0, 0])) == pytest.approx(2)
 
 
+@pytest.mark.parametrize("played", [steered.play, steered.follow])
+def test_keys_point_where_what_is_steered_goes(tmp_path, played):
+    """Also where a camera follows it, so that the picture moves the other way."""
+    recording = Recording(steered.record(tmp_path / "recording", 12, played=played))
+    seen = code_motion(recording, recording.actions[:], 5)
+    assert seen.camera == (played is steered.follow)
+    moves = list(steered.MOVES)
+    named = {name: moves[code] for name, code in auto_keys(seen).items()}
+    assert named == {"none": "stay", **{name: name for name in moves[1:]}}
+
+
 def test_a_recording_of_codes_shares_its_frames(recording, tmp_path):
     spec = world_of_codes(recording.spec, 8, {"none": 3, "left": 0})
     codes = np.where(recording.actions >= 0, recording.actions + 3, -1).astype(np.int16)

@@ -19,8 +19,8 @@ from worldsim.keycodes import SCANCODES
 from worldsim.spec import SPARE_KEYS, Action, WorldSpec
 
 SAMPLES = 64  # changes of each code that are looked at
-MOVED = 12  # levels by which a pixel that moves differs, at least
-CAMERA = 0.3  # share of the picture that changes, from which on the camera is what moves
+OUTLINE = 60  # gradient of a pixel on an outline, at least, levels
+CAMERA = 0.5  # share of the outlines that move, from which on the camera is what moves
 STRONG = 0.25  # of the strongest motion of all codes; less has no direction
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}  # x, y
 REST = "none"
@@ -71,17 +71,18 @@ def code_motion(recording: Recording, codes: np.ndarray, count: int, seed: int =
 @dataclasses.dataclass(frozen=True)
 class _Seen:
     change: float  # levels
-    share: float  # of the pixels that change
+    share: float  # of the pixels on outlines that move: even areas look the same wherever a camera goes
     motion: np.ndarray  # pixels [2]
 
 
 def _motion(before: np.ndarray, after: np.ndarray) -> _Seen:
     """The mean optical flow (Farnebäck 2003) of what moves, from one frame to the next."""
     difference = cv2.absdiff(before, after)
-    share = float((difference > MOVED).any(-1).mean())
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after)]
     flow = cv2.calcOpticalFlowFarneback(grey[0], grey[1], None, 0.5, 3, 9, 3, 5, 1.1, 0)  # type: ignore[call-overload]
     moves = np.hypot(flow[..., 0], flow[..., 1]) > 0.3
+    outline = np.hypot(*(cv2.Sobel(grey[0], cv2.CV_32F, dx, 1 - dx) for dx in (0, 1))) > OUTLINE
+    share = float(moves[outline].mean()) if outline.any() else 0.0
     motion = flow[moves].mean(0) if moves.any() else np.zeros(2)
     return _Seen(float(difference.mean()), share, np.asarray(motion * min(1.0, 4 * float(moves.mean())), np.float32))
 
