@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import steered
 import torch
 from square import AUTOENCODER, AUTOENCODER_TRAINING, EAGER, weights
 
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
-from worldsim.models.autoencoder import AutoencoderConfig
-from worldsim.train.autoencoder import moving_weight, train_autoencoder
+from worldsim.models.autoencoder import AutoencoderConfig, to_pixels
+from worldsim.models.shifts import shifted_pixels
+from worldsim.train.autoencoder import AutoencoderTraining, inner, moving_weight, train_autoencoder
 
 
 def test_resumed_equals_uninterrupted(recording: Recording, run: Path, tmp_path: Path) -> None:
@@ -33,6 +35,20 @@ def test_resumed_equals_uninterrupted(recording: Recording, run: Path, tmp_path:
 def test_frames_that_do_not_fit_are_refused(recording: Recording, tmp_path: Path) -> None:
     with pytest.raises(WorldsimError, match="48x32 do not divide by 64"):
         train_autoencoder(recording, tmp_path, AutoencoderConfig(widths=(8, 8, 8, 8, 8)), AUTOENCODER_TRAINING, EAGER)
+
+
+def test_latents_of_a_scrolled_picture_follow_from_those_of_the_picture(tmp_path: Path) -> None:
+    recording = Recording(steered.record(tmp_path / "recording", 12, played=steered.follow))
+    config = AutoencoderConfig(channels=8, widths=(16, 16), blocks=1, shifts=True)
+    learned = train_autoencoder(recording, tmp_path, config, AutoencoderTraining(steps=500, batch=8), EAGER).eval()
+    pixels = to_pixels(torch.from_numpy(recording.frames[100:140]))
+    with torch.no_grad():
+        for shift in (torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 3.0])):
+            latents, there = learned.encode(pixels), learned.encode(shifted_pixels(pixels, shift))
+            followed, copied = (
+                inner(made - there).square().mean() for made in (learned.shifts(latents, shift), latents)
+            )
+            assert followed < 0.6 * copied, (shift, followed, copied)
 
 
 def test_moving_pixels_weigh_more() -> None:

@@ -249,3 +249,9 @@ def test_what_comes_in_two_ways_is_averaged_or_decided(bend: float, least: float
     losses = pseudo_huber((guesses[:, None] - targets).square(), bend).mean(1)
     assert guesses[losses.argmin()] == pytest.approx(least, abs=0.03)
     assert pseudo_huber(torch.tensor(1e-6), bend) == pytest.approx(1e-6, rel=1e-2)
+
+
+def test_scrolling_takes_an_autoencoder_that_learned_it(recording: Recording, autoencoder: Autoencoder, tmp_path: Path):
+    config = fit(dataclasses.replace(SIZE, copy=CopyConfig(shifts=True)), autoencoder)
+    with pytest.raises(WorldsimError, match="learned shifts"):
+        train_dynamics(recording, autoencoder, tmp_path, config, TRAINING, options=EAGER)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 from worldsim.models.config import as_tuples
+from worldsim.models.shifts import ShiftKernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class AutoencoderConfig:
         hidden_layer: whether latents hold two layers, one above the other: what is seen, and what would be seen with
             nothing in the way. Of a frame alone the second is taken to be as the first.
         large: frames of more pixels, and the decoder for them; None for a decoder that mirrors the encoder.
+        shifts: whether it learns a linear map of its latents for every shift of the picture by some pixels.
     """
 
     channels: int = 16
@@ -52,6 +54,7 @@ class AutoencoderConfig:
     blocks: int = 2
     hidden_layer: bool = False
     large: LargeFrames | None = None
+    shifts: bool = False
 
     def __post_init__(self) -> None:
         if self.large and (self.large.scale < 1 or self.factor % 2 ** (len(self.large.widths) - 1)):
@@ -149,6 +152,8 @@ class Autoencoder(nn.Module):
         self.encoder = Encoder(config)
         self.standardise = nn.BatchNorm2d(config.channels, affine=False, momentum=0.01)
         self.decoder = Decoder(config)
+        if config.shifts:
+            self.shifts = ShiftKernels(config.channels)
 
     def encode(self, pixels: Tensor, hidden_layer: Tensor | None = None) -> Tensor:
         """`[B, 3, H, W]` in [-1, 1], and its hidden layer if that is known -> latents `[B, C, h, w]`."""

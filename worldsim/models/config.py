@@ -62,6 +62,8 @@ class WorldModelConfig:
             raise WorldsimError(
                 f"motion takes a view, copy.refiner_width, and a memory of all of the newest {PAST} frames"
             )
+        if self.copy and self.copy.shifts and self.copy.hidden_layer:
+            raise WorldsimError("copy.shifts is of latents of one layer, copy.hidden_layer makes two")
         c, h, w = self.latent_shape
         if h % self.dit.patch_size[0] or w % self.dit.patch_size[1]:
             p, q = self.dit.patch_size

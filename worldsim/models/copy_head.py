@@ -31,12 +31,14 @@ class CopyConfig:
             (`worldsim.models.autoencoder`); each may be copied from the other.
         refiner_width: of the convolutions over single cells that refine the prediction; 0 for none.
         from_noise: whether it may be taken from the noised frame to come (see `from_noise`).
+        shifts: whether it may be the frame before, scrolled by some pixels (`worldsim.models.shifts`).
     """
 
     reach: int = 1
     hidden_layer: bool = False
     refiner_width: int = 0
     from_noise: bool = False
+    shifts: bool = False
 
     def __post_init__(self) -> None:
         if self.reach < 1:

@@ -36,6 +36,7 @@ from worldsim.models.history import History
 from worldsim.models.layers import CellRefiner
 from worldsim.models.memory import MemoryReader, MemoryWriter, newest
 from worldsim.models.motion import MotionPrior
+from worldsim.models.shifts import GRID, Shifted
 from worldsim.models.told_noise import ToldNoise
 from worldsim.models.view_memory import KEY
 
@@ -101,6 +102,8 @@ class WorldModel(nn.Module):
         if config.view:
             self.pose = config.view.tracker(config.actions)
             self.view = config.view.reader(dit.width, dit.patch_size, config.latent_shape[0])
+        if config.copy and config.copy.shifts:
+            self.shifted = Shifted(config.latent_shape[0])
         self.copy = self._copy_head()
         if self._sees_earlier:
             self.change_in = nn.Linear(token_width, dit.width, bias=False)
@@ -249,6 +252,7 @@ class WorldModel(nn.Module):
             return ElementwiseCopy(config.token_width)
         count = (2 * config.copy.reach + 1) ** 2 + config.copy.hidden_layer + bool(config.motion)
         count += config.copy.from_noise + (self.view.candidates_count if config.view else 0)
+        count += len(GRID) if config.copy.shifts else 0
         return CandidateCopy(self.patches, config.patch_cells, config.layers, count)
 
     def _sources(self, features: Features, previous: Tensor, noisy: Tensor, tau: Tensor) -> list[Candidates]:
@@ -269,6 +273,8 @@ class WorldModel(nn.Module):
             inner = F.pad(here.new_ones(here.shape[-2] - 2, here.shape[-1] - 2), (1, 1, 1, 1))
             bias = config.motion.gate_bias * still[:, None, None, None] * inner.expand(config.layers, -1, -1)
             sources.append(Candidates([motion], bias, complete=True))
+        if config.copy.shifts:
+            sources.append(Candidates(self.shifted(here)))
         if config.copy.from_noise:
             sources.append(from_noise(self.to_latents(noisy.float()), tau))
         return sources

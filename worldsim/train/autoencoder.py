@@ -19,6 +19,7 @@ from worldsim.data.recording import Recording
 from worldsim.data.windows import FrameTable
 from worldsim.device import mixed_precision
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, to_frames, to_pixels
+from worldsim.models.shifts import COARSE, shifted_pixels
 from worldsim.png import encode_png
 from worldsim.psnr import psnr_of_error
 from worldsim.train import distributed
@@ -41,6 +42,7 @@ class AutoencoderTraining:
         mask: largest share of the input hidden, in half of the images, in patches of one latent cell (MAE, He et al.
             2022).
         geometry: what is asked of the latents besides, so that they can be predicted; None for nothing.
+        shift_weight: of the squared error of latents that are shifted, where the autoencoder learns that.
     """
 
     steps: int = 6000
@@ -51,6 +53,7 @@ class AutoencoderTraining:
     noise: float = 0.2
     mask: float = 0.0
     geometry: LatentGeometry | None = None
+    shift_weight: float = 0.05
     seed: int = 0
 
 
@@ -76,17 +79,31 @@ def hide(pixels: Tensor, cell: int, most: float, draws: Draws) -> Tensor:
 class ReconstructionLoss(nn.Module):
     """The loss of one batch of frames, as a module, so that it can be compiled and sharded as a whole."""
 
-    def __init__(self, autoencoder: Autoencoder, geometry: LatentGeometry | None = None):
+    def __init__(self, autoencoder: Autoencoder, training: AutoencoderTraining):
         super().__init__()
-        self.autoencoder, self.geometry = autoencoder, geometry
+        self.autoencoder, self.geometry, self.shift_weight = autoencoder, training.geometry, training.shift_weight
 
     def forward(
-        self, shown: Tensor, pixels: Tensor, weight: Tensor, noise: Tensor, before: Tensor | None = None
+        self,
+        shown: Tensor,
+        pixels: Tensor,
+        weight: Tensor,
+        noise: Tensor,
+        before: Tensor | None = None,
+        shift: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Loss of `pixels` `[B, 3, H, W]`, each weighted `[B, 1, H, W]`, rebuilt from what is `shown` of them, with
-        `noise` on the latents `[B, C, h, w]`; for the geometry of latents, with the pixels of the frames `before`."""
+        `noise` on the latents `[B, C, h, w]`; for the geometry of latents, with the pixels of the frames `before`; for
+        the shifts, with one of them `[2]`."""
         asked: dict[str, Tensor] = {}
-        if self.geometry is None or before is None:
+        if shift is not None:
+            moved = shifted_pixels(pixels, shift)
+            latents, there = self.autoencoder.encode(torch.cat([shown, moved])).chunk(2)
+            made = self.autoencoder.shifts(latents, shift)
+            asked["shifts"] = inner(made - there).square().mean()
+            asked["shifted"] = inner(self.autoencoder.decode(made).float() - moved, 8).square().mean()
+            asked["geometry"] = self.shift_weight * asked["shifts"] + asked["shifted"]
+        elif self.geometry is None or before is None:
             latents = self.autoencoder.encode(shown)
         else:
             latents, earlier = self.autoencoder.encode(torch.cat([shown, before])).chunk(2)
@@ -96,6 +113,11 @@ class ReconstructionLoss(nn.Module):
         worst = error.flatten(1).amax(1).mean()
         loss = (weight * error.square()).mean() + 0.1 * (weight * error).mean() + 0.01 * worst
         return {"loss": loss + asked.get("geometry", 0.0), "error": error.mean(), **asked}
+
+
+def inner(difference: Tensor, edge: int = 1) -> Tensor:
+    """`[..., h, w]` without its edge: what is shifted in there nobody knows."""
+    return difference[..., edge:-edge, edge:-edge]
 
 
 def train_autoencoder(
@@ -124,7 +146,7 @@ def train_autoencoder(
         out,
         "autoencoder",
         autoencoder,
-        ReconstructionLoss(autoencoder, training.geometry),
+        ReconstructionLoss(autoencoder, training),
         muon_on_convolutions,
         training,
         {"model": dataclasses.asdict(config), "world": spec.to_json()},
@@ -142,7 +164,10 @@ def train_autoencoder(
         noise = training.noise * draws.rand(1, 1, 1) * draws.randn(*latent_shape)
         autoencoder.train()
         earlier = to_pixels(draws.put(torch.from_numpy(before))) if training.geometry else None
-        return trainer.update(shown, pixels, weight / distributed.mean(weight), noise, earlier)
+        shift = None
+        if config.shifts:
+            shift = draws.put(torch.tensor([float(draws.integer(-COARSE, COARSE + 1)) for _ in range(2)]))
+        return trainer.update(shown, pixels, weight / distributed.mean(weight), noise, earlier, shift)
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, Autoencoder)

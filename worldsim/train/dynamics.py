@@ -159,6 +159,10 @@ def train_dynamics(
             f"the dynamics are for {config.latent_shape}, {config.actions} actions; {recording.path} needs {fits}"
         )
     model = build_model(config, training, start)
+    if config.copy and config.copy.shifts and start is None:
+        if not autoencoder.config.shifts:
+            raise WorldsimError("copy.shifts takes an autoencoder that has learned shifts (AutoencoderConfig.shifts)")
+        model.shifted.take_over(autoencoder.shifts)
     autoencoder = copy.deepcopy(autoencoder).to(options.device)
     with distributed.main_first():
         clips = LatentDataset(recording, autoencoder, cache or out)

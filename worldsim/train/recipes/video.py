@@ -13,11 +13,11 @@ from worldsim.train.recipes.base import Recipe
 
 RECIPE = Recipe(
     frames=2_000_000,
-    autoencoder=AutoencoderConfig(channels=16, widths=(64, 128), blocks=1),
+    autoencoder=AutoencoderConfig(channels=16, widths=(64, 128), blocks=1, shifts=True),
     autoencoder_training=AutoencoderTraining(steps=4000, batch=32),
     world_model=WorldModelConfig(
         dit=DiTConfig(patch_size=(2, 2), width=256, heads=4),
-        copy=CopyConfig(reach=1, from_noise=True),
+        copy=CopyConfig(reach=1, from_noise=True, shifts=True),
         static_threshold=0.1,
         latent_clip=5.0,
     ),
