@@ -187,8 +187,15 @@ def test_keys_are_read():
 
 
 def test_a_vote_maps_actions_to_codes():
-    codes, actions = np.array([4, 4, 1, 2, 2, 2]), np.array([0, 0, 0, 1, 1, 3])
+    codes, actions = np.array([4] * 60 + [1] + [2] * 40), np.array([0] * 61 + [1] * 20 + [3] * 20)
     assert codes_of_actions(codes, actions, steered.SPEC, 8).tolist() == [4, 2, 4, 2, 4]
+
+
+def test_an_action_has_a_code_of_its_own_though_another_is_more_frequent_everywhere():
+    """Code 7, where nothing much changes, is what is read most after each of them."""
+    codes = [7] * 30 + [3] * 2 + [7] * 20 + [3] * 12 + [7] * 20 + [5] * 10
+    actions = [0] * 32 + [1] * 32 + [2] * 30
+    assert codes_of_actions(np.array(codes), np.array(actions), steered.SPEC, 8)[:3].tolist() == [7, 3, 5]
 
 
 def test_a_world_of_codes_is_played_with_real_actions():

@@ -24,6 +24,8 @@ CAMERA = 0.5  # share of the outlines that move, from which on the camera is wha
 STRONG = 0.25  # of the strongest motion of all codes; less has no direction
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}  # x, y
 REST = "none"
+DOUBT = 8.0  # labelled steps that an action is taken to have had besides, with codes as usual
+RARE = 0.02  # share of the labelled steps below which a code stands for no action
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,9 @@ def world_of_codes(spec: WorldSpec, count: int, names: Mapping[str, int]) -> Wor
 
 
 def codes_of_actions(codes: np.ndarray, actions: np.ndarray, spec: WorldSpec, count: int) -> np.ndarray:
-    """The code that each of a world's actions is played with: the one that was read most often where it was taken.
+    """The code that each of a world's actions is played with: the one that was read more often where it was taken than
+    elsewhere, by the largest factor. (The most frequent one would often be the same for all: what does not change much
+    is frequent after any action.)
 
     Args:
         codes, actions: int `[n]` of the labelled steps.
@@ -155,11 +159,14 @@ def codes_of_actions(codes: np.ndarray, actions: np.ndarray, spec: WorldSpec, co
     Returns:
         int64 `[A]`; an action without a label has the code of the no-op, or the most frequent one.
     """
-    table = np.zeros((len(spec.actions), count), np.int64)
+    table = np.zeros((len(spec.actions), count))
     np.add.at(table, (actions, codes), 1)
-    rest = table[spec.noop] if table[spec.noop].any() else table.sum(0)
-    table[~table.any(1)] = rest
-    return table.argmax(1)
+    usual = table.sum(0) / max(table.sum(), 1)
+    seen = table.sum(1, keepdims=True)
+    share = (table + DOUBT * usual) / (seen + DOUBT)
+    best = np.divide(share, usual, out=np.zeros_like(share), where=usual >= RARE).argmax(1)
+    rest = best[spec.noop] if seen[spec.noop] else usual.argmax()
+    return np.where(seen[:, 0] > 0, best, rest).astype(np.int64)
 
 
 def code_sheet(recording: Recording, seen: CodeMotion, spec: WorldSpec, columns: int = 6) -> np.ndarray:
