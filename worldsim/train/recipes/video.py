@@ -27,6 +27,7 @@ RECIPE = Recipe(
         lr=1.6e-3,
         pure_noise_prob=0.25,
         noise_samples=4,
+        context_noise=0.3,
         huber=0.05,
         self_rollout_start=0.66,
         self_rollout_max=16,
