@@ -23,6 +23,7 @@ from worldsim.progress import ProgressBar
 
 LONGEST = 400  # frames of a level
 SIZE = 64  # of a frame
+MOST = 80_000  # frames that are learned from
 
 
 def network(outputs: int) -> nn.Module:
@@ -44,11 +45,13 @@ def clone(recording: Recording, labels: np.ndarray, outputs: int, steps: int, na
     rng = np.random.default_rng(0)
     model = network(outputs)
     optimizer = torch.optim.AdamW(model.parameters(), 5e-4, weight_decay=0.01)
-    places = np.concatenate([np.arange(start + 1, end - 1) for start, end in recording.episodes("train")])
+    spans = [(start, end) for start, end in recording.episodes("train") if end <= MOST]
+    places = np.concatenate([np.arange(start + 1, end - 1) for start, end in spans])
+    pictures = recording.frames[: spans[-1][1]]
     with ProgressBar(name, steps) as bar:
         for step in range(steps):
-            index = np.sort(rng.choice(places, 128))
-            frames = np.stack([recording.frames[int(i) - 1 : int(i) + 1] for i in index])
+            index = rng.choice(places, 128)
+            frames = pictures[index[:, None] + np.arange(-1, 1)]
             loss = nn.functional.cross_entropy(model(seen(frames)), torch.from_numpy(labels[index].astype(np.int64)))
             optimizer.zero_grad()
             loss.backward()

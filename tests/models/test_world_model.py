@@ -38,7 +38,7 @@ def clip(model: WorldModel) -> tuple[torch.Tensor, torch.Tensor]:
     [
         {"retention": ()},
         {"retention": ((4, 1), (12, 3), (40, 6))},
-        {"retention": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "max_shift": 1},
+        {"retention": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "max_shift": 1, "shifts": True},
         {"retention": ((4, 1), (12, 3), (40, 6)), "copy_reach": 1, "max_shift": 1, "refiner_width": 8},
         {
             "retention": ((4, 1), (12, 3), (40, 6)),
