@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from worldsim.errors import WorldsimError
+from worldsim.models.autoencoder import AutoencoderConfig
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.copy_head import CopyConfig
 from worldsim.models.dit import DiTConfig
@@ -61,6 +62,9 @@ def test_a_scrolled_frame_can_be_copied():
     assert torch.allclose(model.to_latents(made), model.shifted(latents)[chosen], atol=1e-4)
 
 
-def test_latents_of_two_layers_are_refused():
+def test_latents_of_two_layers_and_small_cells_are_refused():
     with pytest.raises(WorldsimError, match="one layer"):
         WorldModelConfig(copy=CopyConfig(shifts=True, hidden_layer=True))
+    for fields in ({"hidden_layer": True}, {"widths": (16,)}):
+        with pytest.raises(WorldsimError, match="one layer, and cells of 6 pixels"):
+            AutoencoderConfig(shifts=True, **fields)

@@ -16,6 +16,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import AutoencoderConfig, to_pixels
 from worldsim.models.shifts import shifted_pixels
 from worldsim.train.autoencoder import AutoencoderTraining, inner, moving_weight, train_autoencoder
+from worldsim.train.latent_geometry import LatentGeometry
 
 
 def test_resumed_equals_uninterrupted(recording: Recording, run: Path, tmp_path: Path) -> None:
@@ -49,6 +50,16 @@ def test_latents_of_a_scrolled_picture_follow_from_those_of_the_picture(tmp_path
                 inner(made - there).square().mean() for made in (learned.shifts(latents, shift), latents)
             )
             assert followed < 0.6 * copied, (shift, followed, copied)
+
+
+def test_shifts_are_learned_alone_and_with_parts_of_a_batch(recording: Recording, tmp_path: Path) -> None:
+    config = dataclasses.replace(AUTOENCODER, hidden_layer=False, widths=(8, 8), shifts=True)
+    both = dataclasses.replace(AUTOENCODER_TRAINING, geometry=LatentGeometry())
+    with pytest.raises(WorldsimError, match="not both"):
+        train_autoencoder(recording, tmp_path, config, both, EAGER)
+    parts = dataclasses.replace(EAGER, accumulate=2)
+    learned = train_autoencoder(recording, tmp_path, config, dataclasses.replace(AUTOENCODER_TRAINING, steps=2), parts)
+    assert learned.shifts.net[-1].weight.any(), "they learn"
 
 
 def test_moving_pixels_weigh_more() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 from worldsim.models.config import as_tuples
-from worldsim.models.shifts import ShiftKernels
+from worldsim.models.shifts import COARSE, ShiftKernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +61,8 @@ class AutoencoderConfig:
             raise WorldsimError(
                 f"a decoder of {len(self.large.widths)} resolutions can't draw cells of {self.factor} pixels"
             )
+        if self.shifts and (self.hidden_layer or self.factor < COARSE):
+            raise WorldsimError(f"shifts take latents of one layer, and cells of {COARSE} pixels or more")
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> AutoencoderConfig:

@@ -18,6 +18,7 @@ from worldsim import atomic
 from worldsim.data.recording import Recording
 from worldsim.data.windows import FrameTable
 from worldsim.device import mixed_precision
+from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, to_frames, to_pixels
 from worldsim.models.shifts import COARSE, shifted_pixels
 from worldsim.png import encode_png
@@ -94,14 +95,15 @@ class ReconstructionLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Loss of `pixels` `[B, 3, H, W]`, each weighted `[B, 1, H, W]`, rebuilt from what is `shown` of them, with
         `noise` on the latents `[B, C, h, w]`; for the geometry of latents, with the pixels of the frames `before`; for
-        the shifts, with one of them `[2]`."""
+        the shifts, with one of them, pixels down and right, the same in all rows `[B, 2]`."""
         asked: dict[str, Tensor] = {}
         if shift is not None:
-            moved = shifted_pixels(pixels, shift)
+            moved = shifted_pixels(pixels, shift[0])
             latents, there = self.autoencoder.encode(torch.cat([shown, moved])).chunk(2)
-            made = self.autoencoder.shifts(latents, shift)
+            made = self.autoencoder.shifts(latents, shift[0])
+            edge = self.autoencoder.config.factor
             asked["shifts"] = inner(made - there).square().mean()
-            asked["shifted"] = inner(self.autoencoder.decode(made).float() - moved, 8).square().mean()
+            asked["shifted"] = inner(self.autoencoder.decode(made).float() - moved, edge).square().mean()
             asked["geometry"] = self.shift_weight * asked["shifts"] + asked["shifted"]
         elif self.geometry is None or before is None:
             latents = self.autoencoder.encode(shown)
@@ -136,6 +138,8 @@ def train_autoencoder(
     """
     spec = recording.spec
     latent_shape = config.latent_shape(spec.height, spec.width)
+    if config.shifts and training.geometry:
+        raise WorldsimError("an autoencoder learns shifts or a geometry of its latents, not both")
     torch.manual_seed(training.seed)
     autoencoder = Autoencoder(config)
     if distributed.world_size() > 1:
@@ -166,7 +170,8 @@ def train_autoencoder(
         earlier = to_pixels(draws.put(torch.from_numpy(before))) if training.geometry else None
         shift = None
         if config.shifts:
-            shift = draws.put(torch.tensor([float(draws.integer(-COARSE, COARSE + 1)) for _ in range(2)]))
+            way = torch.tensor([float(draws.integer(-COARSE, COARSE + 1)) for _ in range(2)])
+            shift = draws.put(way.expand(len(pixels), 2))
         return trainer.update(shown, pixels, weight / distributed.mean(weight), noise, earlier, shift)
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
