@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
+from worldsim.evals.instruments.latent_actions import contingency
 from worldsim.progress import ProgressBar
 
 LONGEST = 400  # frames of a level
@@ -101,8 +102,7 @@ def main() -> None:
     every = np.arange(len(names))
     steps = np.concatenate([np.arange(start, end - 1) for start, end in true.episodes("train")])
     labelled = np.random.default_rng(0).permutation(steps)[: arguments.labels]
-    votes = np.zeros((len(codes.spec.actions), len(names)), int)
-    np.add.at(votes, (codes.actions[labelled], true.actions[labelled]), 1)
+    votes = contingency(codes.actions[labelled], true.actions[labelled], len(codes.spec.actions), len(names))
     named = np.where(votes.any(1), votes.argmax(1), true.spec.noop)
     cloned = clone(true, true.actions, len(names), arguments.steps, "true actions")
     from_codes = clone(codes, codes.actions, len(named), arguments.steps, "codes")

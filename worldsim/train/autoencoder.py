@@ -104,7 +104,7 @@ class ReconstructionLoss(nn.Module):
             edge = self.autoencoder.config.factor
             asked["shifts"] = inner(made - there).square().mean()
             asked["shifted"] = inner(self.autoencoder.decode(made).float() - moved, edge).square().mean()
-            asked["geometry"] = self.shift_weight * asked["shifts"] + asked["shifted"]
+            asked["scrolling"] = self.shift_weight * asked["shifts"] + asked["shifted"]
         elif self.geometry is None or before is None:
             latents = self.autoencoder.encode(shown)
         else:
@@ -114,7 +114,8 @@ class ReconstructionLoss(nn.Module):
         error = (rebuilt.float() - pixels).abs()
         worst = error.flatten(1).amax(1).mean()
         loss = (weight * error.square()).mean() + 0.1 * (weight * error).mean() + 0.01 * worst
-        return {"loss": loss + asked.get("geometry", 0.0), "error": error.mean(), **asked}
+        loss = loss + asked.get("geometry", 0.0) + asked.get("scrolling", 0.0)
+        return {"loss": loss, "error": error.mean(), **asked}
 
 
 def inner(difference: Tensor, edge: int = 1) -> Tensor:
