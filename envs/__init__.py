@@ -15,7 +15,7 @@ from worldsim_envs.registry import WORLDS
 GENERATED = "worldsim_envs.generated.env:GeneratedEnv"
 VECTOR = "worldsim_envs.generated.vector:GeneratedVectorEnv"
 IDS = tuple(
-    name for entry in WORLDS.values() for name in ((entry.generated_id,) if entry.ships else ()) + (entry.real_id,)
+    name for entry in WORLDS.values() for name in (entry.generated_id if entry.ships else "", entry.real_id) if name
 )
 
 
@@ -25,7 +25,7 @@ def register_envs() -> None:
         if entry.ships and entry.generated_id not in gym.registry:
             options = {"world": entry.name}
             gym.register(entry.generated_id, entry_point=GENERATED, vector_entry_point=VECTOR, kwargs=options)
-        if entry.real_id not in gym.registry:
+        if entry.real_id and entry.real_id not in gym.registry:
             gym.register(entry.real_id, entry_point=entry.env)
 
 

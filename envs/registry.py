@@ -30,7 +30,7 @@ class WorldEntry:
         name: for example "doom-maze": of its spec, its recordings and its bundle.
         gym_name: of its Gymnasium ids: "DoomMaze" gives worldsim/DoomMaze-v0, the generated one, which can be made as a
             vector too, and worldsim/DoomMazeReal-v0.
-        env: class of the real environment, a `RealEnv`.
+        env: class of the real environment, a `RealEnv`; "" for a world that is known from videos alone.
         explorer: who plays while a world is recorded: a callable of a random generator.
         expert: the best policy that was written for it; the explorer if "".
         state_targets: what an encoder is pretrained to predict of it besides the exact state.
@@ -78,8 +78,8 @@ class WorldEntry:
 
     @property
     def real_id(self) -> str:
-        """Gymnasium id of the real world; "" without a `gym_name`."""
-        return f"worldsim/{self.gym_name}Real-v0" if self.gym_name else ""
+        """Gymnasium id of the real world; "" without a `gym_name` or where it is known from videos alone."""
+        return f"worldsim/{self.gym_name}Real-v0" if self.gym_name and self.env else ""
 
 
 WORLDS = {
@@ -159,6 +159,7 @@ WORLDS = {
             staging="worldsim_envs.rooms.staging",
             episode_frames=1500,
         ),
+        WorldEntry("coinrun", gym_name="CoinRun"),
     )
 }
 
@@ -217,7 +218,8 @@ def _gym_world(name: str, options: dict[str, Any]) -> RealEnv:
     try:
         return GymWorld(name, **options)
     except gym.error.UnregisteredEnv as error:
+        known = [own for own, entry in WORLDS.items() if entry.env]
         raise WorldsimError(
-            f"no world {name!r}: there are {', '.join(WORLDS)}, and all of Gymnasium's ids ({str(error).rstrip('.')}). "
+            f"no world {name!r}: there are {', '.join(known)}, and all of Gymnasium's ids ({str(error).rstrip('.')}). "
             f"If a package registers it, name that too: 'package:{name}'."
         ) from error

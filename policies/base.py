@@ -131,8 +131,12 @@ def make_explorer(world_name: str, rng: np.random.Generator, actions: int | None
         explorer: Explorer = load(entry_point)(rng)
         return explorer
     if actions is None:
-        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(WORLDS)}")
+        raise WorldsimError(f"no explorer for {world_name!r}; there are {', '.join(_explored())}")
     return StickyExplorer(actions, rng)
+
+
+def _explored() -> list[str]:
+    return [name for name, entry in WORLDS.items() if entry.explorer]
 
 
 def state_targets(world_name: str) -> StateTargets | None:
@@ -177,7 +181,7 @@ def make_policy(source: str | TrainedPolicy, world: WorldSpec, rows: int, sample
     if isinstance(source, str):
         entry = world_entry(world.name)
         if not entry.explorer:
-            raise WorldsimError(f"no scripted policy for {world.name!r}; there are some for {', '.join(WORLDS)}")
+            raise WorldsimError(f"no scripted policy for {world.name!r}; there are some for {', '.join(_explored())}")
         if not world.state_names:
             raise WorldsimError("the scripted policy reads the exact state of a game; a generated world has none")
         return PerRowPolicy(load(entry.expert or entry.explorer), rows)

@@ -6,11 +6,13 @@ It runs in an environment of its own, because procgen2 wants an older NumPy than
     coinrun-env/bin/python scripts/record_coinrun.py --out coinrun --frames 2000000
     worldsim import coinrun --out recordings/coinrun --size 64x64 --fps 15 --licence 'procgen2, MIT'
 
-Every episode has a level of its own. Explorers of mixed skill play: all run to the right and jump where they get stuck,
-and each strays from that, with a chance of its own, into other actions that it holds for a while. Frames are drawn at
-512x512 and averaged down to 64x64, as a video of the game would be: the game's own 64x64 pictures skip most of what
-they show, so their details flicker with every fraction of a pixel that the view moves. A stopped recording goes on with
-the episode after the last whole one, when the same command is run again.
+Every episode has a level of its own. Explorers of mixed skill play: all run on and jump where they get stuck, and each
+strays from that, with a chance of its own, into other actions that it holds for a while. They run to the right, where
+the coin is; with a chance of its own each turns back for a while, so that the way left is seen, too.
+
+Frames are drawn at 512x512 and averaged down to 64x64, as a video of the game would be: the game's own 64x64 pictures
+skip most of what they show, so their details flicker with every fraction of a pixel that the view moves. A stopped
+recording goes on with the episode after the last whole one, when the same command is run again.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ ACTIONS = {"left": 1, "jump-left": 2, "noop": 4, "jump": 5, "right": 7, "jump-ri
 FPS = 15
 SIZE = 64  # of a frame; the game is drawn at eight times of it
 LONGEST = 1000  # frames
-STUCK = 3  # frames without motion to the right, after which an explorer jumps
+STUCK = 3  # frames without motion, after which an explorer jumps
 MOVED = 0.02  # share of the pixels that change while the runner gets on
+BACK = {"right": "left", "jump-right": "jump-left"}
 
 
 class Explorer:
@@ -37,21 +40,26 @@ class Explorer:
 
     def __init__(self, rng: np.random.Generator):
         self._rng, self._stray = rng, float(rng.choice([0.03, 0.1, 0.25, 0.6]))
-        self._action, self._hold, self._still = "right", 0, 0
+        self._turn = float(rng.choice([0.0, 0.03, 0.1]))  # chance of turning back, at each choice
+        self._action, self._hold, self._still, self._back = "right", 0, 0, 0
 
     def __call__(self, frame: np.ndarray, before: np.ndarray) -> str:
         """The action on seeing uint8 `[64, 64, 3]`, given the frame before it."""
         moved = (np.abs(frame.astype(int) - before) > 24).any(-1).mean() > MOVED
         self._still = 0 if moved else self._still + 1
-        self._hold -= 1
+        self._hold, self._back = self._hold - 1, self._back - 1
         if self._hold > 0:
             return self._action
+        if self._back <= 0 and self._rng.random() < self._turn:
+            self._back = int(self._rng.integers(8, 40))
         if self._rng.random() < self._stray:
             self._action, self._hold = str(self._rng.choice(list(ACTIONS))), int(self._rng.integers(2, 12))
         elif self._still >= STUCK or self._rng.random() < 0.12:
             self._action, self._hold = "jump-right", int(self._rng.integers(4, 14))
         else:
             self._action, self._hold = "right", int(self._rng.integers(1, 6))
+        if self._back > 0:
+            self._action = BACK.get(self._action, self._action)
         return self._action
 
 

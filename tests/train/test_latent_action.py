@@ -17,6 +17,7 @@ from worldsim.errors import WorldsimError
 from worldsim.evals.instruments.latent_actions import contingency, purity
 from worldsim.models.latent_action import DEAD_AFTER, FSQ, VQ, LatentActionConfig, LatentActionModel, with_actions
 from worldsim.train.draws import Draws
+from worldsim.train.labels import Labels
 from worldsim.train.latent_action import (
     FILE,
     LatentActionTraining,
@@ -63,11 +64,36 @@ def test_codes_are_the_actions_that_were_taken(recording, tmp_path):
     assert [action_of[code] for code in mapped] == list(steered.MOVES)
 
 
-@pytest.mark.parametrize("quantizer", ["fsq", "vq"])
-def test_a_stopped_training_goes_on_to_the_same_codes(recording, tmp_path, quantizer, monkeypatch):
+@pytest.mark.slow  # half a minute on an idle core
+def test_a_few_labels_decide_what_codes_tell_apart(recording, tmp_path):
+    """Two codes for five moves, and two names that cut across what moves alike."""
+    named = np.where(recording.actions[:] >= 0, np.isin(recording.actions, (0, 1, 3)), -1).astype(np.int16)
+    spec = dataclasses.replace(recording.spec, actions=recording.spec.actions[:2], keys={"left": ("ArrowLeft",)})
+    labelled = relabel(recording, tmp_path / "named", spec, named, {"source": "a test"})
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(named >= 0))[:200]
+    config = dataclasses.replace(SIZE, bits=1)
+    labels = Labels.of(labelled, chosen, config.past)
+    training = LatentActionTraining(steps=300, label_weight=1.0)
+    model = train_latent_action(labelled, tmp_path / "run", config, training, EAGER, labels)
+    table = contingency(*steps(infer_codes(model, labelled), labelled), 2, 2)
+    assert purity(table) >= 0.9, table
+
+
+def test_labels_line_up_with_the_frames(recording):
+    (start, _), past = recording.episodes()[3], 3
+    labels = Labels.of(recording, np.array([start, start + 40]), past)
+    frames = recording.frames
+    assert np.array_equal(labels.clips[0], np.stack([frames[start + i] for i in (0, 0, 0, 1)]))
+    assert np.array_equal(labels.clips[1], np.stack([frames[start + i] for i in (38, 39, 40, 41)]))
+    assert labels.actions.tolist() == [recording.actions[start], recording.actions[start + 40]]
+
+
+@pytest.mark.parametrize(("quantizer", "labelled"), [("fsq", 0), ("vq", 0), ("fsq", 20)])
+def test_a_stopped_training_goes_on_to_the_same_codes(recording, tmp_path, quantizer, labelled, monkeypatch):
     config = dataclasses.replace(TINY, quantizer=quantizer)
     training = LatentActionTraining(steps=6, batch=4, frames=256)
-    whole = train_latent_action(recording, tmp_path / "whole", config, training, EAGER)
+    labels = Labels.of(recording, np.arange(labelled), config.past) if labelled else None
+    whole = train_latent_action(recording, tmp_path / "whole", config, training, EAGER, labels)
     update, seen = Trainer.update, []
 
     def die(self, *batch):
@@ -79,9 +105,9 @@ def test_a_stopped_training_goes_on_to_the_same_codes(recording, tmp_path, quant
 
     monkeypatch.setattr(Trainer, "update", die)
     with pytest.raises(KeyboardInterrupt):
-        train_latent_action(recording, tmp_path / "stopped", config, training, EAGER)
+        train_latent_action(recording, tmp_path / "stopped", config, training, EAGER, labels)
     monkeypatch.setattr(Trainer, "update", update)
-    resumed = train_latent_action(recording, tmp_path / "stopped", config, training, EAGER)
+    resumed = train_latent_action(recording, tmp_path / "stopped", config, training, EAGER, labels)
     loaded = load_latent_action(tmp_path / "stopped" / FILE)
     for key, value in whole.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[key], atol=1e-5), key

@@ -123,9 +123,9 @@ def real_speed(spec: WorldSpec, frames: int = 500) -> float | None:
     None where it is not one of worldsim's own worlds (a bundle's name never decides what is imported), or a package of
     it is missing.
     """
-    from worldsim_envs.registry import WORLDS, make_real
+    from worldsim_envs.registry import make_real, world_entry
 
-    if spec.name not in WORLDS:
+    if not world_entry(spec.name).env:
         return None
     try:
         env: Any = make_real(spec.name, height=spec.height, width=spec.width)

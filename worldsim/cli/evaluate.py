@@ -98,7 +98,7 @@ def real_play(spec: WorldSpec) -> Iterator[RealPlay]:
     Raises:
         WorldsimError: if a package of one of worldsim's own worlds is missing.
     """
-    from worldsim_envs.registry import WORLDS, make_real
+    from worldsim_envs.registry import make_real, world_entry
 
     def make_policy(rows: int, seed: int, read_state: ReadState | None, info: Mapping[str, Any]) -> Policy:
         return ExplorerPolicy(spec, rows, seed, read_state, info)
@@ -110,7 +110,8 @@ def real_play(spec: WorldSpec) -> Iterator[RealPlay]:
         explorers = [StickyExplorer(len(spec.actions), np.random.default_rng([seed, row, 3])) for row in range(rows)]
         return np.array([[explorer(unseen, {}) for _ in range(steps)] for explorer in explorers], np.int64)
 
-    env: Any = make_real(spec.name, height=spec.height, width=spec.width) if spec.name in WORLDS else None
+    there = world_entry(spec.name).env
+    env: Any = make_real(spec.name, height=spec.height, width=spec.width) if there else None
     with contextlib.closing(env) if env is not None else contextlib.nullcontext():
         yield RealPlay(env, make_policy, random_actions)
 

@@ -43,8 +43,8 @@ class FromVideoConfig:
         fit: crop keeps proportions and cuts off what stands out at the sides; stretch keeps everything.
         camera: which camera of a LeRobot dataset; the first if not given.
         keys: auto, keys by what moves after a code; or codes for keys, as in none=0,ArrowLeft=3,ArrowRight=5.
-        labels: map a recording's true actions to codes by a vote of so many labelled steps, and play with its keys; 0
-            plays codes.
+        labels: of so many steps the true actions are looked at: codes learn to name them, a vote maps actions to codes,
+            and the world is played with the recording's keys; 0 plays codes.
         quantizer: fsq or vq.
         past: frames before a change that its code is read with.
         starts: how many places to begin at.
@@ -98,9 +98,8 @@ def from_video(config: FromVideoConfig) -> None:
     options = RunOptions(choose_device(config.device), config.minutes, compile=config.compile)
     with atomic.lock(config.folder):
         recording = recording_of(config, say)
-        if config.labels:
-            labelled_steps(recording, config.labels, config.seed)
-        steered = train_from_video(recording, config.folder, recipe_of(config), options, say)
+        labelled = labelled_steps(recording, config.labels, config.seed) if config.labels else None
+        steered = train_from_video(recording, config.folder, recipe_of(config), options, say, labelled)
         say("export")
         bundle = export_steered(config, recording, steered)
         say("card")

@@ -43,6 +43,7 @@ class LatentActionConfig:
         ahead: F, frames after the past that the decoder makes in training, seeing none of them.
         channels: of the convolutions of the encoder.
         model_width, depth, heads: of the transformer of the decoder.
+        actions: true actions that a few labelled steps name; 0 without labels.
     """
 
     height: int
@@ -55,6 +56,7 @@ class LatentActionConfig:
     model_width: int = 96
     depth: int = 3
     heads: int = 4
+    actions: int = 0
 
     def __post_init__(self) -> None:
         if self.height % SIDE or self.width % SIDE:
@@ -251,6 +253,7 @@ class LatentActionModel(nn.Module):
         self.quantizer: FSQ | VQ = QUANTIZERS[config.quantizer](config)
         self.encoder = ChangeEncoder(config, self.quantizer.inputs)
         self.decoder = ChangeDecoder(config, self.quantizer.inputs)
+        self.namer = nn.Linear(self.quantizer.inputs, config.actions) if config.actions else None
 
     def encode(self, pixels: Tensor, hardness: float = 1.0) -> Quantized:
         """Codes of the change to the last frame of `[B, P + 1, 3, H, W]` in [-1, 1]."""
@@ -262,6 +265,11 @@ class LatentActionModel(nn.Module):
         windows = pixels.unfold(1, self.config.past + 1, 1).movedim(-1, 2)  # [B, F, P + 1, 3, H, W]
         found = self.encode(windows.flatten(0, 1), hardness)
         return found, found.values.unflatten(0, windows.shape[:2])
+
+    def name(self, values: Tensor) -> Tensor:
+        """Values of codes `[..., Q]` -> logits of the true actions `[..., actions]`, where it learns with labels."""
+        assert self.namer is not None
+        return self.namer(values)
 
     def decode(self, past: Tensor, values: Tensor) -> Tensor:
         """The F frames after `past` `[B, P, 3, H, W]` under codes of values `[B, F, Q]`: `[B, F, 3, H, W]`. Each is

@@ -52,20 +52,21 @@ class ShiftKernels(nn.Module):
 
 
 class Shifted(nn.Module):
-    """A latent frame under all shifts of `GRID`."""
+    """A latent frame under all shifts of `GRID`, as an autoencoder learned them: they do not learn here."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.all = nn.Conv2d(channels, len(GRID) * channels, 3, padding=1, bias=False)
+        self.all = nn.Conv2d(channels, len(GRID) * channels, 3, padding=1, bias=False).requires_grad_(False)
 
     def take_over(self, kernels: ShiftKernels) -> None:
         """Begin with what an autoencoder learned."""
         with torch.no_grad():
             self.all.weight.copy_(kernels.kernels(torch.tensor(GRID).to(self.all.weight)).flatten(0, 1))
 
-    def forward(self, latents: Tensor) -> list[Tensor]:
-        """`[B, C, h, w]` -> K of the same shape."""
-        return list(self.all(latents).float().chunk(len(GRID), dim=1))
+    def forward(self, latents: Tensor) -> Tensor:
+        """`[..., C, h, w]` -> `[..., K C, h, w]`."""
+        found = self.all(latents.flatten(0, -4)).float()
+        return found.unflatten(0, latents.shape[:-3])
 
 
 def shifted_pixels(pixels: Tensor, shift: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class Features(NamedTuple):
         earlier: tokens of the frame before the newest `[..., N, V]`.
         motion: tokens of the next frame by the motion prior `[..., N, V]`.
         still: probability that the view stands still `[...]`.
+        shifted: the newest frame under all shifts `[..., K C, h, w]`, see `worldsim.models.shifts`.
     """
 
     tokens: Tensor
@@ -57,6 +58,7 @@ class Features(NamedTuple):
     earlier: Tensor | None = None
     motion: Tensor | None = None
     still: Tensor | None = None
+    shifted: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Features:
         """Every part changed in the same way."""
@@ -162,16 +164,17 @@ class WorldModel(nn.Module):
                 readers[index] = functools.partial(_read, reader, memory=part, age=age, angles=angles)
         told = self.told_noise(actions, noise_share) if config.told_noise else None
         x, entries = self.encoder(tokens, actions, history.cache, history.length, hint, readers, told)
+        shifted = self.shifted(self.to_latents(tokens.float())) if config.copy and config.copy.shifts else None
         if kept is None or not config.view:
-            return Features(x), entries
+            return Features(x, shifted=shifted), entries
         cells = memory[..., 2 * len(self.readers) * config.dit.head_width :]
         asking = x[:, :, config.dit.registers :]
         found = self.view.find(asking, cells, age, poses[:, :, 0], past_poses, config.token_grid[0])
         if not config.motion:
-            return Features(x, found, earlier), entries
+            return Features(x, found, earlier, shifted=shifted), entries
         assert run is not None and run_columns is not None
         motion = self._predict_motion(run, actions, torch.cat([run_columns, poses[:, :, 0, 0]], dim=1))
-        return Features(x, found, earlier, motion, self.pose.stands_still(actions)), entries
+        return Features(x, found, earlier, motion, self.pose.stands_still(actions), shifted), entries
 
     def denoise(self, features: Features, previous: Tensor, noisy: Tensor, tau: Tensor) -> Prediction:
         """One pass of the denoiser.
@@ -274,7 +277,8 @@ class WorldModel(nn.Module):
             bias = config.motion.gate_bias * still[:, None, None, None] * inner.expand(config.layers, -1, -1)
             sources.append(Candidates([motion], bias, complete=True))
         if config.copy.shifts:
-            sources.append(Candidates(self.shifted(here)))
+            assert features.shifted is not None
+            sources.append(Candidates(features.shifted.chunk(len(GRID), dim=1)))
         if config.copy.from_noise:
             sources.append(from_noise(self.to_latents(noisy.float()), tau))
         return sources

@@ -58,7 +58,9 @@ class OnnxRuntime:
                 raise self._fails("step", "load", error) from error
             self._graphs["step"], weights = (data, list(handed)), {**weights, **handed}
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(w) for name, w in weights.items()}
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {"step": self._load("step")}
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._inputs: dict[str, list[str]] = {}  # names, in order; asking a session for them takes a while
+        self._load("step")
 
     @property
     def device(self) -> str:
@@ -90,21 +92,19 @@ class OnnxRuntime:
 
     def _run(self, graph: str, *inputs: np.ndarray) -> list[Any]:
         if graph not in self._sessions:
-            self._sessions[graph] = self._load(graph)
+            self._load(graph)
         session = self._sessions[graph]
         try:
-            outputs: list[Any] = session.run(
-                None, dict(zip((i.name for i in session.get_inputs()), inputs, strict=True))
-            )
+            outputs: list[Any] = session.run(None, dict(zip(self._inputs[graph], inputs, strict=True)))
         except Exception as error:  # ONNX Runtime's own errors share no base class but this
             raise self._fails(graph, "run", error) from error
         axes, kinds = self._outputs[graph]
         expected = [(dtype, (*inputs[0].shape[:axes], *shape)) for dtype, shape in kinds]
-        if [(output.dtype.name, output.shape) for output in outputs] != expected:
+        if [(output.dtype, output.shape) for output in outputs] != expected:
             raise self._fails(graph, "run", "its outputs are not those of this world")
         return outputs
 
-    def _load(self, graph: str) -> onnxruntime.InferenceSession:
+    def _load(self, graph: str) -> None:
         data, names = self._graphs[graph]
         try:
             session = load_graph(data, {name: self._weights[name] for name in names}, self.threads, self._providers)
@@ -114,7 +114,7 @@ class OnnxRuntime:
             raise WorldsimError(
                 "ONNX Runtime finds no CUDA libraries for the GPU. Install CUDA 12 and cuDNN 9, or give --device cpu."
             )
-        return session
+        self._sessions[graph], self._inputs[graph] = session, [given.name for given in session.get_inputs()]
 
     def _fails(self, graph: str, verb: str, error: object) -> WorldsimError:
         reason = " ".join(str(error).split())[:300]
@@ -124,17 +124,18 @@ class OnnxRuntime:
         )
 
 
-def _outputs(spec: WorldSpec, sizes: Sizes) -> dict[str, tuple[int, list[tuple[str, tuple[int, ...]]]]]:
+def _outputs(spec: WorldSpec, sizes: Sizes) -> dict[str, tuple[int, list[tuple[np.dtype[Any], tuple[int, ...]]]]]:
     """For each graph how many axes all arrays begin with, B or B and T, and type and further shape of each output."""
+    single, half = np.dtype(np.float32), np.dtype(np.float16)
     frame, latents, entry = (
-        ("uint8", (spec.height, spec.width, 3)),
-        ("float32", sizes.latents),
-        ("float16", sizes.entry),
+        (np.dtype(np.uint8), (spec.height, spec.width, 3)),
+        (single, sizes.latents),
+        (half, sizes.entry),
     )
-    number: tuple[str, tuple[int, ...]] = ("float32", ())
-    left: list[tuple[str, tuple[int, ...]]] = []
+    number: tuple[np.dtype[Any], tuple[int, ...]] = (single, ())
+    left: list[tuple[np.dtype[Any], tuple[int, ...]]] = []
     if sizes.memory:
-        left = [("float16", sizes.memory), *([("float32", (sizes.pose,))] if sizes.pose else [])]
+        left = [(half, sizes.memory), *([(single, (sizes.pose,))] if sizes.pose else [])]
     return {
         "encoder": (1, [latents]),
         "decoder": (1, [frame]),

@@ -26,6 +26,7 @@ from worldsim.models.world_model import WorldModel
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import digest, save_model
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
+from worldsim.train.labels import Labels
 from worldsim.train.latent_action import FILE as LATENT_ACTION
 from worldsim.train.latent_action import (
     LatentActionTraining,
@@ -89,14 +90,16 @@ def train_from_video(
     recipe: VideoRecipe,
     options: RunOptions,
     say: Callable[[str], None],
+    labelled: np.ndarray | None = None,
 ) -> Steered:
     """Train all of it.
 
     Args:
-        recording: its actions are not looked at.
+        recording: its actions are not looked at, but for those of the labelled steps.
         out: folder of the run.
         options: minutes in it are those of all trainings together.
         say: told what begins.
+        labelled: int64 `[n]`, steps whose true actions may be looked at, if any.
 
     Raises:
         WorldsimError: if the recording is too small, the codes collapsed, or a checkpoint is of other settings.
@@ -110,7 +113,8 @@ def train_from_video(
     say("latent actions")
     config = LatentActionConfig(spec.height, spec.width, **recipe.latent_action)
     part = options.share(SHARES["latent actions"])
-    train_latent_action(recording, out, config, recipe.latent_action_training, part)
+    labels = None if labelled is None else Labels.of(recording, labelled, config.past)
+    train_latent_action(recording, out, config, recipe.latent_action_training, part, labels)
     say("codes")
     coded = write_codes(recording, out / LATENT_ACTION, out / CODES, recipe.keys)
     say("dynamics")

@@ -9,10 +9,12 @@ import dataclasses
 import functools
 import itertools
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldsim.data.recording import Recording
@@ -23,8 +25,9 @@ from worldsim.models.autoencoder import to_frames, to_pixels
 from worldsim.models.config import as_tuples
 from worldsim.models.latent_action import LatentActionConfig, LatentActionModel, spread_loss
 from worldsim.progress import ProgressBar
-from worldsim.train.checkpoint import load_weights, read, save_model
+from worldsim.train.checkpoint import digest, load_weights, read, save_model
 from worldsim.train.draws import Draws
+from worldsim.train.labels import Labels
 from worldsim.train.optimizers import adamw
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
@@ -45,6 +48,7 @@ class LatentActionTraining:
         floor: of the standard deviation of what is quantised. spread_weight: of `spread_loss`.
         soft: share of the training over which codes become hard: at first they are numbers, which both sides learn to
             use in no time, then more and more of them is rounded.
+        label_weight: of the cross-entropy of the true actions of labelled steps, where there are some.
         shift, tint: largest jitter, in pixels and as a share of the range of colours: the same for all frames that the
             encoder sees of a clip, and another for those of the decoder, so that a code can hold neither.
     """
@@ -58,6 +62,7 @@ class LatentActionTraining:
     floor: float = 0.8
     spread_weight: float = 0.1
     soft: float = 0.5
+    label_weight: float = 0.1
     shift: int = 2
     tint: float = 0.1
     seed: int = 0
@@ -101,8 +106,11 @@ class ChangeLoss(nn.Module):
         super().__init__()
         self.model, self.training_config = model, training
 
-    def forward(self, shown: Tensor, clip: Tensor, hardness: float) -> dict[str, Tensor]:
-        """The loss of clips `[B, T, 3, H, W]`, of which the encoder sees `shown`, with codes quantised so far."""
+    def forward(
+        self, shown: Tensor, clip: Tensor, hardness: float, labelled: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The loss of clips `[B, T, 3, H, W]`, of which the encoder sees `shown`, with codes quantised so far; and that
+        of naming the actions int64 `[B]` of the changes to the last frame of `[B, P + 1, 3, H, W]`."""
         past = self.model.config.past
         found, values = self.model.encode_clip(shown, hardness)
         made, truth = self.model.decode(clip[:, :past], values).float(), clip[:, past:]
@@ -113,7 +121,12 @@ class ChangeLoss(nn.Module):
         unexplained = error / (copied + 1e-5)
         spread = spread_loss(found.spread, self.training_config.floor)
         loss = unexplained + self.training_config.spread_weight * spread + found.loss
-        return {"loss": loss, "unexplained": unexplained, "spread": spread}
+        if labelled is None:
+            return {"loss": loss, "unexplained": unexplained, "spread": spread}
+        pixels, actions = labelled
+        misnamed = F.cross_entropy(self.model.name(self.model.encode(pixels, hardness).values).float(), actions)
+        loss = loss + self.training_config.label_weight * misnamed
+        return {"loss": loss, "unexplained": unexplained, "spread": spread, "misnamed": misnamed}
 
 
 def jitter(pixels: Tensor, shift: int, tint: float, draws: Draws) -> Tensor:
@@ -135,8 +148,10 @@ def train_latent_action(
     config: LatentActionConfig,
     training: LatentActionTraining,
     options: RunOptions = ON_CPU,
+    labels: Labels | None = None,
 ) -> LatentActionModel:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/latent_action.safetensors`.
+    With labels, codes are to name their true actions, too.
 
     Raises:
         WorldsimError: if no episode is long enough, or the frames are of another size.
@@ -146,6 +161,10 @@ def train_latent_action(
         raise WorldsimError(
             f"the model is for {config.width}x{config.height}, {recording.path} {spec.width}x{spec.height}"
         )
+    settings: dict[str, Any] = {}
+    if labels is not None:
+        config = dataclasses.replace(config, actions=labels.count)
+        settings["labels"] = digest({"steps": torch.from_numpy(labels.steps)})[:16]
     torch.manual_seed(training.seed)
     model = LatentActionModel(config)
     trainer = Trainer(
@@ -155,7 +174,7 @@ def train_latent_action(
         ChangeLoss(model, training),
         functools.partial(adamw, beta2=0.99),
         training,
-        {"model": dataclasses.asdict(config)},
+        {"model": dataclasses.asdict(config), **settings},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
         averaged=False,
     )
@@ -168,7 +187,12 @@ def train_latent_action(
         pixels = to_pixels(draws.put(torch.from_numpy(clips)))
         model.train()
         shown, clip = (jitter(pixels, training.shift, training.tint, draws) for _ in range(2))
-        return trainer.update(shown, clip, min(1.0, draws.share / training.soft))
+        hardness = min(1.0, draws.share / training.soft)
+        if labels is None:
+            return trainer.update(shown, clip, hardness)
+        seen, actions = (draws.own(part) for part in labels.draw(draws.batch, draws.seed, draws.step))
+        pixels = jitter(to_pixels(draws.put(torch.from_numpy(seen))), training.shift, training.tint, draws)
+        return trainer.update(shown, clip, hardness, (pixels, torch.from_numpy(actions)))
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         assert isinstance(learned, LatentActionModel)
