@@ -70,6 +70,9 @@ def test_videos_become_a_world_and_a_stopped_run_goes_on(tmp_path, clips, monkey
     state, frame = session.step(state, np.array([world.spec.action_for({"ArrowLeft"})]))
     assert frame.frame.shape == (1, 32, 48, 3)
     card = (tmp_path / "my-world/card.md").read_text()
+    assert "with the true actions of 200 steps" in card
+    named = world.origin["codes of actions"]
+    assert f"| {named['left']} | " in card and "ArrowLeft" in card
     assert "480 frames" in card and "dB" in card and "hardly follows" in card, "it was trained for seconds"
     printed = capsys.readouterr()
     assert "[1/7] import" in printed.err and "[7/7] card" in printed.err and "play.py" in printed.out

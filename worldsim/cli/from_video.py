@@ -184,6 +184,7 @@ def export_steered(config: FromVideoConfig, recording: Recording, steered: Steer
     import torch
 
     from worldsim.cli.export import choose_starts
+    from worldsim.cli.video_card import NAMED
     from worldsim.data.codes import codes_of_actions
     from worldsim.data.windows import start_windows
     from worldsim.models.latent_action import with_actions
@@ -195,14 +196,16 @@ def export_steered(config: FromVideoConfig, recording: Recording, steered: Steer
     coded, model, spec = steered.recording, steered.world_model, steered.recording.spec
     windows = start_windows(coded, "held-out", context(model.config.dit.window, ()))
     frames, actions = choose_starts(coded, windows, min(config.starts, len(windows.starts)), config.seed)
+    named: dict[str, int] = {}
     if config.labels:
         steps = labelled_steps(recording, config.labels, config.seed)
         codes = codes_of_actions(coded.actions[steps], recording.actions[steps], recording.spec, model.config.actions)
         model, spec = with_actions(model, torch.from_numpy(codes)), recording.spec
+        named = {action.name: int(code) for action, code in zip(spec.actions, codes, strict=True)}
         action_of = np.full(steered.world_model.config.actions, spec.noop)
         action_of[codes[::-1]] = np.arange(len(codes))[::-1]  # the first of those that share a code
         actions = action_of[actions]
-    origin = {**coded.origin, "frames": len(coded), "labels": config.labels}
+    origin = {**coded.origin, "frames": len(coded), "labels": config.labels, **({NAMED: named} if named else {})}
     schedule = RunRecord.read(steered.folder).schedule
     export_bundle(config.out, steered.autoencoder, model, spec, frames, actions, origin, schedule)
     return open_world(str(config.out))

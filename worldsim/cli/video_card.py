@@ -18,6 +18,7 @@ JUDGED = 256  # held-out frames
 BLURRED, DEAF, GENIE = 26.0, 0.3, 1.9  # dB: below, it is said
 FEW = 20_000  # frames
 UNUSED = 0.002  # share of the changes
+NAMED = "codes of actions"  # in a world's origin: names of the game's actions -> codes, where labels named them
 
 
 def card_of(bundle: Bundle, recording: Recording, codes: Recording, autoencoder: Autoencoder, follows: Section) -> str:
@@ -32,7 +33,7 @@ def card_of(bundle: Bundle, recording: Recording, codes: Recording, autoencoder:
     lines = [
         f"# {bundle.spec.title or bundle.spec.name}",
         "",
-        f"Made of video by `worldsim from-video`, without any actions. {len(recording):,} frames "
+        f"Made of video by `worldsim from-video`, {_known(bundle)}. {len(recording):,} frames "
         f"({seconds / 60:.1f} minutes) in {len(recording.ends):,} clips, "
         f"{bundle.spec.width}x{bundle.spec.height} at {bundle.spec.fps:g} a second. Source: {bundle.origin['source']}; "
         f"licence: {bundle.origin['licence']}.",
@@ -54,7 +55,7 @@ def card_of(bundle: Bundle, recording: Recording, codes: Recording, autoencoder:
         "",
         "| code | action | keys | share of changes | motion, pixels right and down |",
         "|---|---|---|---|---|",
-        *_code_rows(codes),
+        *_code_rows(codes, bundle),
         "",
     ]
     if codes.origin.get("camera"):
@@ -92,14 +93,25 @@ def verdicts(sharp: float, figures: dict[str, Figure], codes: Recording, recordi
     return said
 
 
-def _code_rows(codes: Recording) -> list[str]:
-    counts = np.array(codes.origin["codes"])
+def _known(bundle: Bundle) -> str:
+    labels = bundle.origin.get("labels")
+    return f"with the true actions of {labels} steps" if labels else "without any actions"
+
+
+def _code_rows(codes: Recording, bundle: Bundle) -> list[str]:
+    """A row for each code: the actions that play it, and their keys."""
+    counts, spec = np.array(codes.origin["codes"]), bundle.spec
+    named = bundle.origin.get(NAMED) or {action.name: code for code, action in enumerate(spec.actions)}
     rows = []
-    for code, action in enumerate(codes.spec.actions):
-        keys = ", ".join(key for button in action.buttons for key in codes.spec.keys[button]) or "nothing pressed"
+    for code in range(len(counts)):
+        actions = [action for action in spec.actions if named[action.name] == code]
+        keys = "; ".join(
+            " + ".join("/".join(spec.keys[button]) for button in action.buttons) or "nothing pressed"
+            for action in actions
+        )
         right, down = codes.origin["motion"][code]
-        share = counts[code] / max(counts.sum(), 1)
-        rows.append(f"| {code} | {action.name} | {keys} | {100 * share:.1f} % | {right:+.1f}, {down:+.1f} |")
+        share, names = counts[code] / max(counts.sum(), 1), ", ".join(action.name for action in actions) or "-"
+        rows.append(f"| {code} | {names} | {keys or '-'} | {100 * share:.1f} % | {right:+.1f}, {down:+.1f} |")
     return rows
 
 
