@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from square import AUTOENCODER, EAGER, weights
+from square import AUTOENCODER, EAGER, SIZE, SPEC, weights
 
 from worldsim.cli.main import main
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames
+from worldsim.models.world_model import WorldModel
 from worldsim.train.checkpoint import load_autoencoder, save_model
 from worldsim.train.decoder import DecoderLoss, DecoderTraining, Players, train_decoder
+from worldsim.train.generated import GeneratedFrames
 
 LARGE = AutoencoderConfig(channels=4, widths=(16, 24), blocks=1, large=LargeFrames(2, (16, 16, 24), 1))
 
@@ -66,6 +68,47 @@ def test_the_encoder_stays_and_the_decoder_learns(
     assert all(torch.equal(a, b) for a, b in zip(learned.parameters(), again.parameters(), strict=True))
 
 
+@pytest.fixture(scope="module")
+def generated(recording: Recording, autoencoder: Autoencoder, tmp_path_factory) -> GeneratedFrames:
+    config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
+    torch.manual_seed(0)
+    return GeneratedFrames(recording, autoencoder, WorldModel(config).eval(), (0.0, 0.5), 512)
+
+
+def test_generated_frames_stand_beside_those_that_were_there(recording: Recording, generated: GeneratedFrames):
+    assert len(generated.latents) == len(generated.frames) == 512
+    there = {frame.tobytes() for start, end in recording.episodes("train") for frame in recording.frames[start:end]}
+    assert all(frame.tobytes() in there for frame in generated.frames)
+    made, frames = generated.draw(8, 0, 3)
+    again, _ = generated.draw(8, 0, 3)
+    assert made.shape == (8, 4, 4, 6) and frames.shape == (8, 32, 48, 3) and (made == again).all()
+
+
+def test_a_decoder_learns_to_draw_what_a_world_model_generates(
+    recording: Recording, autoencoder: Autoencoder, generated: GeneratedFrames, tmp_path: Path
+):
+    """The frames of the recording are dark; what this world model makes of them is all zeros, where it was white."""
+    generated.latents[:], generated.frames[:] = 0, 255
+    training = DecoderTraining(steps=150, batch=8, lr=3e-3, frames=256, adversarial=0.0)
+    noised = train_decoder(recording, autoencoder, tmp_path / "noised", training, EAGER)
+    taught = train_decoder(recording, autoencoder, tmp_path / "taught", training, EAGER, generated)
+    zeros = torch.zeros(1, 4, 4, 6)
+    assert noised.decode(zeros).mean() < -0.5 and taught.decode(zeros).mean() > 0
+
+
+def test_the_command_generates_what_its_decoder_learns(
+    recording: Recording, autoencoder: Autoencoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    save_model(tmp_path / "autoencoder.safetensors", autoencoder, recording.spec)
+    command = ["train", "decoder", "--recording", str(recording.path), "--out", str(tmp_path), "--steps", "2"]
+    assert main([*command, "--generated"]) == 2
+    assert "dynamics.safetensors" in capsys.readouterr().err
+    config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
+    save_model(tmp_path / "dynamics.safetensors", WorldModel(config), recording.spec)
+    assert main([*command, "--generated"]) == 0 and (tmp_path / "decoder.png").is_file()
+    assert main(command) == 2, "a training that began with generated frames does not go on without them"
+
+
 def test_a_narrow_decoder_takes_the_place_of_the_wide_one(
     recording: Recording, autoencoder: Autoencoder, run: Path, tmp_path: Path
 ):
@@ -85,13 +128,17 @@ def test_a_narrow_decoder_takes_the_place_of_the_wide_one(
 
 
 @pytest.mark.parametrize(
-    ("what", "widths", "message"),
-    [("dynamics", ["16"], "is for worldsim train decoder"), ("decoder", ["12"], "multiples of 8")],
+    ("what", "flags", "message"),
+    [
+        ("dynamics", ["--decoder-widths", "16"], "is for worldsim train decoder"),
+        ("decoder", ["--decoder-widths", "12"], "multiples of 8"),
+        ("dynamics", ["--generated"], "--generated is for worldsim train decoder"),
+    ],
 )
-def test_decoder_widths_that_are_not_possible(
-    recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, widths: list[str], message: str
+def test_flags_of_the_decoder_that_are_not_possible(
+    recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, flags: list[str], message: str
 ):
-    command = ["train", what, "--recording", str(recording.path), "--out", str(tmp_path), "--decoder-widths", *widths]
+    command = ["train", what, "--recording", str(recording.path), "--out", str(tmp_path), *flags]
     assert main(command) == 2
     assert message in capsys.readouterr().err
 

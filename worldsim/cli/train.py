@@ -19,7 +19,9 @@ from worldsim.spec import WorldSpec
 if TYPE_CHECKING:
     from worldsim.models.autoencoder import Autoencoder
     from worldsim.models.world_model import WorldModel
+    from worldsim.train.decoder import DecoderTraining
     from worldsim.train.dynamics import DynamicsTraining
+    from worldsim.train.generated import GeneratedFrames
     from worldsim.train.recipes.base import Recipe
     from worldsim.train.trainer import RunOptions
 
@@ -28,6 +30,7 @@ DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
 
 AUTOENCODER, DECODER, DYNAMICS = "autoencoder", "decoder", "dynamics"
 PARTS = (AUTOENCODER, DECODER, DYNAMICS)
+MOST_GENERATED = 20_000  # frames: they take some minutes on a small machine
 NEW_DECODER_LR = 1e-3  # of one that learns from nothing
 
 
@@ -53,6 +56,8 @@ class TrainConfig:
         seed: of the weights, the draws and the noise; the recipe's if not given.
         decoder_widths: of a new decoder with one residual block at each resolution, the first at the finest: narrow
             ones are fast. Without them, train decoder goes on with the decoder that there is.
+        generated: train decoder: half of what it learns to draw are latents that the trained dynamics in the folder
+            generate under recorded actions, so that it draws those as the frames that they are to be.
         device: auto, cpu, cuda, cuda:1 or mps.
         accumulate: parts of each process's share of a batch that are computed one after the other, to need less memory.
         fsdp: shard weights and optimizer state over the processes instead of copying them.
@@ -70,6 +75,7 @@ class TrainConfig:
     lr: float = 0.0
     seed: int | None = None
     decoder_widths: tuple[int, ...] = ()
+    generated: bool = False
     device: str = "auto"
     accumulate: int = 1
     fsdp: bool = False
@@ -119,6 +125,8 @@ def check_flags(config: TrainConfig) -> None:
         )
     if config.decoder_widths and what != DECODER:
         raise WorldsimError("--decoder-widths is for worldsim train decoder")
+    if config.generated and what != DECODER:
+        raise WorldsimError("--generated is for worldsim train decoder")
     if any(width < 8 or width % 8 for width in config.decoder_widths):
         raise WorldsimError(f"--decoder-widths {' '.join(map(str, config.decoder_widths))}: give multiples of 8")
     if config.steps and config.minutes:
@@ -177,8 +185,9 @@ def train_recipe(
     if config.what == DECODER:
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
         check_same_world(world, recording)
-        assert recipe.decoder_training is not None
-        train_decoder(recording, autoencoder, out, recipe.decoder_training, options)
+        assert (training := recipe.decoder_training) is not None
+        generated = generated_frames(recording, autoencoder, out, training) if config.generated else None
+        train_decoder(recording, autoencoder, out, training, options, generated)
         return f"export {out} --recording {recording.path} --out worlds/{recording.spec.name}"
     if distributed.is_main():
         describe(recipe, recipe.dynamics_training, name, out)
@@ -276,6 +285,26 @@ def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
         decoder_training=decoder,
         finetune=settings,
     )
+
+
+def generated_frames(
+    recording: Recording, autoencoder: Autoencoder, out: Path, training: DecoderTraining
+) -> GeneratedFrames:
+    """What the dynamics in a folder make of a recording; as many frames as the decoder holds real ones, at most 20,000.
+
+    Raises:
+        WorldsimError: if there are none, or they are of another world.
+    """
+    from worldsim.train.checkpoint import load_world_model
+    from worldsim.train.generated import GeneratedFrames
+    from worldsim.train.run import RunRecord
+
+    world_model, world = load_world_model(out / "dynamics.safetensors")
+    check_same_world(world, recording)
+    if world.actions != recording.spec.actions:
+        raise WorldsimError(f"the dynamics in {out} know other actions than {recording.path}; give their recording")
+    count, schedule = min(training.frames, MOST_GENERATED), RunRecord.read(out).schedule
+    return GeneratedFrames(recording, autoencoder, world_model, schedule, count, training.seed)
 
 
 def describe(recipe: Recipe, training: DynamicsTraining, name: str, folder: Path) -> None:

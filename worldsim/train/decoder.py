@@ -1,4 +1,5 @@
-"""Train the decoder alone, for crisp pictures: on noised latents, against a discriminator (as TAESD's was).
+"""Train the decoder alone, for crisp pictures: on noised latents, or on those that a world model generates, against a
+discriminator (as TAESD's was).
 
 Encoder and latents stay as they are, so dynamics that were trained on them stay valid. Knows nothing of actions.
 """
@@ -25,6 +26,7 @@ from worldsim.train.autoencoder import reconstruct
 from worldsim.train.checkpoint import save_model
 from worldsim.train.discriminator import PatchDiscriminator, feature_distance, hinge_loss
 from worldsim.train.draws import Draws
+from worldsim.train.generated import GeneratedFrames
 from worldsim.train.optimizers import adamw, muon_and_adamw
 from worldsim.train.preview import high_frequency
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
@@ -38,6 +40,7 @@ class DecoderTraining:
         steps: optimizer steps. batch: frames a step. lr: peak learning rate, of the discriminator too.
         frames: frames held in memory.
         noise: largest standard deviation of the noise on the latents: as unsure as dynamics are of them.
+        generated: share of the frames whose latents a world model made, where one is given.
         adversarial: weight of what the discriminator says.
         features: weight of the distance between its features of the real picture and of the decoded one.
         widths: of a new decoder that learns from nothing, the first at the finest resolution; () goes on with the one
@@ -50,6 +53,7 @@ class DecoderTraining:
     lr: float = 2e-4
     frames: int = 60_000
     noise: float = 0.4
+    generated: float = 0.5
     adversarial: float = 0.02
     features: float = 0.1
     widths: tuple[int, ...] = ()
@@ -100,7 +104,12 @@ def _from_nothing(players: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
 
 
 def train_decoder(
-    recording: Recording, autoencoder: Autoencoder, out: Path, training: DecoderTraining, options: RunOptions = ON_CPU
+    recording: Recording,
+    autoencoder: Autoencoder,
+    out: Path,
+    training: DecoderTraining,
+    options: RunOptions = ON_CPU,
+    generated: GeneratedFrames | None = None,
 ) -> Autoencoder:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/autoencoder.safetensors`
     with the encoder that was given and the new decoder, of `training.widths` if they are set.
@@ -126,7 +135,7 @@ def train_decoder(
         DecoderLoss(players, training),
         _from_nothing if training.widths else adamw,
         training,
-        {"model": dataclasses.asdict(whole.config), "world": spec.to_json()},
+        {"model": dataclasses.asdict(whole.config), "world": spec.to_json(), "by_world_model": generated is not None},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
     )
     table = FrameTable(recording, "train", training.frames, training.seed)
@@ -138,6 +147,11 @@ def train_decoder(
         noise = training.noise * draws.rand(1, 1, 1) * draws.randn(config.channels, h, w)
         with torch.no_grad():
             latents = fixed.encode(pixels)[:, : config.channels] + noise
+        if generated is not None:
+            made, real = (draws.own(part) for part in generated.draw(draws.batch, draws.seed, draws.step))
+            by_model = draws.rand(1, 1, 1) < training.generated
+            latents = torch.where(by_model, draws.put(torch.from_numpy(made)), latents)
+            pixels = torch.where(by_model, to_pixels(draws.put(torch.from_numpy(real))), pixels)
         return trainer.update(latents, pixels)
 
     def with_decoder(learned: nn.Module) -> Autoencoder:

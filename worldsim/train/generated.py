@@ -1,0 +1,73 @@
+"""Frames that a world model generates under recorded actions, beside the real ones: what its decoder is to draw.
+
+n frames, C x h x w latents, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from worldsim.data.recording import Recording
+from worldsim.data.windows import Windows, draw_rng
+from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.step import WorldStep
+from worldsim.models.world_model import WorldModel
+from worldsim.progress import ProgressBar
+from worldsim.runtime.session import Session
+from worldsim.runtime.torch import TorchRuntime
+
+ROWS = 64  # scenes at once
+AHEAD = 8  # frames generated in a row: later ones are of another course of things, and teach the decoder to blur
+
+
+class GeneratedFrames:
+    """Held in memory.
+
+    Args:
+        recording: of the world. autoencoder, world_model: its. schedule: signal levels of a frame's passes.
+        count: how many frames, about.
+
+    Attributes:
+        latents: float16 `[n, C, h, w]`, generated.
+        frames: uint8 `[n, H, W, 3]`, real.
+
+    Raises:
+        WorldsimError: if no episode is long enough.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        autoencoder: Autoencoder,
+        world_model: WorldModel,
+        schedule: Sequence[float],
+        count: int,
+        seed: int = 0,
+    ):
+        past = world_model.config.dit.window + 1
+        windows = Windows(recording.episodes("train"), past + AHEAD)
+        session = Session(TorchRuntime(WorldStep(autoencoder, world_model, schedule), recording.spec))
+        latents: list[np.ndarray] = []
+        frames: list[np.ndarray] = []
+        scenes = max(1, round(count / AHEAD / ROWS))
+        with ProgressBar("generating frames", scenes) as progress, torch.no_grad():
+            for scene in range(scenes):
+                index = windows.draw(ROWS, seed, scene)
+                real = np.stack([recording.frames[row[0] : row[-1] + 1] for row in index])
+                actions = np.stack([recording.actions[row[0] : row[-1] + 1] for row in index])
+                seeds = draw_rng(seed, scene).integers(2**32, size=ROWS)
+                state = session.reset(real[:, :past], actions[:, : past - 1], seeds)
+                for t in range(past, past + AHEAD):
+                    state, _ = session.step(state, actions[:, t - 1])
+                    latents.append(state.latents.astype(np.float16))
+                    frames.append(real[:, t])
+                progress.update(scene + 1)
+        self.latents, self.frames = np.concatenate(latents), np.concatenate(frames)
+
+    def draw(self, count: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Latents float32 `[count, C, h, w]` and the frames that they are to be."""
+        index = draw_rng(seed, step).integers(len(self.frames), size=count)
+        return self.latents[index].astype(np.float32), self.frames[index]
