@@ -185,7 +185,8 @@ def train_recipe(
     if config.what == DECODER:
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
         check_same_world(world, recording)
-        assert (training := recipe.decoder_training) is not None
+        training = recipe.decoder_training
+        assert training is not None
         generated = generated_frames(recording, autoencoder, out, training) if config.generated else None
         train_decoder(recording, autoencoder, out, training, options, generated)
         return f"export {out} --recording {recording.path} --out worlds/{recording.spec.name}"
