@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import steered
-from square import AUTOENCODER, AUTOENCODER_TRAINING, SIZE, TRAINING
+import torch
+from square import AUTOENCODER, AUTOENCODER_TRAINING, SIZE, TRAINING, weights
 from video_files import write
 
 from worldsim.cli import from_video as command
@@ -19,11 +20,19 @@ from worldsim.runtime.bundle import open_world
 from worldsim.runtime.load import load_runtime
 from worldsim.runtime.session import Session
 from worldsim.train import from_video as training
+from worldsim.train.decoder import DecoderTraining
 from worldsim.train.latent_action import LatentActionTraining
 from worldsim.train.recipes.base import Recipe
 
 RECIPE = training.VideoRecipe(
-    Recipe(1, AUTOENCODER, AUTOENCODER_TRAINING, SIZE, dataclasses.replace(TRAINING, self_rollout_start=1.0)),
+    Recipe(
+        1,
+        AUTOENCODER,
+        AUTOENCODER_TRAINING,
+        SIZE,
+        dataclasses.replace(TRAINING, self_rollout_start=1.0),
+        decoder_training=DecoderTraining(steps=2, batch=4, frames=256),
+    ),
     latent_action={"past": 1, "channels": 8, "model_width": 16, "depth": 1, "heads": 2, "ahead": 1},
     latent_action_training=LatentActionTraining(steps=30, batch=8, frames=512),
 )
@@ -75,7 +84,10 @@ def test_videos_become_a_world_and_a_stopped_run_goes_on(tmp_path, clips, monkey
     assert f"| {named['left']} | " in card and "ArrowLeft" in card
     assert "480 frames" in card and "dB" in card and "hardly follows" in card, "it was trained for seconds"
     printed = capsys.readouterr()
-    assert "[1/7] import" in printed.err and "[7/7] card" in printed.err and "play.py" in printed.out
+    assert "[1/8] import" in printed.err and "[8/8] card" in printed.err and "play.py" in printed.out
+
+    drawn, first = (weights(tmp_path / f"run/{part}autoencoder.safetensors") for part in ("world/", ""))
+    assert any(not torch.equal(drawn[k], first[k]) for k in first if k.startswith("decoder."))
 
     codes = Recording(tmp_path / "run/codes")
     latent_actions(LatentActionsConfig(codes.path, tmp_path / "run/my-world", out=tmp_path / "report"))

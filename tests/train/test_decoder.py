@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from square import AUTOENCODER, EAGER, SIZE, SPEC, weights
 
 from worldsim.cli.main import main
-from worldsim.data.recording import Recording
+from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames
 from worldsim.models.world_model import WorldModel
@@ -91,7 +92,7 @@ def test_a_decoder_learns_to_draw_what_a_world_model_generates(
     generated.latents[:], generated.frames[:] = 0, 255
     training = DecoderTraining(steps=150, batch=8, lr=3e-3, frames=256, adversarial=0.0)
     noised = train_decoder(recording, autoencoder, tmp_path / "noised", training, EAGER)
-    taught = train_decoder(recording, autoencoder, tmp_path / "taught", training, EAGER, generated)
+    taught = train_decoder(recording, autoencoder, tmp_path / "taught", training, EAGER, lambda: generated)
     zeros = torch.zeros(1, 4, 4, 6)
     assert noised.decode(zeros).mean() < -0.5 and taught.decode(zeros).mean() > 0
 
@@ -107,6 +108,31 @@ def test_the_command_generates_what_its_decoder_learns(
     save_model(tmp_path / "dynamics.safetensors", WorldModel(config), recording.spec)
     assert main([*command, "--generated"]) == 0 and (tmp_path / "decoder.png").is_file()
     assert main(command) == 2, "a training that began with generated frames does not go on without them"
+
+
+@pytest.mark.parametrize("way", [0.0, 0.5])
+def test_a_decoder_goes_part_of_the_way(recording: Recording, autoencoder: Autoencoder, tmp_path: Path, way: float):
+    training = DecoderTraining(steps=4, batch=4, frames=256)
+    whole = train_decoder(recording, autoencoder, tmp_path / "whole", training, EAGER)
+    part = dataclasses.replace(training, interpolation=way)
+    train_decoder(recording, autoencoder, tmp_path / "part", dataclasses.replace(part, steps=2), EAGER)
+    there, _ = load_autoencoder(tmp_path / "part" / "autoencoder.safetensors")
+    found = train_decoder(recording, there, tmp_path / "part", part, EAGER)  # goes on from what the first half wrote
+    first, last = autoencoder.decoder.state_dict(), whole.decoder.state_dict()
+    for name, weight in found.decoder.state_dict().items():
+        assert torch.allclose(weight, first[name].lerp(last[name], way), atol=1e-6), name
+
+
+def test_short_episodes_are_enough(autoencoder: Autoencoder, tmp_path: Path):
+    writer = RecordingWriter(tmp_path / "short", SPEC)
+    for _ in range(10):
+        frames = np.zeros((6, 32, 48, 3), np.uint8)
+        writer.append(
+            Episode(frames, np.array([0] * 5 + [-1]), np.zeros(6), np.zeros(6, bool), np.zeros((6, 1), np.float32))
+        )
+    config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
+    made = GeneratedFrames(Recording(tmp_path / "short"), autoencoder, WorldModel(config).eval(), (0.0,), 64)
+    assert len(made.frames) == len(made.latents) > 0
 
 
 def test_a_narrow_decoder_takes_the_place_of_the_wide_one(

@@ -1,6 +1,7 @@
 """`worldsim from-video`: a folder of videos becomes a playable world, in one command that can be stopped at any moment.
 
-Import, autoencoder, latent actions, codes, dynamics, export, card: each is done once, and goes on where it was stopped.
+Import, autoencoder, latent actions, codes, dynamics, decoder, export, card: each is done once, and goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from worldsim.terminal import console, printable
 if TYPE_CHECKING:
     from worldsim.train.from_video import Steered, VideoRecipe
 
-STAGES = ("import", "autoencoder", "latent actions", "codes", "dynamics", "export", "card")
+STAGES = ("import", "autoencoder", "latent actions", "codes", "dynamics", "decoder", "export", "card")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +170,10 @@ def recipe_of(config: FromVideoConfig) -> VideoRecipe:
     """The recipe with what the flags say."""
     from worldsim.train.from_video import RECIPE, VideoRecipe
 
+    decoder = RECIPE.world.decoder_training
     world = dataclasses.replace(
         RECIPE.world,
+        decoder_training=decoder and dataclasses.replace(decoder, seed=config.seed),
         autoencoder_training=dataclasses.replace(RECIPE.world.autoencoder_training, seed=config.seed),
         dynamics_training=dataclasses.replace(RECIPE.world.dynamics_training, seed=config.seed),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +31,6 @@ DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
 
 AUTOENCODER, DECODER, DYNAMICS = "autoencoder", "decoder", "dynamics"
 PARTS = (AUTOENCODER, DECODER, DYNAMICS)
-MOST_GENERATED = 20_000  # frames: they take some minutes on a small machine
 NEW_DECODER_LR = 1e-3  # of one that learns from nothing
 
 
@@ -187,8 +187,8 @@ def train_recipe(
         check_same_world(world, recording)
         training = recipe.decoder_training
         assert training is not None
-        generated = generated_frames(recording, autoencoder, out, training) if config.generated else None
-        train_decoder(recording, autoencoder, out, training, options, generated)
+        generate = functools.partial(generated_frames, recording, autoencoder, out, training, options.minutes / 3)
+        train_decoder(recording, autoencoder, out, training, options, generate if config.generated else None)
         return f"export {out} --recording {recording.path} --out worlds/{recording.spec.name}"
     if distributed.is_main():
         describe(recipe, recipe.dynamics_training, name, out)
@@ -289,9 +289,9 @@ def with_flags(recipe: Recipe, config: TrainConfig) -> Recipe:
 
 
 def generated_frames(
-    recording: Recording, autoencoder: Autoencoder, out: Path, training: DecoderTraining
+    recording: Recording, autoencoder: Autoencoder, out: Path, training: DecoderTraining, minutes: float
 ) -> GeneratedFrames:
-    """What the dynamics in a folder make of a recording; as many frames as the decoder holds real ones, at most 20,000.
+    """What the dynamics in a folder make of a recording, in so many minutes if they are not 0.
 
     Raises:
         WorldsimError: if there are none, or they are of another world.
@@ -304,8 +304,8 @@ def generated_frames(
     check_same_world(world, recording)
     if world.actions != recording.spec.actions:
         raise WorldsimError(f"the dynamics in {out} know other actions than {recording.path}; give their recording")
-    count, schedule = min(training.frames, MOST_GENERATED), RunRecord.read(out).schedule
-    return GeneratedFrames(recording, autoencoder, world_model, schedule, count, training.seed)
+    schedule = RunRecord.read(out).schedule
+    return GeneratedFrames(recording, autoencoder, world_model, schedule, minutes=minutes, seed=training.seed)
 
 
 def describe(recipe: Recipe, training: DynamicsTraining, name: str, folder: Path) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class DecoderTraining:
         generated: share of the frames whose latents a world model made, where one is given.
         adversarial: weight of what the discriminator says.
         features: weight of the distance between its features of the real picture and of the decoded one.
+        interpolation: how far to go from the decoder that there was to the one that learned, weight by weight: between
+            them lie all degrees of sharpness and of faithfulness (Wang et al. 2018, section 3.4). 1 for a new one.
         widths: of a new decoder that learns from nothing, the first at the finest resolution; () goes on with the one
             that there is. A narrow one is faster.
         blocks: residual blocks at each resolution of a new decoder.
@@ -56,17 +58,19 @@ class DecoderTraining:
     generated: float = 0.5
     adversarial: float = 0.02
     features: float = 0.1
+    interpolation: float = 1.0
     widths: tuple[int, ...] = ()
     blocks: int = 1
     seed: int = 0
 
 
 class Players(nn.Module):
-    """The two that play against each other."""
+    """The two that play against each other, and the decoder as it was before, which does not learn."""
 
     def __init__(self, decoder: Decoder):
         super().__init__()
         self.decoder = decoder
+        self.before = copy.deepcopy(decoder).requires_grad_(False)
         self.discriminator = PatchDiscriminator()
 
 
@@ -109,10 +113,11 @@ def train_decoder(
     out: Path,
     training: DecoderTraining,
     options: RunOptions = ON_CPU,
-    generated: GeneratedFrames | None = None,
+    generate: Callable[[], GeneratedFrames] | None = None,
 ) -> Autoencoder:
     """Train until `training.steps`, going on from the last checkpoint in `out`; leaves `out/autoencoder.safetensors`
-    with the encoder that was given and the new decoder, of `training.widths` if they are set.
+    with the encoder that was given and the new decoder, of `training.widths` if they are set. What `generate` makes is
+    learned from, too.
 
     Raises:
         WorldsimError: if the recording's frames do not fit the autoencoder, or it has too few episodes.
@@ -126,7 +131,7 @@ def train_decoder(
         whole = Autoencoder(dataclasses.replace(config, large=LargeFrames(scale, training.widths, training.blocks)))
         whole.encoder.load_state_dict(autoencoder.encoder.state_dict())
         whole.standardise.load_state_dict(autoencoder.standardise.state_dict())
-    players = Players(copy.deepcopy(whole.decoder)).requires_grad_(True)
+    players = Players(copy.deepcopy(whole.decoder).requires_grad_(True))
     whole.to(options.device).eval()
     trainer = Trainer(
         out,
@@ -135,11 +140,12 @@ def train_decoder(
         DecoderLoss(players, training),
         _from_nothing if training.widths else adamw,
         training,
-        {"model": dataclasses.asdict(whole.config), "world": spec.to_json(), "by_world_model": generated is not None},
+        {"model": dataclasses.asdict(whole.config), "world": spec.to_json(), "by_world_model": generate is not None},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there
     )
     table = FrameTable(recording, "train", training.frames, training.seed)
     held_out = FrameTable(recording, "held-out", 512, training.seed)
+    generated = generate() if generate and trainer.left > 0 else None
 
     def train_step(draws: Draws) -> dict[str, Tensor]:
         frames = draws.own(table.draw(draws.batch, draws.seed, draws.step)[0])
@@ -155,17 +161,20 @@ def train_decoder(
         return trainer.update(latents, pixels)
 
     def with_decoder(learned: nn.Module) -> Autoencoder:
-        whole.decoder.load_state_dict(cast(Players, learned).decoder.state_dict())
+        assert isinstance(learned, Players)
+        share = 1.0 if training.widths else training.interpolation
+        first, last = learned.before.state_dict(), learned.decoder.state_dict()
+        whole.decoder.load_state_dict({name: first[name].lerp(last[name], share) for name in first})
         return whole
 
     def preview(step: int, learned: nn.Module) -> dict[str, float]:
         save_model(out / "autoencoder.safetensors", with_decoder(learned), spec)
         frames = held_out.draw(64, training.seed, step)[0]
-        before, after = (reconstruct(network, frames) for network in (fixed, whole))
-        rows = [np.concatenate(list(side[:8]), axis=1) for side in (frames, before, after)]
+        old, new = (reconstruct(network, frames) for network in (fixed, whole))
+        rows = [np.concatenate(list(side[:8]), axis=1) for side in (frames, old, new)]
         atomic.write_bytes(out / "decoder.png", encode_png(np.concatenate(rows).repeat(2, axis=0).repeat(2, axis=1)))
-        squared = (frames.astype(np.float32) - after) ** 2
-        detail = high_frequency(after).mean() / max(high_frequency(frames).mean(), 1e-6)
+        squared = (frames.astype(np.float32) - new) ** 2
+        detail = high_frequency(new).mean() / max(high_frequency(frames).mean(), 1e-6)
         return {"psnr": float(psnr_of_error(squared.mean())), "detail": float(detail)}
 
     return with_decoder(trainer.run(train_step, preview)).requires_grad_(False)

@@ -1,6 +1,6 @@
-"""From a recording without actions to a world model that is steered by codes: four stages in one folder.
+"""From a recording without actions to a world model that is steered by codes: five stages in one folder.
 
-    autoencoder -> latent_action -> codes (a recording whose actions are codes) -> world/dynamics
+    autoencoder -> latent_action -> codes (a recording whose actions are codes) -> world/dynamics -> decoder
 
 Each goes on where it was stopped, also after a kill. Knows no import, export or card.
 """
@@ -8,6 +8,7 @@ Each goes on where it was stopped, also after a kill. Knows no import, export or
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from worldsim.models.latent_action import LatentActionConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import digest, save_model
+from worldsim.train.decoder import train_decoder
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
+from worldsim.train.generated import GeneratedFrames
 from worldsim.train.labels import Labels
 from worldsim.train.latent_action import FILE as LATENT_ACTION
 from worldsim.train.latent_action import (
@@ -40,17 +43,18 @@ from worldsim.train.recipes.base import Recipe
 from worldsim.train.run import RunRecord
 from worldsim.train.trainer import RunOptions
 
-CODES, WORLD = "codes", "world"
-SHARES = {"autoencoder": 0.2, "latent actions": 0.15, "dynamics": 0.65}  # of the time, where that is given
+CODES, WORLD, DECODER = "codes", "world", "decoder"
+SHARES = {"autoencoder": 0.2, "latent actions": 0.15, "dynamics": 0.55, "decoder": 0.1}  # of the time, if it is given
+GENERATING = 1 / 3  # share of the decoder's time in which what it learns to draw is generated
 KEYS = "keys"  # in a recording's origin: names of actions -> codes
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoRecipe:
-    """Sizes and settings of the three trainings.
+    """Sizes and settings of the four trainings.
 
     Attributes:
-        world: of the autoencoder and the dynamics.
+        world: of the autoencoder, the dynamics and the decoder alone.
         latent_action: fields of `worldsim.models.latent_action.LatentActionConfig`, but for the size of frames.
         keys: "auto", or as `worldsim.data.codes.parse_keys` takes it.
     """
@@ -126,6 +130,16 @@ def train_from_video(
     size = world.world_model.fit(shape, len(coded.spec.actions), len(spec.state_names))
     part = options.share(SHARES["dynamics"])
     world_model = train_dynamics(coded, autoencoder, folder, size, training, cache=out, options=part)
+    if world.decoder_training:
+        say("decoder")
+        part = options.share(SHARES["decoder"])
+        minutes, seed = GENERATING * part.minutes, world.decoder_training.seed
+        generate = functools.partial(
+            GeneratedFrames, coded, autoencoder, world_model, training.schedule, minutes=minutes, seed=seed
+        )
+        rest = part.share(1 - GENERATING)
+        autoencoder = train_decoder(coded, autoencoder, out / DECODER, world.decoder_training, rest, generate)
+        save_model(folder / "autoencoder.safetensors", autoencoder, coded.spec)
     return Steered(coded, autoencoder, world_model, folder)
 
 

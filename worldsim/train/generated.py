@@ -5,6 +5,7 @@ n frames, C x h x w latents, H x W pixels.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ class GeneratedFrames:
 
     Args:
         recording: of the world. autoencoder, world_model: its. schedule: signal levels of a frame's passes.
-        count: how many frames, about.
+        count: how many frames, about. minutes: after which there are enough, in any case; 0 for never.
 
     Attributes:
         latents: float16 `[n, C, h, w]`, generated.
@@ -44,15 +45,19 @@ class GeneratedFrames:
         autoencoder: Autoencoder,
         world_model: WorldModel,
         schedule: Sequence[float],
-        count: int,
+        count: int = 16_000,
+        minutes: float = 0.0,
         seed: int = 0,
     ):
-        past = world_model.config.dit.window + 1
-        windows = Windows(recording.episodes("train"), past + AHEAD)
+        spans = recording.episodes("train")
+        longest = max((end - start for start, end in spans), default=0)
+        past = min(world_model.config.dit.window + 1, max(1, longest - AHEAD))
+        length = min(past + AHEAD, max(past + 1, longest))
+        windows = Windows(spans, length)
         session = Session(TorchRuntime(WorldStep(autoencoder, world_model, schedule), recording.spec))
         latents: list[np.ndarray] = []
         frames: list[np.ndarray] = []
-        scenes = max(1, round(count / AHEAD / ROWS))
+        scenes, begun = max(1, round(count / AHEAD / ROWS)), time.monotonic()
         with ProgressBar("generating frames", scenes) as progress, torch.no_grad():
             for scene in range(scenes):
                 index = windows.draw(ROWS, seed, scene)
@@ -60,11 +65,13 @@ class GeneratedFrames:
                 actions = np.stack([recording.actions[row[0] : row[-1] + 1] for row in index])
                 seeds = draw_rng(seed, scene).integers(2**32, size=ROWS)
                 state = session.reset(real[:, :past], actions[:, : past - 1], seeds)
-                for t in range(past, past + AHEAD):
+                for t in range(past, length):
                     state, _ = session.step(state, actions[:, t - 1])
                     latents.append(state.latents.astype(np.float16))
                     frames.append(real[:, t])
                 progress.update(scene + 1)
+                if minutes and time.monotonic() - begun > 60 * minutes:
+                    break
         self.latents, self.frames = np.concatenate(latents), np.concatenate(frames)
 
     def draw(self, count: int, seed: int, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from worldsim.models.config import WorldModelConfig
 from worldsim.models.copy_head import CopyConfig
 from worldsim.models.dit import DiTConfig
 from worldsim.train.autoencoder import AutoencoderTraining
+from worldsim.train.decoder import DecoderTraining
 from worldsim.train.dynamics import DynamicsTraining
 from worldsim.train.recipes.base import Recipe
 
@@ -15,6 +16,7 @@ RECIPE = Recipe(
     frames=2_000_000,
     autoencoder=AutoencoderConfig(channels=16, widths=(64, 128), blocks=1, shifts=True),
     autoencoder_training=AutoencoderTraining(steps=4000, batch=32),
+    decoder_training=DecoderTraining(steps=6000, interpolation=0.5),
     world_model=WorldModelConfig(
         dit=DiTConfig(patch_size=(2, 2), width=256, heads=4),
         copy=CopyConfig(reach=1, from_noise=True, shifts=True),
