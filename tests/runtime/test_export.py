@@ -175,6 +175,22 @@ def graphs_of(world: Bundle) -> dict[str, tuple[bytes, list[str]]]:
     return {name: ((world.path / f"{name}.onnx").read_bytes(), used) for name, used in world.graph_weights.items()}
 
 
+def test_a_cache_of_large_numbers_is_no_difference(tiny_world, tmp_path, monkeypatch):
+    """Long training makes values large, and half precision rounds those by more than a small number's tolerance."""
+    autoencoder, dynamics = tiny_networks()
+    with torch.no_grad():
+        for name, weight in dynamics.named_parameters():
+            if name.endswith("attention.v.weight"):
+                weight *= 3000
+            elif name.endswith("attention.out.weight"):
+                weight /= 3000
+    world = Bundle(tiny_world)
+    monkeypatch.setattr(worldsim.runtime.export, "export_graphs", lambda *_: graphs_of(world))
+    clips, schedule = tiny_clips(1, WINDOW + 1), tuple(world.configs["schedule"])
+    parity = export_bundle(tmp_path / "large", autoencoder, dynamics, tiny_spec(), *clips, ORIGIN, schedule)
+    assert 0 <= parity.differences["prefill: entries"] <= 4e-3
+
+
 def test_what_does_not_fit_is_refused(run, capsys, small_recording):
     out = run.parent / "world"
 

@@ -175,7 +175,7 @@ def train_recipe(
     from worldsim.train import distributed
     from worldsim.train.autoencoder import train_autoencoder
     from worldsim.train.checkpoint import load_autoencoder
-    from worldsim.train.decoder import train_decoder
+    from worldsim.train.decoder import GENERATING, train_decoder
     from worldsim.train.dynamics import train_dynamics
     from worldsim.train.pipeline import fit, train_world
 
@@ -187,8 +187,12 @@ def train_recipe(
         check_same_world(world, recording)
         training = recipe.decoder_training
         assert training is not None
-        generate = functools.partial(generated_frames, recording, autoencoder, out, training, options.minutes / 3)
-        train_decoder(recording, autoencoder, out, training, options, generate if config.generated else None)
+        if not config.generated:
+            train_decoder(recording, autoencoder, out, training, options)
+        else:
+            minutes, rest = GENERATING * options.minutes, options.share(1 - GENERATING)
+            generate = functools.partial(generated_frames, recording, autoencoder, out, training, minutes)
+            train_decoder(recording, autoencoder, out, training, rest, generate)
         return f"export {out} --recording {recording.path} --out worlds/{recording.spec.name}"
     if distributed.is_main():
         describe(recipe, recipe.dynamics_training, name, out)

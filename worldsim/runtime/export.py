@@ -302,8 +302,12 @@ def _speedups(
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest one; of numbers in half precision that are above 1, relative to them: they have 11 bits."""
     assert a.shape == b.shape and a.dtype == b.dtype, (a.shape, b.shape, a.dtype, b.dtype)
-    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+    apart = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    if a.dtype == np.float16:
+        apart /= np.maximum(1, np.abs(a.astype(np.float64)))
+    return float(apart.max())
 
 
 def _ratio(slow: Callable[[], Any], fast: Callable[[], Any], repeats: int = 15) -> float:

@@ -31,6 +31,8 @@ from worldsim.train.optimizers import adamw, muon_and_adamw
 from worldsim.train.preview import high_frequency
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
+GENERATING = 1 / 3  # share of the time, where that is given, in which what is learned is generated
+
 
 @dataclasses.dataclass(frozen=True)
 class DecoderTraining:

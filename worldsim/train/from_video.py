@@ -26,7 +26,7 @@ from worldsim.models.latent_action import LatentActionConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.train.autoencoder import train_autoencoder
 from worldsim.train.checkpoint import digest, save_model
-from worldsim.train.decoder import train_decoder
+from worldsim.train.decoder import GENERATING, train_decoder
 from worldsim.train.dynamics import DynamicsTraining, train_dynamics
 from worldsim.train.generated import GeneratedFrames
 from worldsim.train.labels import Labels
@@ -45,7 +45,6 @@ from worldsim.train.trainer import RunOptions
 
 CODES, WORLD, DECODER = "codes", "world", "decoder"
 SHARES = {"autoencoder": 0.2, "latent actions": 0.15, "dynamics": 0.55, "decoder": 0.1}  # of the time, if it is given
-GENERATING = 1 / 3  # share of the decoder's time in which what it learns to draw is generated
 KEYS = "keys"  # in a recording's origin: names of actions -> codes
 
 

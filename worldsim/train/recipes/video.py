@@ -16,7 +16,7 @@ RECIPE = Recipe(
     frames=2_000_000,
     autoencoder=AutoencoderConfig(channels=16, widths=(64, 128), blocks=1, shifts=True),
     autoencoder_training=AutoencoderTraining(steps=4000, batch=32),
-    decoder_training=DecoderTraining(steps=6000, interpolation=0.5),
+    decoder_training=DecoderTraining(steps=6000, interpolation=0.35),
     world_model=WorldModelConfig(
         dit=DiTConfig(patch_size=(2, 2), width=256, heads=4),
         copy=CopyConfig(reach=1, from_noise=True, shifts=True),
