@@ -5,6 +5,7 @@ n frames, C x h x w latents, H x W pixels.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 
@@ -54,7 +55,8 @@ class GeneratedFrames:
         past = min(world_model.config.dit.window + 1, max(1, longest - AHEAD))
         length = min(past + AHEAD, max(past + 1, longest))
         windows = Windows(spans, length)
-        session = Session(TorchRuntime(WorldStep(autoencoder, world_model, schedule), recording.spec))
+        beside = copy.deepcopy(autoencoder).to(next(world_model.parameters()).device)
+        session = Session(TorchRuntime(WorldStep(beside, world_model, schedule), recording.spec))
         latents: list[np.ndarray] = []
         frames: list[np.ndarray] = []
         scenes, begun = max(1, round(count / AHEAD / ROWS)), time.monotonic()
