@@ -15,6 +15,7 @@ from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames
 from worldsim.models.world_model import WorldModel
+from worldsim.runtime.session import Session
 from worldsim.train.checkpoint import load_autoencoder, save_model
 from worldsim.train.decoder import DecoderLoss, DecoderTraining, Players, train_decoder
 from worldsim.train.generated import GeneratedFrames
@@ -83,6 +84,38 @@ def test_generated_frames_stand_beside_those_that_were_there(recording: Recordin
     made, frames = generated.draw(8, 0, 3)
     again, _ = generated.draw(8, 0, 3)
     assert made.shape == (8, 4, 4, 6) and frames.shape == (8, 32, 48, 3) and (made == again).all()
+
+
+def test_generated_frames_are_those_that_the_actions_led_to(
+    recording: Recording, autoencoder: Autoencoder, monkeypatch: pytest.MonkeyPatch
+):
+    """The square stands where the last real frame had it, two pixels further for each step to the right since."""
+    shown: list[np.ndarray] = []
+    taken: list[np.ndarray] = []
+
+    class Watched(Session):
+        def reset(self, frames, actions, seeds):
+            shown.append(frames[:, -1])
+            return super().reset(frames, actions, seeds)
+
+        def step(self, state, actions):
+            taken.append(actions)
+            return super().step(state, actions)
+
+    monkeypatch.setattr("worldsim.train.generated.Session", Watched)
+    config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
+    made = GeneratedFrames(recording, autoencoder, WorldModel(config).eval(), (0.0,), 512)
+    (last,) = shown
+    place = left_of(last)
+    for ahead, actions in enumerate(taken):
+        place = (place + 2 * actions) % 44
+        frames = made.frames[ahead * len(place) : (ahead + 1) * len(place)]
+        assert np.array_equal(left_of(frames), place), ahead
+
+
+def left_of(frames: np.ndarray) -> np.ndarray:
+    """Column of the square's left side in each frame."""
+    return frames[:, 13, :, 0].argmax(1)
 
 
 def test_a_decoder_learns_to_draw_what_a_world_model_generates(

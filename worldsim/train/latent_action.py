@@ -1,4 +1,5 @@
-"""Train the latent action model, and read the codes of a recording with it. No action of the recording is looked at.
+"""Train the latent action model, and read the codes of a recording with it. No action of the recording is looked at but
+those of labelled steps, where some are given.
 
 B clips, T = P + F frames, as in `worldsim.models.latent_action`.
 """
