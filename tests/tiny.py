@@ -54,11 +54,12 @@ def tiny_config(
     motion: int = 0,
     from_noise: bool = False,
     shifts: bool = False,
+    palette: int = 0,
 ) -> WorldModelConfig:
     """The smallest model with these parts; 0 and () leave one out."""
     return WorldModelConfig(
         dit=DiTConfig(width=32, heads=2, depth=2, temporal_layers=(0, 1), denoiser_depth=1, window=WINDOW),
-        copy=CopyConfig(copy_reach, hidden_layer, refiner_width, from_noise, shifts) if copy_reach else None,
+        copy=CopyConfig(copy_reach, hidden_layer, refiner_width, from_noise, shifts, palette) if copy_reach else None,
         memory=MemoryConfig(retention, read_layers) if retention else None,
         view=ViewMemoryConfig(max_shift, ring_columns) if max_shift else None,
         motion=MotionConfig(motion) if motion else None,

@@ -71,7 +71,7 @@ def test_what_left_the_view_is_found_where_it_was_and_offered(model: WorldModel)
     sure.view.nothing.fill_(-50.0)  # something is always found, where there was something
     features = sure.encode_context(tokens, actions)[0].map(lambda part: part[:, -1])
     assert features.view is not None
-    _, left, here, right, _ = sure.view.candidates(features.view).latents
+    _, left, here, right, _ = sure.view.candidates(features.view).latents.unbind(1)
     torch.testing.assert_close(here[..., :MAP_ROWS, :], here[..., :MAP_ROWS, :])
     seen = frames[:, :-1]  # the view is now one cell right of and one cell below where it began
     torch.testing.assert_close(left[..., :3, :], seen[:, 0, :, 1:MAP_ROWS, :], atol=1e-4, rtol=1e-4)

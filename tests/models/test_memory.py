@@ -90,7 +90,7 @@ def test_what_left_the_view_is_found_where_it_was_and_offered(read_layers):
     memory, pose = network.remember(views[:, :1], views[:, 1:], actions, torch.tensor([[[[3.0], [2.0]]]] * 2))
     history = History(memory=memory, age=torch.ones(2, 1, dtype=torch.int64), pose=pose)
     found = network.encode_context(views[:, 1:], actions, history)[0].view[:, 0]
-    left, here, right = network.view.candidates(found).latents
+    left, here, right = network.view.candidates(found).latents.unbind(1)
     torch.testing.assert_close(right, room[..., 3 : 3 + w], atol=1e-5, rtol=1e-4)  # what a step to the right shows
     torch.testing.assert_close(here[..., 1:], room[..., 3 : 2 + w], atol=1e-5, rtol=1e-4)
     assert not here[..., 0].any() and not left[..., :2].any()  # never seen

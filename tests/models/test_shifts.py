@@ -37,7 +37,7 @@ def test_a_world_model_begins_with_the_shifts_of_its_autoencoder():
     torch.nn.init.normal_(kernels.net[-1].weight, std=0.1)
     shifted.take_over(kernels)
     latents = torch.randn(2, 4, 6, 6)
-    for found, shift in zip(shifted(latents).chunk(len(GRID), dim=1), GRID, strict=True):
+    for found, shift in zip(shifted(latents).unbind(1), GRID, strict=True):
         assert torch.allclose(found, kernels(latents, torch.tensor(shift).float()), atol=1e-5), shift
 
 

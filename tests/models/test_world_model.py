@@ -98,7 +98,7 @@ def test_what_the_noise_says_is_the_best_guess_that_is_proportional_to_it():
     clean, noise = (torch.randn(1, 1, 1, 100_000, generator=generator) for _ in range(2))
     for tau in (torch.tensor([0.0]), torch.tensor([0.3]), torch.tensor([0.8]), torch.tensor([1.0])):
         noisy = add_noise(clean, noise, tau[None, None].expand(1, 1, 1))
-        (guess,) = from_noise(noisy, tau).latents
+        (guess,) = from_noise(noisy, tau).latents.unbind(1)
         best = (noisy * clean).mean() / noisy.square().mean() * noisy
         torch.testing.assert_close(guess, best, atol=0.03, rtol=0)
 
@@ -177,7 +177,7 @@ def test_latents_that_do_not_divide_into_tokens_are_refused():
 def copy_head(sources: list[Candidates], gates: torch.Tensor, layers: int = 1) -> torch.Tensor:
     """What 4 x 4 x 6 latents are copied from, by gate logits `[B, N, K, layers cells]`, as latents."""
     patches = Patches((4, 4, 6), (2, 2))
-    head = CandidateCopy(patches, 4, layers, sum(len(source.latents) for source in sources))
+    head = CandidateCopy(patches, 4, layers, sum(source.latents.shape[1] for source in sources))
     assert head.gates == gates[0, 0].numel()
     nothing = torch.zeros(2, 6, 16)
     return patches.to_latents(head(nothing, nothing, gates.flatten(2), sources))
@@ -205,12 +205,12 @@ def test_a_layer_copies_from_the_other_where_something_is_uncovered():
 
 def test_a_biased_candidate_is_preferred_and_a_complete_one_takes_no_residual():
     latents, gates = torch.randn(2, 4, 4, 6), torch.zeros(2, 6, 10, 4)
-    bias = torch.zeros(2, 1, 4, 6)
-    bias[:, :, :, 3:] = 50.0
+    bias = torch.zeros(2, 1, 1, 4, 6)
+    bias[..., 3:] = 50.0
     patches = Patches((4, 4, 6), (2, 2))
     head = CandidateCopy(patches, 4, 1, 10)
     residual = torch.ones(2, 6, 16)
-    sources = [neighbourhood(torch.zeros_like(latents), 1), Candidates([latents], bias, complete=True)]
+    sources = [neighbourhood(torch.zeros_like(latents), 1), Candidates(latents[:, None], bias, complete=True)]
     made = patches.to_latents(head(residual, residual, gates.flatten(2), sources))
     torch.testing.assert_close(made[..., 3:], latents[..., 3:], atol=1e-5, rtol=0)
     assert (made[..., :3] - latents[..., :3]).abs().mean() > 0.1

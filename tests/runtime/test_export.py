@@ -80,11 +80,13 @@ def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_p
     assert latents.differences["step: latents"] < 1e-4
 
 
-def test_what_scrolls_is_the_same_in_onnx(tmp_path):
-    networks = tiny_networks(retention=(), copy_reach=1, from_noise=True, shifts=True)
+@pytest.mark.parametrize("part", [{"shifts": True}, {"palette": 5}])
+def test_what_else_may_be_copied_is_the_same_in_onnx(part, tmp_path):
+    networks = tiny_networks(retention=(), copy_reach=1, from_noise=True, **part)
     clips = tiny_clips(2, WINDOW + 1)
     export_bundle(tmp_path / "world", *networks, tiny_spec(), *clips, ORIGIN, (0.0, 0.5))  # raises if it differs
-    assert Bundle(tmp_path / "world").configs["world_model"]["copy"]["shifts"]
+    copied = Bundle(tmp_path / "world").configs["world_model"]["copy"]
+    assert part.items() <= copied.items()
 
 
 def test_the_parity_report_measures_every_output(tiny_world):

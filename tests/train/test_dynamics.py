@@ -255,3 +255,11 @@ def test_scrolling_takes_an_autoencoder_that_learned_it(recording: Recording, au
     config = fit(dataclasses.replace(SIZE, copy=CopyConfig(shifts=True)), autoencoder)
     with pytest.raises(WorldsimError, match="learned shifts"):
         train_dynamics(recording, autoencoder, tmp_path, config, TRAINING, options=EAGER)
+
+
+def test_a_palette_begins_with_kinds_of_the_recording(recording: Recording, autoencoder: Autoencoder, tmp_path: Path):
+    config = fit(dataclasses.replace(SIZE, copy=CopyConfig(palette=4)), autoencoder)
+    training = dataclasses.replace(TRAINING, steps=2, lr=1e-5)
+    model = train_dynamics(recording, autoencoder, tmp_path, config, training, options=EAGER)
+    kinds = LatentDataset(recording, autoencoder, tmp_path).kinds_of_cells(4, training.seed)
+    torch.testing.assert_close(model.palette.cells, torch.from_numpy(kinds), atol=1e-3, rtol=0)

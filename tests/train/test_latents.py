@@ -8,6 +8,7 @@ import pytest
 from worldsim.data.latents import LatentDataset
 from worldsim.data.recording import Recording
 from worldsim.data.windows import Windows
+from worldsim.errors import WorldsimError
 
 
 def test_nothing_is_remembered_of_another_episode(clips: LatentDataset) -> None:
@@ -72,3 +73,18 @@ def test_clips_are_drawn_where_a_thing_moves_in_the_hidden_layer(clips: LatentDa
     first = clips.begins == np.arange(len(clips.begins))
     clips.latents[np.flatnonzero(first)[1] :, half:, 1, 1] += 1.0  # another episode has another room
     assert np.flatnonzero(clips.moved_hidden()).tolist() == [100]
+
+
+def test_kinds_of_cells_are_what_they_change_to(clips: LatentDataset) -> None:
+    rng = np.random.default_rng(0)
+    count, channels, h, w = clips.latents.shape
+    kinds = 3 * rng.standard_normal((3, channels))
+    kinds[0] = 7.0  # most cells are of this kind, and stay
+    chosen = np.where(rng.random((count, h, w)) < 0.1, rng.integers(1, 3, (count, h, w)), 0)
+    clips.latents = np.moveaxis(kinds[chosen] + 0.05 * rng.standard_normal((count, h, w, channels)), -1, 1)
+    found = clips.kinds_of_cells(3, seed=0)
+    distance = np.abs(found[:, None] - kinds).max(-1)
+    assert sorted(distance.argmin(1)) == [0, 1, 2] and distance.min(1).max() < 0.1
+    clips.latents = np.zeros_like(clips.latents)
+    with pytest.raises(WorldsimError, match="nothing changes"):
+        clips.kinds_of_cells(3, seed=0)

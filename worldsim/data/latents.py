@@ -9,6 +9,7 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch import Tensor
 from worldsim.data.encoding import encode_recording
 from worldsim.data.recording import Recording
 from worldsim.device import DevicePolicy
+from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.history import History
 from worldsim.models.map_memory import MapPose
@@ -26,6 +28,7 @@ from worldsim.models.world_model import WorldModel
 
 MOVED = 0.4  # of the mean change of a recording: a latent cell that changes more has something moving in it
 A_THING = 0.25  # of the cells of a picture: more of them change only if the view moves
+KINDS_FRAMES, KINDS_CELLS, KINDS_ROUNDS = 20_000, 100_000, 20  # of which kinds of cells are found, in so many rounds
 HAPPENS = 0.01  # of the mean change of a recording: a frame that changes more has something happening in it
 
 
@@ -130,6 +133,28 @@ class LatentDataset:
             part = self.latents[start : start + 4097].astype(np.float32)
             change[start + 1 : start + len(part)] = np.square(np.diff(part, axis=0)).mean((1, 2, 3))
         return change
+
+    def kinds_of_cells(self, count: int, seed: int) -> np.ndarray:
+        """What cells become when they change: the centres of `count` clusters of them, float32 `[count, C]` (k-means).
+
+        Raises:
+            WorldsimError: if nothing changes in the recording.
+        """
+        rng = np.random.default_rng(seed)
+        after = rng.integers(1, len(self.latents), KINDS_FRAMES)
+        after = np.unique(after[self.begins[after] == self.begins[after - 1]])
+        found = []
+        for part in np.array_split(after, max(1, len(after) // 1024)):
+            now, before = (self.latents[index].astype(np.float32) for index in (part, part - 1))
+            change = np.square(now - before).mean(1)
+            found.append(np.moveaxis(now, 1, -1)[change > MOVED * change.mean()])
+        cells = np.concatenate(found)
+        if not len(cells):
+            raise WorldsimError("nothing changes in the recording: record what moves, or train without copy.palette")
+        cv2.setRNGSeed(seed)
+        until = (cv2.TERM_CRITERIA_MAX_ITER, KINDS_ROUNDS, 0.0)
+        drawn = cells[rng.integers(len(cells), size=KINDS_CELLS)]
+        return cv2.kmeans(drawn, count, None, until, 1, cv2.KMEANS_PP_CENTERS)[2]
 
     def unusual_rewards(self) -> np.ndarray:
         """Which frames came with another reward than the one that comes most often: float32 `[frames]`."""

@@ -4,6 +4,8 @@ A still place is copied in float32 rather than generated anew, so nothing drifts
 source is a small module: it reads the history and offers `Candidates`. The softmax over all candidates and a residual
 is a CDNA (Finn et al. 2016).
 
+Where a `Palette` is among the sources, each candidate also weighs as much as the noised frame speaks for it.
+
 B batch, N tokens, V numbers of a token, K candidates, C x h x w latents, Y layers of a latent frame.
 """
 
@@ -20,6 +22,8 @@ from torch import Tensor, nn
 
 from worldsim.errors import WorldsimError
 
+MOST_KINDS = 1024  # of a palette
+
 
 @dataclasses.dataclass(frozen=True)
 class CopyConfig:
@@ -32,6 +36,7 @@ class CopyConfig:
         refiner_width: of the convolutions over single cells that refine the prediction; 0 for none.
         from_noise: whether it may be taken from the noised frame to come (see `from_noise`).
         shifts: whether it may be the frame before, scrolled by some pixels (`worldsim.models.shifts`).
+        palette: kinds of cells that it may be, wherever they come from (`worldsim.models.palette`); 0 for none.
     """
 
     reach: int = 1
@@ -39,22 +44,25 @@ class CopyConfig:
     refiner_width: int = 0
     from_noise: bool = False
     shifts: bool = False
+    palette: int = 0
 
     def __post_init__(self) -> None:
         if self.reach < 1:
             raise WorldsimError(f"copy.reach {self.reach}: give 1 or more cells, or no copy config at all")
+        if not 0 <= self.palette <= MOST_KINDS:
+            raise WorldsimError(f"copy.palette {self.palette}: give 0 to {MOST_KINDS} kinds of cells")
 
 
 class Candidates(NamedTuple):
     """What one source offers.
 
     Attributes:
-        latents: K candidates for every cell of the next frame, each float32 `[B, C, h, w]`.
-        bias: added to the gate logits of each of them `[B, Y, h, w]`; None for nothing.
+        latents: K candidates for every cell of the next frame, float32 `[B, K, C, h, w]`.
+        bias: added to the gate logits, `[B, K, Y, h, w]` or `[B, 1, Y, h, w]` for all of them; None for nothing.
         complete: whether they are taken as they are: the predicted residual is not added to the share copied from them.
     """
 
-    latents: Sequence[Tensor]
+    latents: Tensor
     bias: Tensor | None = None
     complete: bool = False
 
@@ -116,10 +124,10 @@ class CandidateCopy(nn.Module):
         logits = gates.unflatten(-1, (-1, self.layers * self.cells))  # [B, N, K, Y cells]
         parts, complete, start = [], [], 0
         for source in sources:
-            end = start + len(source.latents)
+            end = start + source.latents.shape[1]
             part = logits[:, :, start:end]
             if source.bias is not None:
-                part = part + self.patches.to_tokens(source.bias)[:, :, None]
+                part = part + self.patches.to_tokens(source.bias).transpose(1, 2)
             parts.append(part)
             if source.complete:
                 complete.append(slice(start, end))
@@ -130,8 +138,8 @@ class CandidateCopy(nn.Module):
         shares = rearrange(shares, "b (y x) s (k p q) -> b s k 1 (y p) (x q)", **layout)
         # All candidates in one tensor: unless one is of the noise, it is the same in every pass, and an exported graph
         # makes it once a frame.
-        candidates = torch.cat([latents for source in sources for latents in source.latents], dim=1)
-        copied = (shares * candidates.unflatten(1, (start, self.layers, -1))).sum(1)
+        candidates = torch.cat([source.latents for source in sources], dim=1)
+        copied = (shares * candidates.unflatten(2, (self.layers, -1))).sum(1)
         if complete:
             taken = sum(shares[:, place].sum(1) for place in complete)
             copied = copied - taken * self.patches.to_latents(residual).unflatten(1, (self.layers, -1))
@@ -142,16 +150,16 @@ def neighbourhood(previous: Tensor, reach: int) -> Candidates:
     """The frame before `[B, C, h, w]`, and the cells up to `reach` away from each, row by row; 0 beyond the edge."""
     h, w = previous.shape[-2:]
     padded, steps = F.pad(previous, (reach,) * 4), range(2 * reach + 1)
-    return Candidates([padded[..., i : i + h, j : j + w] for i in steps for j in steps])
+    return Candidates(torch.stack([padded[..., i : i + h, j : j + w] for i in steps for j in steps], dim=1))
 
 
 def from_noise(noisy: Tensor, tau: Tensor) -> Candidates:
     """What the noised frame to come `[B, C, h, w]`, at signal levels `[B]` or `[1]`, says of it by itself: its mean,
     for latents of mean 0 and variance 1 (the skip connection of EDM's preconditioning, Karras et al. 2022, table 1)."""
     scale = tau / (tau.square() + (1 - tau).square())
-    return Candidates([noisy * scale[:, None, None, None]])
+    return Candidates((noisy * scale[:, None, None, None])[:, None])
 
 
 def other_layer(previous: Tensor) -> Candidates:
     """The frame before `[B, C, h, w]` with its two layers exchanged: what is uncovered, and what is covered."""
-    return Candidates([previous.roll(previous.shape[1] // 2, dims=1)])
+    return Candidates(previous.roll(previous.shape[1] // 2, dims=1)[:, None])

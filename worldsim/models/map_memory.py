@@ -187,7 +187,8 @@ class MapMemory(nn.Module):
         """Of what was found `[B, C + 1, h + 2, w + 2]`: each cell from its own place and from those beside it."""
         latents = found[:, :-1].float()
         h, w = found.shape[-2] - 2, found.shape[-1] - 2
-        return Candidates([latents[..., 1 + y : 1 + y + h, 1 + x : 1 + x + w] for y, x in MOVES])
+        beside = [latents[..., 1 + y : 1 + y + h, 1 + x : 1 + x + w] for y, x in MOVES]
+        return Candidates(torch.stack(beside, dim=1))
 
     def _attend(self, asked: Tensor, keys: Tensor, cells: Tensor, age: Tensor, here: Tensor, poses: Tensor) -> Tensor:
         """Queries `[B, T, E, m + 2, w + 2]`, keys and cells `[B, S, m, w, E or C]`, ages `[B, T, S]`, poses `[B, T, 2]`

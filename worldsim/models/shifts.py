@@ -64,9 +64,9 @@ class Shifted(nn.Module):
             self.all.weight.copy_(kernels.kernels(torch.tensor(GRID).to(self.all.weight)).flatten(0, 1))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """`[..., C, h, w]` -> `[..., K C, h, w]`."""
+        """`[..., C, h, w]` -> `[..., K, C, h, w]`."""
         found = self.all(latents.flatten(0, -4)).float()
-        return found.unflatten(0, latents.shape[:-3])
+        return found.unflatten(1, (len(GRID), -1)).unflatten(0, latents.shape[:-3])
 
 
 def shifted_pixels(pixels: Tensor, shift: Tensor) -> Tensor:

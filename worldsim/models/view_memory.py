@@ -128,7 +128,8 @@ class ViewMemory(nn.Module):
         """Of what was found `[B, X + 1, y, v]`: each cell from its own place and from those beside it."""
         latents = rearrange(found[:, :-1], "b (c p) y v -> b c (y p) v", p=self.patch_size[0]).float()
         width = latents.shape[-1] - 2 * self.max_shift
-        return Candidates([latents[..., i : i + width] for i in range(self.candidates_count)])
+        beside = [latents[..., i : i + width] for i in range(self.candidates_count)]
+        return Candidates(torch.stack(beside, dim=1))
 
     def forward(self, q: Tensor, k: Tensor, cells: Tensor, age: Tensor, here: Tensor, place: Tensor) -> Tensor:
         """The attention alone.

@@ -36,6 +36,7 @@ from worldsim.models.history import History
 from worldsim.models.layers import CellRefiner
 from worldsim.models.memory import MemoryReader, MemoryWriter, newest
 from worldsim.models.motion import MotionPrior
+from worldsim.models.palette import Palette, weighed
 from worldsim.models.shifts import GRID, Shifted
 from worldsim.models.told_noise import ToldNoise
 from worldsim.models.view_memory import KEY
@@ -50,7 +51,7 @@ class Features(NamedTuple):
         earlier: tokens of the frame before the newest `[..., N, V]`.
         motion: tokens of the next frame by the motion prior `[..., N, V]`.
         still: probability that the view stands still `[...]`.
-        shifted: the newest frame under all shifts `[..., K C, h, w]`, see `worldsim.models.shifts`.
+        shifted: the newest frame under all shifts `[..., K, C, h, w]`, see `worldsim.models.shifts`.
     """
 
     tokens: Tensor
@@ -106,6 +107,8 @@ class WorldModel(nn.Module):
             self.view = config.view.reader(dit.width, dit.patch_size, config.latent_shape[0])
         if config.copy and config.copy.shifts:
             self.shifted = Shifted(config.latent_shape[0])
+        if config.copy and config.copy.palette:
+            self.palette = Palette(config.copy.palette, config.latent_shape[0])
         self.copy = self._copy_head()
         if self._sees_earlier:
             self.change_in = nn.Linear(token_width, dit.width, bias=False)
@@ -255,7 +258,7 @@ class WorldModel(nn.Module):
             return ElementwiseCopy(config.token_width)
         count = (2 * config.copy.reach + 1) ** 2 + config.copy.hidden_layer + bool(config.motion)
         count += config.copy.from_noise + (self.view.candidates_count if config.view else 0)
-        count += len(GRID) if config.copy.shifts else 0
+        count += (len(GRID) if config.copy.shifts else 0) + config.copy.palette
         return CandidateCopy(self.patches, config.patch_cells, config.layers, count)
 
     def _sources(self, features: Features, previous: Tensor, noisy: Tensor, tau: Tensor) -> list[Candidates]:
@@ -274,13 +277,17 @@ class WorldModel(nn.Module):
             assert features.motion is not None and features.still is not None
             motion, still = self.to_latents(features.motion.float()), features.still.float()
             inner = F.pad(here.new_ones(here.shape[-2] - 2, here.shape[-1] - 2), (1, 1, 1, 1))
-            bias = config.motion.gate_bias * still[:, None, None, None] * inner.expand(config.layers, -1, -1)
-            sources.append(Candidates([motion], bias, complete=True))
+            bias = config.motion.gate_bias * still[:, None, None, None, None] * inner.expand(1, config.layers, -1, -1)
+            sources.append(Candidates(motion[:, None], bias, complete=True))
         if config.copy.shifts:
             assert features.shifted is not None
-            sources.append(Candidates(features.shifted.chunk(len(GRID), dim=1)))
+            sources.append(Candidates(features.shifted))
+        latents = self.to_latents(noisy.float())
+        if config.copy.palette:
+            sources.append(self.palette(here))
+            sources = [weighed(source, latents, tau, config.layers) for source in sources]
         if config.copy.from_noise:
-            sources.append(from_noise(self.to_latents(noisy.float()), tau))
+            sources.append(from_noise(latents, tau))
         return sources
 
     def _refine(
@@ -292,7 +299,7 @@ class WorldModel(nn.Module):
         if self.config.view:
             view = sources[1].latents
             assert features.earlier is not None
-            seen += [view[len(view) // 2], self.to_latents(features.earlier)]
+            seen += [view[:, view.shape[1] // 2], self.to_latents(features.earlier)]
         if self.config.motion:
             assert features.motion is not None
             seen.append(self.to_latents(features.motion.float()))

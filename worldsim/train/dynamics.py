@@ -167,6 +167,8 @@ def train_dynamics(
     with distributed.main_first():
         clips = LatentDataset(recording, autoencoder, cache or out)
     clips.keep_on(policy_of(options.device))
+    if config.copy and config.copy.palette and start is None:
+        model.palette.take_over(clips.kinds_of_cells(config.copy.palette, training.seed))
     if config.view:
         clips.find_poses(model.pose)
     if config.motion and config.memory:

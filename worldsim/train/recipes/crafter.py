@@ -1,7 +1,7 @@
 """How Crafter is trained: sizes, settings and lengths. Data only.
 
 At 72x72 a tile is one latent cell, and the view moves by whole tiles: what stays in view is copied from the cell beside
-it, and what left the view comes back from the map memory.
+it, and what left the view comes back from the map memory. What comes into view is one of the kinds of a palette.
 """
 
 from worldsim.models.autoencoder import AutoencoderConfig
@@ -20,7 +20,7 @@ RECIPE = Recipe(
     autoencoder_training=AutoencoderTraining(steps=5000, batch=32),
     world_model=WorldModelConfig(
         dit=DiTConfig(patch_size=(3, 3), width=256, heads=4),
-        copy=CopyConfig(reach=1, refiner_width=64, from_noise=True),
+        copy=CopyConfig(reach=1, refiner_width=64, from_noise=True, palette=128),
         memory=MemoryConfig(((32, 1), (256, 8), (1024, 16)), read_layers=()),
         view=MapMemoryConfig(rows=7),
         static_threshold=0.1,
@@ -28,8 +28,8 @@ RECIPE = Recipe(
     ),
     dynamics_training=DynamicsTraining(
         steps=26_000,
-        batch=8,
-        lr=7e-4,
+        batch=4,
+        lr=1.6e-3,
         pure_noise_prob=0.25,
         noise_samples=4,
         worst_weight=0.2,
