@@ -69,7 +69,8 @@ class State:
             self.remembered,
             *(getattr(self, name) for name in ROWS),
         ):
-            array.flags.writeable = False
+            if array.flags.writeable:  # most are not: asking takes a fifth of the time of setting
+                array.flags.writeable = False
 
     def __setstate__(self, fields: dict[str, Any]) -> None:
         """Copies and pickles come back as writable arrays: make them read-only again."""
