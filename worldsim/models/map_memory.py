@@ -12,6 +12,7 @@ is (x, y): cells to the right and down.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +28,8 @@ from worldsim.models.view_memory import KEY
 MOVES = ((-1, 0), (0, -1), (0, 0), (0, 1), (1, 0))  # of the view in a frame: cells down, cells to the right
 STILL = 2  # index of no move
 MISMATCH_CLIP = 0.5  # a cell's squared error counts up to this, so that things that move by themselves don't decide
+STRAY = 0.05  # share of the cells that don't move with the view
+MOST_AGAINST = 4.0  # a move that all cells together speak against counts so much less, as a logarithm
 MISMATCH_SCALE = 0.03  # mismatch of a frame that is worth as much as a factor e of the move's probability
 
 
@@ -211,6 +214,34 @@ class MapMemory(nn.Module):
         there = weights.sum(2, keepdim=True)
         found = torch.einsum("btsyx,btsyxc->btcyx", weights.to(cells.dtype), cells)
         return torch.cat([found, there], dim=2) / (there + (self.nothing - most).exp())
+
+
+def moved_together(near: Candidates, found: Candidates, rows: int) -> list[Candidates]:
+    """Sources whose candidates also weigh as much as all cells together speak for the move that they stand for: a view
+    moves as a whole.
+
+    The evidence of all cells is a posterior of the five moves. What it speaks against counts less by a bounded factor:
+    a cell may be of a thing that goes its own way. A frame of pure noise leaves all as it is.
+
+    Args:
+        near: the frame before and what is beside each cell, weighed by the noised frame: bias `[B, K, Y, h, w]`, see
+            `worldsim.models.palette.weighed`.
+        found: of the map memory, one candidate for each of MOVES, weighed too.
+        rows: m.
+    """
+    assert near.bias is not None and found.bias is not None
+    side, w = math.isqrt(near.bias.shape[1]), near.bias.shape[-1]
+    which = [(y + side // 2) * side + x + side // 2 for y, x in MOVES]
+    inner = near.bias[:, which, :, 1 : rows - 1, 1:-1]  # what comes from beyond the edge is not known
+    each = math.log(STRAY) + F.softplus(inner + math.log(1 / STRAY - 1))
+    moved = each.sum((2, 3, 4)).log_softmax(1) + math.log(len(MOVES))
+    bias = moved.clamp(min=-MOST_AGAINST)[:, :, None, None, None].expand(-1, -1, 1, rows, w)
+    bias = F.pad(bias, (0, 0, 0, near.bias.shape[-2] - rows))
+    beside = [bias[:, which.index(k)] if k in which else torch.zeros_like(bias[:, 0]) for k in range(side**2)]
+    return [
+        near._replace(bias=near.bias + torch.stack(beside, dim=1)),
+        found._replace(bias=found.bias + bias),
+    ]
 
 
 def _with_border(cells: Tensor) -> Tensor:

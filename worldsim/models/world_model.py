@@ -34,6 +34,7 @@ from worldsim.models.dit import ContextEncoder, Denoiser
 from worldsim.models.flow import REWARD_BINS
 from worldsim.models.history import History
 from worldsim.models.layers import CellRefiner
+from worldsim.models.map_memory import MapMemoryConfig, moved_together
 from worldsim.models.memory import MemoryReader, MemoryWriter, newest
 from worldsim.models.motion import MotionPrior
 from worldsim.models.palette import Palette, weighed
@@ -286,6 +287,8 @@ class WorldModel(nn.Module):
         if config.copy.palette:
             sources.append(self.palette(here))
             sources = [weighed(source, latents, tau, config.layers) for source in sources]
+            if isinstance(config.view, MapMemoryConfig):
+                sources[:2] = moved_together(sources[0], sources[1], config.view.rows)
         if config.copy.from_noise:
             sources.append(from_noise(latents, tau))
         return sources
