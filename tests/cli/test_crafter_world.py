@@ -50,7 +50,7 @@ def train_nothing(run: Path) -> None:
     spec, sizes = crafter_spec(), AutoencoderConfig(channels=4, widths=(16, 24), blocks=1)
     config = WorldModelConfig(
         dit=DiTConfig((3, 3), width=32, heads=2, depth=2, temporal_layers=(0, 1), denoiser_depth=1, window=4),
-        copy=CopyConfig(1, refiner_width=8, from_noise=True),
+        copy=CopyConfig(1, refiner_width=8, from_noise=True, palette=5),
         memory=MemoryConfig(((8, 1), (32, 4)), read_layers=()),
         view=MapMemoryConfig(7),
         static_threshold=0.1,

@@ -11,17 +11,19 @@ from tiny import WINDOW
 
 from worldsim.errors import WorldsimError
 from worldsim.models.config import WorldModelConfig
-from worldsim.models.copy_head import CopyConfig
+from worldsim.models.copy_head import Candidates, CopyConfig, neighbourhood
 from worldsim.models.dit import DiTConfig
+from worldsim.models.flow import add_noise
 from worldsim.models.history import History
-from worldsim.models.map_memory import MOVES, STILL, MapMemoryConfig, MapPose
+from worldsim.models.map_memory import MOVES, STILL, MapMemoryConfig, MapPose, moved_together
 from worldsim.models.memory import MemoryConfig
+from worldsim.models.palette import weighed
 from worldsim.models.world_model import WorldModel
 
 C, H, W, MAP_ROWS = 4, 6, 4, 4  # the last two rows stand
 CONFIG = WorldModelConfig(
     dit=DiTConfig((3, 2), width=32, heads=2, depth=2, temporal_layers=(0, 1), denoiser_depth=1, window=WINDOW),
-    copy=CopyConfig(1, refiner_width=8),
+    copy=CopyConfig(1, refiner_width=8, palette=3),
     memory=MemoryConfig(((8, 1), (16, 2)), read_layers=()),
     view=MapMemoryConfig(MAP_ROWS),
 ).fit((C, H, W), 5)
@@ -113,3 +115,32 @@ def test_a_config_survives_json_and_what_does_not_fit_is_refused() -> None:
         CONFIG.fit((C, 3, W), 5)
     with pytest.raises(WorldsimError, match=r"view\.rows 1"):
         MapMemoryConfig(1)
+
+
+@pytest.mark.parametrize("move", range(len(MOVES)))
+def test_all_cells_together_say_how_the_view_moves(move: int) -> None:
+    """At a signal at which a cell alone says little. A few cells go their own way, and the inventory stands."""
+    torch.manual_seed(0)
+    before, rows, tau = torch.randn(3, 8, 9, 9), 7, torch.tensor([0.2])
+    down, right = MOVES[move]
+    after = torch.roll(before, (-down, -right), (-2, -1))
+    after[:, :, 2, 2:4] = torch.randn(3, 8, 2)
+    noisy = add_noise(after, torch.randn_like(after), tau.expand(3, 8, 9))
+    near = weighed(neighbourhood(before, 1), noisy, tau, 1)
+    found = weighed(Candidates(torch.randn(3, 5, 8, 9, 9)), noisy, tau, 1)
+    both = moved_together(near, found, rows)
+    added = [after.bias - before.bias for before, after in zip((near, found), both, strict=True)]
+    for source, places in zip(added, ([1, 3, 4, 5, 7], range(5)), strict=True):
+        moves = source[:, list(places), 0]
+        assert (moves[:, :, :rows].argmax(1) == move).all() and (moves[:, :, rows:] == 0).all()
+        others = [k for k in range(5) if k != move]
+        assert (moves[:, move, :rows] > 1).all() and (moves[:, others, :rows] <= 0).all()
+        assert moves.min() >= -4
+    assert (added[0][:, [0, 2, 6, 8]] == 0).all(), "the view doesn't move along a diagonal"
+
+
+def test_pure_noise_says_nothing_of_the_view() -> None:
+    sources = [Candidates(torch.randn(2, count, 4, 6, 7)) for count in (9, 5)]
+    near, found = (weighed(source, torch.randn(2, 4, 6, 7), torch.zeros(1), 1) for source in sources)
+    for source, same in zip(moved_together(near, found, 4), (near, found), strict=True):
+        torch.testing.assert_close(source.bias, same.bias, atol=1e-5, rtol=0)

@@ -27,10 +27,11 @@ from worldsim.models.view_memory import KEY
 
 MOVES = ((-1, 0), (0, -1), (0, 0), (0, 1), (1, 0))  # of the view in a frame: cells down, cells to the right
 STILL = 2  # index of no move
-MISMATCH_CLIP = 0.5  # a cell's squared error counts up to this, so that things that move by themselves don't decide
+MISMATCH_CLIP = 2.0  # a cell's squared error counts up to this, so that things that move by themselves don't decide
+MOVES_ROUNDS = 6  # of estimating how often actions move the view
 STRAY = 0.05  # share of the cells that don't move with the view
 MOST_AGAINST = 4.0  # a move that all cells together speak against counts so much less, as a logarithm
-MISMATCH_SCALE = 0.03  # mismatch of a frame that is worth as much as a factor e of the move's probability
+MISMATCH_SCALE = 0.2  # mismatch of a frame that is worth as much as a factor e of the move's probability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,15 +94,19 @@ class MapPose(nn.Module):
         return self.log_prob[actions].exp()[..., STILL]
 
     def mismatch(self, before: Tensor, after: Tensor) -> Tensor:
-        """How badly frames `[..., C, h, w]` fit those that followed them, for each move: `[..., 5]`."""
+        """How badly frames `[..., C, h, w]` fit those that followed them, for each move: `[..., 5]`.
+
+        The middle of the view is left out: who is steered stands there and goes with it."""
         before, after = before[..., : self.rows, :], after[..., : self.rows, :]
         h, w = before.shape[-2:]
-        fits = []
+        fits, middle = [], torch.ones(h, w, device=after.device)
+        middle[h // 2, w // 2] = 0
         for down, right in MOVES:
             rows, columns = slice(max(0, -down), h - max(0, down)), slice(max(0, -right), w - max(0, right))
             was_rows, was_columns = slice(max(0, down), h + min(0, down)), slice(max(0, right), w + min(0, right))
             error = (after[..., rows, columns] - before[..., was_rows, was_columns]).float().square().mean(-3)
-            fits.append(error.clamp(max=MISMATCH_CLIP).mean((-1, -2)))
+            counts = middle[rows, columns] * middle[was_rows, was_columns]
+            fits.append((error.clamp(max=MISMATCH_CLIP) * counts).sum((-1, -2)) / counts.sum())
         return torch.stack(fits, dim=-1)
 
     def motion(self, before: Tensor, after: Tensor, actions: Tensor) -> tuple[Tensor]:
@@ -113,11 +118,14 @@ class MapPose(nn.Module):
         return ((self.log_prob[actions] - mismatch / MISMATCH_SCALE).argmax(-1),)
 
     def learn_moves(self, mismatch: Tensor, actions: Tensor, buttons: Sequence[tuple[str, ...]]) -> None:
-        """Count how often each action moved the view, by the best fits: mismatches `[N, 5]`, actions `[N]`."""
-        best = F.one_hot(mismatch.argmin(-1), len(MOVES)).float()
-        counts = torch.ones_like(self.log_prob).index_add_(0, actions, best)
-        counts[-1] += counts[:-1].sum(0)  # the null action may be any of them
-        self.log_prob.copy_((counts / counts.sum(-1, keepdim=True)).log())
+        """Estimate how often each action moves the view, from mismatches `[N, 5]` and actions `[N]`: expectation
+        maximisation, for many views fit several moves."""
+        self.log_prob.fill_(-math.log(len(MOVES)))
+        for _ in range(MOVES_ROUNDS):
+            probable = (self.log_prob[actions] - mismatch / MISMATCH_SCALE).softmax(-1)
+            counts = torch.full_like(self.log_prob, 0.5).index_add_(0, actions, probable)
+            counts[-1] += counts[:-1].sum(0)  # the null action may be any of them
+            self.log_prob.copy_((counts / counts.sum(-1, keepdim=True)).log())
 
     def follow(self, start: Tensor, moves: Tensor) -> Tensor:
         """Where moves `[B, T]` lead from `start` `[B, 2]`: before and after each of them, float32 `[B, T, 2, 2]`."""
