@@ -144,3 +144,31 @@ def test_pure_noise_says_nothing_of_the_view() -> None:
     near, found = (weighed(source, torch.randn(2, 4, 6, 7), torch.zeros(1), 1) for source in sources)
     for source, same in zip(moved_together(near, found, 4), (near, found), strict=True):
         torch.testing.assert_close(source.bias, same.bias, atol=1e-5, rtol=0)
+
+
+def test_the_view_is_followed_over_a_meadow_with_trees():
+    """Most of what is seen looks alike, who is steered stands in the middle, and a step often fails."""
+    generator = torch.Generator().manual_seed(0)
+    count, size = 400, 40
+    tree, player = 2 * torch.randn(2, 8, generator=generator)
+    land = torch.zeros(8, size, size)
+    land[:, torch.rand(size, size, generator=generator) < 0.15] = tree[:, None]
+    actions = torch.randint(0, len(MOVES), (count,), generator=generator)
+    goes = torch.rand(count, generator=generator) < 0.7
+
+    def view(y: int, x: int) -> torch.Tensor:
+        seen = land[:, y : y + 7, x : x + 9].clone()
+        seen[:, 3, 4] = player
+        return seen + 0.2 * torch.randn(seen.shape, generator=generator)
+
+    y, x, frames, moves = 16, 16, [view(16, 16)], []
+    for action, may in zip(actions.tolist(), goes.tolist(), strict=True):
+        move = action if may and 0 < y < size - 8 and 0 < x < size - 10 else STILL
+        moves.append(move)
+        y, x = y + MOVES[move][0], x + MOVES[move][1]
+        frames.append(view(y, x))
+    seen, tracker = torch.stack(frames), MapPose(7, len(MOVES))
+    tracker.learn_moves(tracker.mismatch(seen[:-1], seen[1:]), actions, [()] * len(MOVES))
+    (found,) = tracker.motion(seen[:-1], seen[1:], actions)
+    assert (found == torch.tensor(moves)).float().mean() > 0.97
+    assert tracker.log_prob.exp()[0, 0] == pytest.approx(0.7, abs=0.1)
