@@ -52,9 +52,7 @@ def test_graph_for_browsers_gives_the_frames_of_the_bundle(tiny_world, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "world", ["atari-freeway", "coinrun", "crafter", "doom-maze", "doom-take-cover", "rooms", "toybox"]
-)
+@pytest.mark.parametrize("world", ["atari-freeway", "coinrun", "doom-maze", "doom-take-cover", "rooms", "toybox"])
 def test_graphs_of_shipped_worlds_give_their_frames(world, tmp_path):
     bundle = open_world(world)
     ours, theirs = frames_of_graph(bundle, tmp_path, [i % len(bundle.spec.actions) for i in range(20)])

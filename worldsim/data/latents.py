@@ -154,7 +154,8 @@ class LatentDataset:
         cv2.setRNGSeed(seed)
         until = (cv2.TERM_CRITERIA_MAX_ITER, KINDS_ROUNDS, 0.0)
         drawn = cells[rng.integers(len(cells), size=KINDS_CELLS)]
-        return cv2.kmeans(drawn, count, None, until, 1, cv2.KMEANS_PP_CENTERS)[2]
+        nothing = np.zeros((len(drawn), 1), np.int32)  # labels to begin with, which are not read
+        return np.asarray(cv2.kmeans(drawn, count, nothing, until, 1, cv2.KMEANS_PP_CENTERS)[2])
 
     def unusual_rewards(self) -> np.ndarray:
         """Which frames came with another reward than the one that comes most often: float32 `[frames]`."""
