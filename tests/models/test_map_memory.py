@@ -132,10 +132,12 @@ def test_all_cells_together_say_how_the_view_moves(move: int) -> None:
     added = [after.bias - before.bias for before, after in zip((near, found), both, strict=True)]
     for source, places in zip(added, ([1, 3, 4, 5, 7], range(5)), strict=True):
         moves = source[:, list(places), 0]
-        assert (moves[:, :, :rows].argmax(1) == move).all() and (moves[:, :, rows:] == 0).all()
-        others = [k for k in range(5) if k != move]
-        assert (moves[:, move, :rows] > 1).all() and (moves[:, others, :rows] <= 0).all()
-        assert moves.min() >= -4
+        assert (moves[:, :, rows:] == 0).all() and moves.min() >= -4
+        assert (moves[..., 0, 0].argmax(1) == move).all() and (moves[:, move, 0, 0] > 1).all()
+        assert ((moves[..., 0, 0] > 0).sum(1) == 1).all()
+        for k, (y, x) in enumerate(MOVES):  # who is steered stands in the middle, and is not taken along
+            of_middle = moves[:, k, rows // 2 - y, 4 - x]
+            assert (of_middle >= 0).all() if k == STILL else (of_middle <= 0).all()
     assert (added[0][:, [0, 2, 6, 8]] == 0).all(), "the view doesn't move along a diagonal"
 
 

@@ -210,6 +210,8 @@ class MapMemory(nn.Module):
         columns = torch.arange(-1, w + 1, device=keys.device) + shift[..., 0, :]  # [B, T, S, w + 2]
         seen_rows, seen_columns = (rows >= 0) & (rows < m), (columns >= 0) & (columns < w)
         seen = seen_rows[..., None] & seen_columns[..., None, :] & (age > 0)[..., None, None]
+        # Who is steered stands in the middle: what is seen there is not of the map.
+        seen = seen & ~((rows == m // 2)[..., None] & (columns == w // 2)[..., None, :])
         index = rows.clamp(0, m - 1)[..., None] * w + columns.clamp(0, w - 1)[..., None, :]
         index = index + torch.arange(b * s, device=keys.device).view(b, 1, s, 1, 1) * (m * w)
         keys, cells = (F.embedding(index, part.flatten(0, 3)) for part in (keys, cells))  # [B, T, S, m + 2, w + 2, .]
@@ -244,12 +246,24 @@ def moved_together(near: Candidates, found: Candidates, rows: int) -> list[Candi
     each = math.log(STRAY) + F.softplus(inner + math.log(1 / STRAY - 1))
     moved = each.sum((2, 3, 4)).log_softmax(1) + math.log(len(MOVES))
     bias = moved.clamp(min=-MOST_AGAINST)[:, :, None, None, None].expand(-1, -1, 1, rows, w)
+    # Who is steered stands in the middle and stays there: that is taken for no move, and no move takes it along.
+    stays = (torch.arange(len(MOVES), device=bias.device) == STILL)[:, None, None, None]
+    middle = _of_the_middle(rows, w).to(bias.device)
+    bias = torch.where(middle, torch.where(stays, bias.clamp(min=0), bias.clamp(max=0)), bias)
     bias = F.pad(bias, (0, 0, 0, near.bias.shape[-2] - rows))
     beside = [bias[:, which.index(k)] if k in which else torch.zeros_like(bias[:, 0]) for k in range(side**2)]
     return [
         near._replace(bias=near.bias + torch.stack(beside, dim=1)),
         found._replace(bias=found.bias + bias),
     ]
+
+
+def _of_the_middle(rows: int, columns: int) -> Tensor:
+    """Which cells would show the middle of the frame before under each of MOVES, bool `[5, 1, rows, columns]`."""
+    shown, y, x = torch.zeros(len(MOVES), 1, rows, columns, dtype=torch.bool), rows // 2, columns // 2
+    for k, (down, right) in enumerate(MOVES):
+        shown[k, :, y - down, x - right] = True
+    return shown
 
 
 def _with_border(cells: Tensor) -> Tensor:
