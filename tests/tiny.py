@@ -18,6 +18,7 @@ from worldsim.models.dit import DiTConfig
 from worldsim.models.memory import MemoryConfig
 from worldsim.models.motion import MotionConfig
 from worldsim.models.retention import Retention
+from worldsim.models.sampling import Sampling
 from worldsim.models.view_memory import ViewMemoryConfig
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.export import Parity, export_bundle
@@ -25,7 +26,7 @@ from worldsim.spec import Action, WorldSpec
 
 HEIGHT, WIDTH, WINDOW, STARTS = 32, 48, 3, 5
 MEMORY = ((4, 1), (16, 3))
-SCHEDULE = (0.0, 0.5)
+SAMPLING = Sampling((0.0, 0.5), fresh_noise=True)
 ORIGIN = {"source": "random numbers", "licence": "MIT"}
 
 
@@ -99,7 +100,7 @@ def tiny_clips(count: int, length: int, seed: int = 0) -> tuple[np.ndarray, np.n
 
 def export_tiny_world(out: Path) -> Parity:
     """Write it as a bundle, with `STARTS` starts."""
-    return export_bundle(out, *tiny_networks(), tiny_spec(), *tiny_clips(STARTS, WINDOW + 1), ORIGIN, SCHEDULE)
+    return export_bundle(out, *tiny_networks(), tiny_spec(), *tiny_clips(STARTS, WINDOW + 1), ORIGIN, SAMPLING)
 
 
 def tiny_key() -> str:

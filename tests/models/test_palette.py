@@ -13,10 +13,9 @@ from worldsim.models.dit import DiTConfig
 from worldsim.models.flow import add_noise
 from worldsim.models.history import History
 from worldsim.models.palette import SPREAD, Palette, weighed
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import next_tokens
 from worldsim.models.world_model import WorldModel
-
-SCHEDULE = (0.0, 0.2, 0.4, 0.7)
 
 
 def test_the_weights_are_the_likelihoods_of_a_mixture():
@@ -62,8 +61,8 @@ def test_a_network_that_does_not_know_which_kind_comes_decides_for_one():
     gates[:-4] = -50.0
     gates[-4:] = 50.0
     previous = model.to_tokens(torch.zeros(4, 8, 6, 6))
-    noise = torch.randn_like(previous)
-    made = next_tokens(model, SCHEDULE, History(), previous, torch.zeros(4, dtype=torch.long), noise)
+    noise = torch.randn_like(previous)[:, None]
+    made = next_tokens(model, Sampling(), History(), previous, torch.zeros(4, dtype=torch.long), noise)
     cells = model.to_latents(made.clean).movedim(1, -1).flatten(0, -2)
     distance = (cells[:, None] - kinds.flatten(0, 1)).square().mean(-1).sqrt()
     assert (distance.amin(1) < 0.3).float().mean() > 0.95

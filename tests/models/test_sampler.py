@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from worldsim.models.flow import advance
-from worldsim.models.sampler import multistep
+from worldsim.models.sampler import multistep, sample
+from worldsim.models.sampling import Sampling
 from worldsim.models.world_model import Prediction
 
 CHANCE = 0.02
@@ -69,3 +70,38 @@ def test_the_error_falls_by_the_square_of_the_passes():
     exact = reached(multistep, 2000)
     first, second = ((reached(multistep, n) - exact).square().mean().sqrt() for n in (40, 80))
     assert 3 < first / second < 5
+
+
+def test_what_a_pass_got_wrong_is_forgotten_with_noise_anew():
+    """Two things come equally often. The first two passes see neither, but something beside both: with the noise of one
+    draw that leads astray."""
+
+    def mistaken(noisy: Tensor, tau: Tensor) -> Prediction:
+        level = tau[0]
+        side = torch.tanh((noisy * EVENT).sum(-1) * level / (1 - level) ** 2)[..., None] * EVENT
+        wrong = EVENT.roll(1) * torch.tensor([1.0, -1.0]).repeat(4)
+        clean = side + 0.5 * wrong if level < 0.5 else side + 0.5 * (noisy / level - side)
+        return Prediction(clean, *(torch.zeros(len(noisy)) for _ in Prediction._fields[1:]))
+
+    def distance(fresh_noise: bool) -> Tensor:
+        sampling = Sampling((0.0, 0.3, 0.6, 0.9), fresh_noise=fresh_noise)
+        noise = torch.randn(20_000, sampling.draws, 1, 8, generator=torch.Generator().manual_seed(0))
+        made = sample(mistaken, noise, sampling)[0].clean
+        return torch.minimum((made - EVENT).norm(dim=-1), (made + EVENT).norm(dim=-1)).mean()
+
+    assert distance(True) < 0.8 * distance(False)
+
+
+def test_noise_anew_takes_a_draw_for_every_pass():
+    sampling = Sampling((0.0, 0.4, 0.8), 1.2, fresh_noise=True)
+    assert sampling.draws == 3 and Sampling((0.0, 0.4, 0.8)).draws == 1
+    noise = torch.randn(16, 3, 1, 8, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+
+    def nothing(noisy: Tensor, tau: Tensor) -> Prediction:
+        seen.append(noisy)
+        return Prediction(torch.zeros_like(noisy), *(torch.zeros(len(noisy)) for _ in Prediction._fields[1:]))
+
+    sample(nothing, noise, sampling)
+    for i, level in enumerate(sampling.schedule):
+        torch.testing.assert_close(seen[i], 1.2 * (1 - level) * noise[:, i])

@@ -23,6 +23,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.dit import DiTConfig
 from worldsim.models.flow import REWARD_BINS
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep, example_inputs
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.bundle import GRAPHS, Bundle
@@ -70,7 +71,7 @@ def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_p
     }
     networks = tiny_networks(**kind)
     clips = tiny_clips(2, WINDOW + 1)
-    export_bundle(tmp_path / "world", *networks, tiny_spec(), *clips, ORIGIN, (0.0,))  # raises if it differs
+    export_bundle(tmp_path / "world", *networks, tiny_spec(), *clips, ORIGIN, Sampling((0.0,)))  # raises if it differs
     world = Bundle(tmp_path / "world")
     config = WorldModelConfig.from_json(world.configs["world_model"])
     assert dataclasses.replace(config, latent_shape=(0, 0, 0), actions=0) == tiny_config(**kind)
@@ -84,7 +85,9 @@ def test_what_is_copied_and_what_is_looked_up_by_place_is_the_same_in_onnx(tmp_p
 def test_what_else_may_be_copied_is_the_same_in_onnx(part, tmp_path):
     networks = tiny_networks(retention=(), copy_reach=1, from_noise=True, **part)
     clips = tiny_clips(2, WINDOW + 1)
-    export_bundle(tmp_path / "world", *networks, tiny_spec(), *clips, ORIGIN, (0.0, 0.5))  # raises if it differs
+    export_bundle(
+        tmp_path / "world", *networks, tiny_spec(), *clips, ORIGIN, Sampling((0.0, 0.5))
+    )  # raises if it differs
     copied = Bundle(tmp_path / "world").configs["world_model"]["copy"]
     assert part.items() <= copied.items()
 
@@ -115,11 +118,9 @@ def test_weights_gone_wrong_are_refused():
 
 
 @pytest.mark.parametrize("schedule", [(), (0.1, 0.5), (0.0, 0.5, 0.4), (0.0, 1.0)])
-def test_a_schedule_that_does_not_rise_is_refused(tmp_path, schedule):
-    clips = tiny_clips(1, WINDOW + 1)
+def test_a_schedule_that_does_not_rise_is_refused(schedule):
     with pytest.raises(WorldsimError, match="schedule"):
-        export_bundle(tmp_path / "world", *tiny_networks(), tiny_spec(), *clips, ORIGIN, schedule)
-    assert not list(tmp_path.iterdir())
+        Sampling(schedule)
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_export_from_the_command_line(run, capsys, monkeypatch):
     """A world that no registry knows is played as its run was trained; flags come first."""
-    RunRecord("doom-maze", (0.0,), temperature=1.5, ends=0.75, shown=6).write(run)
+    RunRecord("doom-maze", Sampling((0.0,), 1.5), ends=0.75, shown=6).write(run)
     out, recording = run.parent / "world", run.parent / "recording"
     arguments = ["export", str(run), "--recording", str(recording), "--out", str(out), "--starts", "3"]
     arguments += ["--temperature", "1.25", "--static-threshold", "0.01"]
@@ -152,7 +153,7 @@ def test_export_from_the_command_line(run, capsys, monkeypatch):
     world = Bundle(out)
     step, before = world_step(world), load_world_model(run / "dynamics.safetensors")[0]
     assert (
-        step.temperature == 1.25
+        step.sampling == Sampling((0.0,), 1.25)
         and step.world_model.config.static_threshold == 0.01
         and before.config.static_threshold == 0
     )
@@ -188,8 +189,8 @@ def test_a_cache_of_large_numbers_is_no_difference(tiny_world, tmp_path, monkeyp
                 weight /= 3000
     world = Bundle(tiny_world)
     monkeypatch.setattr(worldsim.runtime.export, "export_graphs", lambda *_: graphs_of(world))
-    clips, schedule = tiny_clips(1, WINDOW + 1), tuple(world.configs["schedule"])
-    parity = export_bundle(tmp_path / "large", autoencoder, dynamics, tiny_spec(), *clips, ORIGIN, schedule)
+    clips = tiny_clips(1, WINDOW + 1)
+    parity = export_bundle(tmp_path / "large", autoencoder, dynamics, tiny_spec(), *clips, ORIGIN, world.sampling)
     assert 0 <= parity.differences["prefill: entries"] <= 4e-3
 
 
@@ -257,7 +258,7 @@ def test_a_game_that_grows_harder_begins_at_the_beginning(tmp_path):
 
 def test_a_warmer_world_is_one_that_starts_from_more_noise():
     networks = tiny_networks(retention=())
-    plain, warm = (WorldStep(*networks, (0.0, 0.3, 0.6), temperature).eval() for temperature in (1.0, 1.25))
+    plain, warm = (WorldStep(*networks, Sampling((0.0, 0.3, 0.6), temperature)).eval() for temperature in (1.0, 1.25))
     inputs = example_inputs(plain, 2, torch.Generator().manual_seed(0))
     latents, actions, noise, *history = inputs
     more = [latents, actions, 1.25 * noise, *history]

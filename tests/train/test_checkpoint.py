@@ -9,6 +9,7 @@ import torch
 
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig
+from worldsim.models.sampling import Sampling
 from worldsim.spec import Action, WorldSpec
 from worldsim.train.checkpoint import load_autoencoder, read, save_model, write
 from worldsim.train.run import RunRecord
@@ -46,7 +47,7 @@ def test_a_model_of_another_version_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_run_says_how_it_is_to_be_played(tmp_path: Path) -> None:
-    record = RunRecord("toybox", (0.0, 0.3), 1.1, 0.45, True, 129)
+    record = RunRecord("toybox", Sampling((0.0, 0.3), 1.1, fresh_noise=True), 0.45, True, 129)
     record.write(tmp_path)
     assert RunRecord.read(tmp_path) == record
     assert RunRecord.read(tmp_path / "older") == RunRecord()

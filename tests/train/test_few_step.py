@@ -19,6 +19,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.flow import add_noise
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import Features, WorldModel
 from worldsim.train import trainer as trainer_module
@@ -41,7 +42,7 @@ def teacher_of(autoencoder: Autoencoder, size: WorldModelConfig = SIZE) -> World
     for weight in model.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    return WorldStep(autoencoder, model.eval(), (0.0, 0.3, 0.6))
+    return WorldStep(autoencoder, model.eval(), Sampling((0.0, 0.3, 0.6)))
 
 
 @pytest.mark.parametrize("method", SCHEDULES)
@@ -165,15 +166,15 @@ def test_the_command_distils_a_run_and_leaves_one_to_export(
     teacher, out = tmp_path / "teacher", tmp_path / "fast"
     save_model(teacher / "autoencoder.safetensors", autoencoder, SPEC)
     save_model(teacher / "dynamics.safetensors", world.world_model, SPEC)
-    RunRecord("doom-maze", (0.0, 0.3, 0.6), 1.1, ends=0.45).write(teacher)
+    RunRecord("doom-maze", Sampling((0.0, 0.3, 0.6), 1.1), ends=0.45).write(teacher)
     command = ["train", "few-step", str(teacher), "--recording", str(recording.path), "--out", str(out)]
     flags = ["--steps", "1", "--batch", "1", "--passes", "2", "--device", "cpu", "--no-compile"]
     assert main([*command, *flags]) == 0
     assert "worldsim export" in capsys.readouterr().out
     record = RunRecord.read(out)
-    assert (record.schedule, record.temperature, record.ends) == ((0.0, 0.5), 1.1, 0.45)
+    assert (record.sampling, record.ends) == (Sampling((0.0, 0.5), 1.1), 0.45)
     step = open_trained(str(out)).step
-    assert step.schedule == (0.0, 0.5)
+    assert step.sampling.schedule == (0.0, 0.5)
     assert torch.equal(step.world_model.encoder.registers, world.world_model.encoder.registers)
 
 

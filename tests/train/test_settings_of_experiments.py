@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from square import AUTOENCODER, AUTOENCODER_TRAINING, EAGER, SIZE, SPEC, TRAINING, weights
-from tiny import ORIGIN, SCHEDULE, STARTS, WINDOW, tiny_clips, tiny_config, tiny_networks, tiny_spec
+from tiny import ORIGIN, SAMPLING, STARTS, WINDOW, tiny_clips, tiny_config, tiny_networks, tiny_spec
 
 from worldsim.cli.worlds import recipe_of
 from worldsim.data.recording import Recording
@@ -46,7 +46,7 @@ def test_what_is_told_counts_and_in_play_it_is_a_constant():
 @pytest.mark.slow
 def test_graphs_of_a_model_that_is_told_give_its_frames(tmp_path: Path):
     networks = tiny_networks(dataclasses.replace(tiny_config(), told_noise=TOLD))
-    parity = export_bundle(tmp_path / "told", *networks, tiny_spec(), *tiny_clips(STARTS, WINDOW + 1), ORIGIN, SCHEDULE)
+    parity = export_bundle(tmp_path / "told", *networks, tiny_spec(), *tiny_clips(STARTS, WINDOW + 1), ORIGIN, SAMPLING)
     assert parity.differences["step: latents"] < 1e-3
 
 

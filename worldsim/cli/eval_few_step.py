@@ -107,7 +107,7 @@ def eval_few_step(config: FewStepEvalConfig) -> None:
             for name, world in worlds.items():
                 free = SessionSimulator(runtimes[name], rows=24)
                 frames = rollout(free, *scenes.past, scenes.future_actions, config.seed, on_progress)
-                runs.append(FreeRun(name, len(world.schedule), frames))
+                runs.append(FreeRun(name, len(world.sampling.schedule), frames))
         sections.append(free_run_section(runs, scenes, codec(scenes.truth[:, [h - 1 for h in within]]), within))
     if config.episodes and probes_of(bundle.spec).events:
         sections += event_sections(config, recording, runtimes, codec, simulator.context)

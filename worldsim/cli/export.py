@@ -1,12 +1,12 @@
-"""`worldsim export`: a training run becomes a playable world. Chooses the starts; worldsim.runtime.export does the
-rest."""
+"""`worldsim export`: a training run becomes a playable world, and a world one that is sampled otherwise. Chooses the
+starts; worldsim.runtime.export does the rest."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,10 +14,13 @@ import tyro
 
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
+from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
     from worldsim.data.windows import Windows
+    from worldsim.models.config import WorldModelConfig
     from worldsim.models.world_model import WorldModel
+    from worldsim.train.run import RunRecord
 
 CANDIDATES = 8  # windows looked at for each start
 MOST_SHOWN = 1000  # frames of a start
@@ -26,17 +29,20 @@ MOST_SHOWN = 1000  # frames of a start
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """Export a trained world: worldsim export runs/doom-maze --recording recordings/doom-maze --out worlds/doom-maze
+    A world in more or fewer passes: worldsim export doom-maze --schedule 0 0.25 0.5 0.75 --out worlds/sharper-maze
 
     Attributes:
-        run: folder of the training, with autoencoder.safetensors and dynamics.safetensors.
-        recording: what it was trained on; the starts are from its held-out episodes.
+        run: folder of the training, with autoencoder.safetensors and dynamics.safetensors; or a generated world, which
+            keeps its starts.
         out: folder of the world; an older world there is replaced.
+        recording: what the run was trained on; the starts are from its held-out episodes.
         starts: how many places to begin at.
         seed: of the choice of starts.
         schedule: signal levels that the sampler visits, rising from 0 and below 1; those of the run's training if not
             given.
         temperature: of the noise that frames start from: above 1, rare events come more often; the run's own if not
             given. `worldsim eval` says whether events are as frequent as in the game.
+        fresh_noise: whether every pass of the sampler takes noise anew; as in the run's training if not given.
         ends: added to the logit that an episode ends, where the network predicts fewer ends than there are (prior
             correction, King and Zeng 2001); the run's own if not given.
         static_threshold: see `WorldModelConfig`; the run's own if not given.
@@ -45,12 +51,13 @@ class ExportConfig:
     """
 
     run: tyro.conf.Positional[Path]
-    recording: Path
     out: Path
+    recording: Path | None = None
     starts: int = 12
     seed: int = 0
     schedule: tuple[float, ...] = ()
     temperature: float | None = None
+    fresh_noise: bool | None = None
     ends: float | None = None
     static_threshold: float | None = None
     shown: int = 0
@@ -64,9 +71,10 @@ def export(config: ExportConfig) -> None:
     """
     for module in ("torch", "onnx", "onnxscript"):
         require(module, "train")
-    from worldsim.data.windows import start_windows
-    from worldsim.models.retention import context
+    from worldsim.models.sampling import Sampling
+    from worldsim.runtime.bundle import open_world, shipped_worlds
     from worldsim.runtime.export import export_bundle
+    from worldsim.runtime.torch import world_step
     from worldsim.train.checkpoint import load_autoencoder, load_world_model
     from worldsim.train.run import RunRecord
 
@@ -74,32 +82,68 @@ def export(config: ExportConfig) -> None:
         raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
     if not 0 <= config.shown <= MOST_SHOWN:
         raise WorldsimError(f"--shown must be from 0 to {MOST_SHOWN}")
-    autoencoder, world = load_autoencoder(config.run / "autoencoder.safetensors")
-    dynamics, spec = load_world_model(config.run / "dynamics.safetensors")
-    recording = Recording(config.recording)
-    for name, other in (("autoencoder", world), ("recording", recording.spec)):
-        if other != spec:
-            raise WorldsimError(
-                f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
-                f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
-            )
-    trained = RunRecord.read(config.run)
+    if str(config.run) in shipped_worlds() or (config.run / "world.json").exists():
+        if config.recording is not None:
+            raise WorldsimError(f"{config.run} is a generated world and keeps its starts; leave out --recording")
+        bundle = open_world(str(config.run))
+        step, spec, trained = world_step(bundle), bundle.spec, RunRecord(sampling=bundle.sampling)
+        autoencoder, dynamics = step.autoencoder, step.world_model
+    else:
+        bundle = None
+        autoencoder, world = load_autoencoder(config.run / "autoencoder.safetensors")
+        dynamics, spec = load_world_model(config.run / "dynamics.safetensors")
+        check_same(config.run, spec, "autoencoder", world)
+        trained = RunRecord.read(config.run)
     if config.static_threshold is not None:
         if not config.static_threshold >= 0:
             raise WorldsimError(f"--static-threshold {config.static_threshold}: give 0 or more")
         dynamics.config = dataclasses.replace(dynamics.config, static_threshold=config.static_threshold)
     more_ends(dynamics, trained.ends if config.ends is None else config.ends)
-    shown, memory = config.shown or trained.shown, dynamics.config.memory
-    length = max(shown, context(dynamics.config.dit.window, memory.retention if memory else ()))
+    if bundle:
+        frames, actions, origin = bundle.starts.frames, bundle.starts.actions, bundle.origin
+    else:
+        frames, actions, origin = recorded_starts(config, spec, dynamics.config, trained)
+    sampling = Sampling(
+        config.schedule or trained.sampling.schedule,
+        trained.sampling.temperature if config.temperature is None else config.temperature,
+        trained.sampling.fresh_noise if config.fresh_noise is None else config.fresh_noise,
+    )
+    print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
+    print(export_bundle(config.out, autoencoder, dynamics, spec, frames, actions, origin, sampling))
+    print(f"Play it: python play.py --world {config.out}")
+
+
+def check_same(run: Path, spec: WorldSpec, name: str, other: WorldSpec) -> None:
+    """Refuse an autoencoder or a recording of another world than that of a run's dynamics."""
+    if other != spec:
+        raise WorldsimError(
+            f"the dynamics in {run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
+            f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
+        )
+
+
+def recorded_starts(
+    config: ExportConfig, spec: WorldSpec, model: WorldModelConfig, trained: RunRecord
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Frames and actions of the starts from the recording, and its origin.
+
+    Raises:
+        WorldsimError: if there is no recording, or it is of another world.
+    """
+    from worldsim.data.windows import start_windows
+    from worldsim.models.retention import context
+
+    if config.recording is None:
+        raise WorldsimError("give --recording, what the run was trained on: the starts are from there")
+    recording = Recording(config.recording)
+    check_same(config.run, spec, "recording", recording.spec)
+    length = max(
+        config.shown or trained.shown, context(model.dit.window, model.memory.retention if model.memory else ())
+    )
     windows = start_windows(recording, "held-out", length)
     choose = beginnings if trained.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
-    origin = {**recording.origin, "frames": len(recording)}
-    schedule = config.schedule or trained.schedule
-    temperature = trained.temperature if config.temperature is None else config.temperature
-    print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
-    print(export_bundle(config.out, autoencoder, dynamics, spec, frames, actions, origin, schedule, temperature))
-    print(f"Play it: python play.py --world {config.out}")
+    return frames, actions, {**recording.origin, "frames": len(recording)}
 
 
 def more_ends(dynamics: WorldModel, logit: float) -> None:

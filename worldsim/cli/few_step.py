@@ -73,6 +73,7 @@ def few_step(config: FewStepConfig) -> None:
         require(module, "train")
     from worldsim.cli.trained import open_trained
     from worldsim.device import choose_device, keep_memory
+    from worldsim.models.sampling import Sampling
     from worldsim.train import distributed
     from worldsim.train.checkpoint import save_model
     from worldsim.train.few_step import train_few_step
@@ -90,8 +91,8 @@ def few_step(config: FewStepConfig) -> None:
         with held:
             if distributed.is_main():
                 save_model(config.out / "autoencoder.safetensors", teacher.step.autoencoder, recording.spec)
-                play = teacher.step.temperature, teacher.ends, recipe.beginnings, recipe.shown
-                RunRecord(name, training.schedule, *play).write(config.out)
+                play = Sampling(training.schedule, teacher.step.sampling.temperature)
+                RunRecord(name, play, teacher.ends, recipe.beginnings, recipe.shown).write(config.out)
             options = RunOptions(device, config.minutes, compile=config.compile)
             train_few_step(recording, teacher.step, config.out, training, options)
         if distributed.is_main():

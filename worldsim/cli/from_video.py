@@ -209,8 +209,8 @@ def export_steered(config: FromVideoConfig, recording: Recording, steered: Steer
         action_of[codes[::-1]] = np.arange(len(codes))[::-1]  # the first of those that share a code
         actions = action_of[actions]
     origin = {**coded.origin, "frames": len(coded), "labels": config.labels, **({NAMED: named} if named else {})}
-    schedule = RunRecord.read(steered.folder).schedule
-    export_bundle(config.out, steered.autoencoder, model, spec, frames, actions, origin, schedule)
+    sampling = RunRecord.read(steered.folder).sampling
+    export_bundle(config.out, steered.autoencoder, model, spec, frames, actions, origin, sampling)
     return open_world(str(config.out))
 
 
@@ -236,8 +236,7 @@ def write_card(config: FromVideoConfig, recording: Recording, steered: Steered, 
     from worldsim.runtime.torch import TorchRuntime
     from worldsim.train.run import RunRecord
 
-    schedule = RunRecord.read(steered.folder).schedule
-    step = WorldStep(steered.autoencoder, steered.world_model, schedule)
+    step = WorldStep(steered.autoencoder, steered.world_model, RunRecord.read(steered.folder).sampling)
     simulator = SessionSimulator(TorchRuntime(step, steered.recording.spec))
     section = follows_codes(simulator, steered.recording, 24, config.seed)
     text = card_of(bundle, recording, steered.recording, steered.autoencoder, section)

@@ -308,16 +308,16 @@ def generated_frames(
     check_same_world(world, recording)
     if world.actions != recording.spec.actions:
         raise WorldsimError(f"the dynamics in {out} know other actions than {recording.path}; give their recording")
-    schedule = RunRecord.read(out).schedule
-    return GeneratedFrames(recording, autoencoder, world_model, schedule, minutes=minutes, seed=training.seed)
+    sampling = RunRecord.read(out).sampling
+    return GeneratedFrames(recording, autoencoder, world_model, sampling, minutes=minutes, seed=training.seed)
 
 
 def describe(recipe: Recipe, training: DynamicsTraining, name: str, folder: Path) -> None:
     """Write down how what is trained is to be played, for `worldsim export`."""
     from worldsim.train.run import RunRecord
 
-    play = recipe.temperature, recipe.ends, recipe.beginnings, recipe.shown
-    RunRecord(name, training.schedule, *play).write(folder)
+    sampling = dataclasses.replace(training.sampling, temperature=recipe.temperature)
+    RunRecord(name, sampling, recipe.ends, recipe.beginnings, recipe.shown).write(folder)
 
 
 def take_over(world: str, recording: Recording, out: Path) -> WorldModel:

@@ -34,5 +34,5 @@ def open_trained(name: str) -> TrainedWorld:
     autoencoder, _ = load_autoencoder(run / "autoencoder.safetensors")
     dynamics, spec = load_world_model(run / "dynamics.safetensors")
     record = RunRecord.read(run)
-    step = WorldStep(autoencoder, dynamics, record.schedule, record.temperature)
+    step = WorldStep(autoencoder, dynamics, record.sampling)
     return TrainedWorld(step.eval(), spec, record.ends)

@@ -5,6 +5,7 @@ N contexts, C x h x w latents, H x W pixels.
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from worldsim.evals.core import ProgressCallback, no_progress
 from worldsim.evals.instruments.few_step import OneFrame
-from worldsim.models import ddpm, ode_samplers
+from worldsim.models import ddpm, ode_samplers, sampler
 from worldsim.models.autoencoder import to_frames
 from worldsim.models.flow import add_noise
 from worldsim.models.history import History
 from worldsim.models.ode_samplers import Denoise, karras_sigmas, uniform_schedule
-from worldsim.models.sampler import multistep
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep
 from worldsim.models.trigflow import RESAMPLED, consistency
 from worldsim.models.world_model import Features, Prediction, WorldModel
@@ -89,10 +90,11 @@ def reference_candidates(step: WorldStep, contexts: Contexts, steps: Sequence[in
     error = mean_errors(step.world_model, contexts)
     candidates = []
     for n in sorted(steps, reverse=True):
-        candidates.append(by_play("multistep", f"multistep, {n}", step.world_model, uniform_schedule(n)))
-        for group, sampler in reference_samplers(n, error).items():
-            candidates.append(Candidate(group, f"{group}, {n}", step.world_model, of_denoiser(sampler)))
-    return [*candidates, by_play("as shipped", "as shipped", step.world_model, step.schedule)]
+        levels = Sampling(tuple(uniform_schedule(n)))
+        candidates.append(by_play("multistep", f"multistep, {n}", step.world_model, levels))
+        for group, plain in reference_samplers(n, error).items():
+            candidates.append(Candidate(group, f"{group}, {n}", step.world_model, of_denoiser(plain)))
+    return [*candidates, by_play("as shipped", "as shipped", step.world_model, step.sampling)]
 
 
 def reference_samplers(passes: int, error: Callable[[float], float]) -> dict[str, Plain]:
@@ -108,28 +110,29 @@ def reference_samplers(passes: int, error: Callable[[float], float]) -> dict[str
     }
 
 
-def of_denoiser(sampler: Plain) -> Sample:
+def of_denoiser(plain: Plain) -> Sample:
     """A sampler of any denoiser, as one of world models."""
 
     def sample(
         model: WorldModel, features: Features, previous: Tensor, noise: Tensor, generator: torch.Generator
     ) -> Tensor:
-        return sampler(lambda noisy, tau: model.denoise(features, previous, noisy, tau).clean, noise, generator)
+        return plain(lambda noisy, tau: model.denoise(features, previous, noisy, tau).clean, noise, generator)
 
     return sample
 
 
 def distilled_candidates(name: str, step: WorldStep) -> list[Candidate]:
     """A distilled world by its own schedule; one of a single pass also with noise anew before a second."""
-    found = [by_play(name, f"{name}, {len(step.schedule)}", step.world_model, step.schedule)]
-    if len(step.schedule) == 1:
+    found = [by_play(name, f"{name}, {len(step.sampling.schedule)}", step.world_model, step.sampling)]
+    if len(step.sampling.schedule) == 1:
         again = of_denoiser(lambda denoise, noise, generator: consistency(denoise, noise, RESAMPLED, generator))
         found.append(Candidate(name, f"{name}, 2 with noise anew", step.world_model, again))
     return found
 
 
-def by_play(group: str, name: str, model: WorldModel, schedule: Sequence[float]) -> Candidate:
-    """The sampler of play."""
+def by_play(group: str, name: str, model: WorldModel, sampling: Sampling) -> Candidate:
+    """The sampler of play, at temperature 1."""
+    sampling = dataclasses.replace(sampling, temperature=1.0)
 
     def sample(
         model: WorldModel, features: Features, previous: Tensor, noise: Tensor, generator: torch.Generator
@@ -137,7 +140,8 @@ def by_play(group: str, name: str, model: WorldModel, schedule: Sequence[float])
         def denoise(noisy: Tensor, tau: Tensor) -> Prediction:
             return model.denoise(features, previous, noisy, tau)
 
-        return multistep(denoise, noise, schedule)[0].clean
+        anew = torch.randn(len(noise), sampling.draws - 1, *noise.shape[1:], generator=generator)
+        return sampler.sample(denoise, torch.cat([noise[:, None], anew], dim=1), sampling)[0].clean
 
     return Candidate(group, name, model, sample)
 
@@ -201,5 +205,6 @@ def _encode(model: WorldModel, contexts: Contexts) -> tuple[Features, Tensor]:
 
 
 def with_schedule(step: WorldStep, schedule: Sequence[float]) -> WorldStep:
-    """The same networks with another schedule."""
-    return WorldStep(step.autoencoder, step.world_model, schedule, step.temperature).eval()
+    """The same networks with another schedule, and the noise of one draw."""
+    sampling = Sampling(tuple(schedule), step.sampling.temperature)
+    return WorldStep(step.autoencoder, step.world_model, sampling).eval()

@@ -4,12 +4,11 @@
     noise --denoiser, K passes--> latents --decoder--> frame;  reward and continue from the last pass
 
 B batch, W window, T frames, L x M x F one cache entry, N tokens a frame of width V, C x h x w latents, A actions,
-S x Q x U memory, O numbers of a pose.
+R draws of noise, S x Q x U memory, O numbers of a pose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,7 +18,8 @@ from worldsim.models.autoencoder import Autoencoder, to_frames, to_pixels
 from worldsim.models.flow import expected_reward
 from worldsim.models.history import History
 from worldsim.models.retention import capacity
-from worldsim.models.sampler import SCHEDULE, multistep
+from worldsim.models.sampler import sample
+from worldsim.models.sampling import Sampling
 from worldsim.models.world_model import Prediction, WorldModel
 
 
@@ -40,22 +40,16 @@ class NextTokens(NamedTuple):
 
 
 def next_tokens(
-    model: WorldModel,
-    schedule: Sequence[float],
-    history: History,
-    previous: Tensor,
-    actions: Tensor,
-    noise: Tensor,
-    temperature: float = 1.0,
+    model: WorldModel, sampling: Sampling, history: History, previous: Tensor, actions: Tensor, noise: Tensor
 ) -> NextTokens:
-    """Generate the frame after `previous` `[B, N, V]` from noise of the same shape, under actions int64 `[B]`."""
+    """Generate the frame after `previous` `[B, N, V]` from normal noise `[B, R, N, V]`, under actions int64 `[B]`."""
     features, entries = model.encode_context(previous[:, None], actions[:, None], history)
     features = features.map(lambda part: part[:, 0])
 
     def denoise(noisy: Tensor, tau: Tensor) -> Prediction:
         return model.denoise(features, previous, noisy, tau)
 
-    prediction, uncertainty = multistep(denoise, temperature * noise, schedule)
+    prediction, uncertainty = sample(denoise, noise, sampling)
     clean = model.limit(previous, prediction.clean)
     return NextTokens(clean, entries[:, 0].half(), prediction, uncertainty)
 
@@ -65,21 +59,13 @@ class WorldStep(nn.Module):
 
     Args:
         autoencoder, world_model: of the world.
-        schedule: signal levels that the sampler visits.
-        temperature: standard deviation of the noise that frames start from; 1 is what the network learned, a little
-            more makes rare events as frequent as they were. A temperature in play is a multiple of it.
+        sampling: how a frame is sampled.
     """
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        world_model: WorldModel,
-        schedule: Sequence[float] = SCHEDULE,
-        temperature: float = 1.0,
-    ):
+    def __init__(self, autoencoder: Autoencoder, world_model: WorldModel, sampling: Sampling | None = None):
         super().__init__()
         self.autoencoder, self.world_model = autoencoder, world_model
-        self.schedule, self.temperature = tuple(schedule), temperature
+        self.sampling = sampling or Sampling()
 
     def forward(
         self,
@@ -97,7 +83,7 @@ class WorldStep(nn.Module):
         Args:
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it; A is the null action.
-            noise: float32 `[B, C, h, w]`, standard normal.
+            noise: float32 `[B, R C, h, w]`, standard normal.
             cache, length, memory, age, pose: see `worldsim.models.history.History`.
 
         Returns:
@@ -111,8 +97,8 @@ class WorldStep(nn.Module):
             pose: float32 `[B, 2 O]`, that goes with it; only of a world with a view memory.
         """
         model, history = self.world_model, History(cache, length, memory, age, pose)
-        previous, noisy = model.to_tokens(latents), model.to_tokens(noise)
-        made = next_tokens(model, self.schedule, history, previous, actions, noisy, self.temperature)
+        previous, noisy = model.to_tokens(latents), model.to_tokens(noise.unflatten(1, (self.sampling.draws, -1)))
+        made = next_tokens(model, self.sampling, history, previous, actions, noisy)
         latents, outcome = model.to_latents(made.clean), made.prediction
         frame = to_frames(self.autoencoder.decode(latents))
         outputs = latents, frame, expected_reward(outcome.reward), outcome.cont.sigmoid(), made.uncertainty, made.entry
@@ -181,10 +167,11 @@ class Decode(nn.Module):
 def example_inputs(step: WorldStep, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Random inputs of `WorldStep.forward` with the right shapes, for export, parity checks and benchmarks."""
     config = step.world_model.config
+    c, h, w = config.latent_shape
     example = (
-        torch.randn(batch, *config.latent_shape, generator=generator),
+        torch.randn(batch, c, h, w, generator=generator),
         torch.randint(0, config.actions + 1, (batch,), generator=generator),
-        torch.randn(batch, *config.latent_shape, generator=generator),
+        torch.randn(batch, step.sampling.draws * c, h, w, generator=generator),
         torch.randn(batch, config.dit.window, *config.entry_shape, generator=generator).half(),
         torch.randint(0, config.dit.window + 1, (batch,), generator=generator),
     )

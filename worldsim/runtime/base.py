@@ -83,5 +83,5 @@ class Runtime(Protocol):
             history: of the frames before the one on screen; with memory, of at least one slot.
             latents: float32 `[B, C, h, w]` of the frame on screen.
             actions: int64 `[B]`, taken on seeing it.
-            noise: float32 `[B, C, h, w]`, standard normal.
+            noise: float32 `[B, R C, h, w]`, standard normal; R as `sizes.draws` says.
         """

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import safetensors.numpy
 from worldsim.artifact import ArtifactKind
 from worldsim.errors import WorldsimError
 from worldsim.models.retention import Retention, capacity, check_retention
+from worldsim.models.sampling import MOST_PASSES, Sampling
 from worldsim.png import encode_png
 from worldsim.runtime.legacy import present_name
 from worldsim.runtime.onnx_check import check_graph
@@ -35,8 +36,6 @@ from worldsim.spec import WorldSpec
 GRAPHS = ("step", "prefill", "encoder", "decoder")
 WEIGHTS, STARTS, PREVIEW = "model.safetensors", "starts/starts.safetensors", "preview.png"
 MOST_NUMBERS = 1 << 28  # of one player's history: half a gigabyte
-MOST_PASSES = 64  # of the sampler
-MOST_TEMPERATURE = 100.0
 MOST_SETTING = 1_000_000  # any whole number of a config
 START_PIXELS = 1 << 29  # of the frames of all starts together
 CARD_BYTES = 1 << 22
@@ -80,6 +79,7 @@ class Sizes:
         retention: which older frames stay in memory; () without memory.
         memory: (Q, U), memory entry of one frame; None without memory.
         pose: P, numbers of the poses that go with it; 0 without a view memory.
+        draws: R, how many draws of noise a frame takes.
     """
 
     window: int
@@ -89,6 +89,13 @@ class Sizes:
     retention: Retention = ()
     memory: tuple[int, int] | None = None
     pose: int = 0
+    draws: int = 1
+
+    @property
+    def noise(self) -> tuple[int, int, int]:
+        """(R C, h, w): of the noise that a frame takes."""
+        c, h, w = self.latents
+        return self.draws * c, h, w
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Sizes:
@@ -119,6 +126,7 @@ class Sizes:
             retention=retention,
             memory=memory,
             pose=count(data["pose"], 64, least=0),
+            draws=count(data.get("draws", 1), MOST_PASSES),  # there was one before there could be more
         )
         floats = sizes.window * depth * tokens * features + capacity(retention) * (math.prod(memory) if memory else 0)
         if max(floats, c * h * w) > MOST_NUMBERS:
@@ -133,8 +141,8 @@ class Bundle:
         path: its folder.
         spec: the world.
         digest: names it: sha256 over everything in it but the card.
-        configs: {"autoencoder", "world_model": fields of their configs, "schedule": the sampler's signal levels,
-            "temperature": of the noise that a frame starts from}.
+        configs: {"autoencoder", "world_model": fields of their configs, and those of `sampling`}.
+        sampling: how a frame is sampled.
         sizes: of its arrays.
         graph_weights: for each graph the names of the weights it is handed.
         origin: source and licence of the frames it learned from.
@@ -152,7 +160,7 @@ class Bundle:
             self.digest: str = manifest["digest"]
             self.configs: dict[str, Any] = dict(manifest["configs"])
             check_settings(self.configs)
-            check_sampling(self.configs["schedule"], self.configs["temperature"])
+            self.sampling = Sampling.from_json(self.configs)
             self.sizes = Sizes.from_json(manifest["sizes"])
             graphs = (*GRAPHS, *(["remember"] if self.sizes.memory else []))
             self.graph_weights: dict[str, list[str]] = {graph: list(manifest["graphs"][graph]) for graph in graphs}
@@ -217,30 +225,6 @@ class Bundle:
     def _read(self, name: str) -> tuple[bytes, Path, str]:
         """A file as it was when the bundle was opened, its path, and what to do if there is something wrong with it."""
         return BUNDLE.read_file(self.path, name, self._files), self.path / name, BUNDLE.way_out
-
-
-def check_sampling(schedule: Sequence[float], temperature: float) -> None:
-    """Make sure that frames can be sampled so.
-
-    Raises:
-        WorldsimError: if the schedule does not rise from 0 to below 1, or the temperature is out of bounds.
-    """
-    levels = list(schedule)
-    if not (all(map(_is_number, levels)) and 0 < len(levels) <= MOST_PASSES and levels[0] == 0 and levels[-1] < 1) or (
-        levels != sorted(set(levels))
-    ):
-        raise WorldsimError(
-            f"schedule {tuple(levels[:MOST_PASSES])}: give up to {MOST_PASSES} signal levels that rise from 0 to below "
-            "1, as in (0, 0.15, 0.4, 0.7)"
-        )
-    if not (_is_number(temperature) and 0 <= temperature <= MOST_TEMPERATURE):
-        raise WorldsimError(
-            f"temperature {temperature}: give a number from 0 to {MOST_TEMPERATURE:g}; 1 is what the network learned"
-        )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_settings(settings: Any) -> None:

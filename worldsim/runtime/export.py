@@ -15,7 +15,7 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.history import History
-from worldsim.models.sampler import SCHEDULE
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import Decode, Encode, Prefill, Remember, WorldStep, example_inputs
 from worldsim.models.world_model import WorldModel
 from worldsim.progress import ProgressBar
-from worldsim.runtime.bundle import BUNDLE, Bundle, Starts, check_sampling, write_bundle
+from worldsim.runtime.bundle import BUNDLE, Bundle, Starts, write_bundle
 from worldsim.runtime.onnx import OnnxRuntime
 from worldsim.runtime.onnx_sum import translations
 from worldsim.runtime.torch import TorchRuntime, sizes_of
@@ -77,8 +77,7 @@ def export_bundle(
     frames: np.ndarray,
     actions: np.ndarray,
     origin: Mapping[str, Any],
-    schedule: Sequence[float] = SCHEDULE,
-    temperature: float = 1.0,
+    sampling: Sampling | None = None,
 ) -> Parity:
     """Write a playable world, whole or not at all.
 
@@ -89,19 +88,17 @@ def export_bundle(
         frames: uint8 `[n, T, H, W, 3]`, where play can begin; T as `worldsim.models.retention.context` has it.
         actions: int64 `[n, T-1]`, those taken between them.
         origin: {"source", "licence", ...} of what was learned from.
-        schedule: the sampler's signal levels.
-        temperature: see `WorldStep`.
+        sampling: how frames are sampled.
 
     Returns:
         what was measured on the graphs that were written.
 
     Raises:
-        WorldsimError: if the networks are not of this world, the schedule or the temperature can't be sampled with, a
-            graph differs from torch, or `out` can't be written or is being written by another process.
+        WorldsimError: if the networks are not of this world, a graph differs from torch, or `out` can't be written or
+            is being written by another process.
     """
-    check_sampling(schedule, temperature)
     weights = stored_weights(WorldStep(autoencoder, world_model))
-    step = WorldStep(copy.deepcopy(autoencoder), copy.deepcopy(world_model), schedule, temperature).eval()
+    step = WorldStep(copy.deepcopy(autoencoder), copy.deepcopy(world_model), sampling).eval()
     step.load_state_dict({name: torch.from_numpy(w).float() for name, w in weights.items()})
     step.requires_grad_(False)
     runtime = TorchRuntime(step, spec)
@@ -114,10 +111,9 @@ def export_bundle(
             configs={
                 "autoencoder": dataclasses.asdict(autoencoder.config),
                 "world_model": dataclasses.asdict(config),
-                "schedule": list(schedule),
-                "temperature": temperature,
+                **dataclasses.asdict(step.sampling),
             },
-            sizes=sizes_of(config),
+            sizes=sizes_of(step),
             origin=origin,
             weights=weights,
             graphs=export_graphs(step, spec),

@@ -176,7 +176,7 @@ class Session:
             WorldsimError: for an action the world has not.
         """
         actions = self._actions(actions, (len(state),))
-        shape = self.runtime.sizes.latents
+        shape = self.runtime.sizes.noise
         noise = [
             frame_noise(int(s), int(i) + 1, shape, self.temperature)
             for s, i in zip(state.seed, state.index, strict=True)

@@ -50,7 +50,7 @@ class TorchRuntime:
         if config.actions != len(spec.actions):
             raise WorldsimError(f"these networks know {config.actions} actions; {spec.name!r} has {len(spec.actions)}")
         self.spec, self.digest, self.starts = spec, digest or weights_digest(step), starts
-        self.sizes = sizes_of(config)
+        self.sizes = sizes_of(step)
         self._step, self._prefill = step.eval(), Prefill(step.world_model)
         self._remember = Remember(step.world_model)
         self._encode, decode = Encode(step.autoencoder), Decode(step.autoencoder)
@@ -126,7 +126,7 @@ def world_step(bundle: Bundle) -> WorldStep:
             raise ValueError(f"{len(differing)} weights differ, {differing[0]} the first")
         step = _untrained_step(bundle)
         step.load_state_dict(weights)
-        if sizes_of(step.world_model.config) != bundle.sizes:
+        if sizes_of(step) != bundle.sizes:
             raise ValueError("the sizes of the arrays differ")
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -137,12 +137,14 @@ def world_step(bundle: Bundle) -> WorldStep:
 def _untrained_step(bundle: Bundle) -> WorldStep:
     autoencoder = Autoencoder(AutoencoderConfig.from_json(bundle.configs["autoencoder"]))
     world_model = WorldModel(WorldModelConfig.from_json(bundle.configs["world_model"]))
-    return WorldStep(autoencoder, world_model, bundle.configs["schedule"], bundle.configs["temperature"])
+    return WorldStep(autoencoder, world_model, bundle.sampling)
 
 
-def sizes_of(config: WorldModelConfig) -> Sizes:
+def sizes_of(step: WorldStep) -> Sizes:
     """What a runtime needs to know of a model's arrays."""
+    config = step.world_model.config
     return Sizes(
+        draws=step.sampling.draws,
         window=config.dit.window,
         latents=config.latent_shape,
         layers=config.layers,

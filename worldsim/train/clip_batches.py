@@ -124,7 +124,7 @@ class ClipBatches:
             context[unknown, :first] = model.without_hidden_layer(context[unknown, :first])
             past = past and past.without_hidden_layer(model, unknown)
         if rolls_out:
-            context = self_rollout(averaged, training.schedule, context, actions, first, draws, past, share)
+            context = self_rollout(averaged, training.sampling, context, actions, first, draws, past, share)
             if share is not None and config.told_noise:
                 share[:, first:] = config.told_noise.play  # as it makes them
         past = past and past.extended(model, context, actions, lead, clips.most_lead)

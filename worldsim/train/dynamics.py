@@ -21,7 +21,7 @@ from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.flow import add_noise, pseudo_huber, reward_loss
-from worldsim.models.sampler import SCHEDULE
+from worldsim.models.sampling import Sampling
 from worldsim.models.world_model import WorldModel
 from worldsim.train import distributed
 from worldsim.train.checkpoint import save_model
@@ -57,7 +57,7 @@ class DynamicsTraining:
             enough.
         divergence_threshold: error of a generated latent cell from which on its token teaches nothing (see
             `diverged_tokens`); 0 for never.
-        schedule: signal levels that the sampler visits, there and in play.
+        schedule, fresh_noise: how frames are sampled, there and in play; see `worldsim.models.sampling.Sampling`.
         event_share: share of clips drawn by what happens in their last frames, the others at random.
         events: what that is, each of them as often as the others: "change", how much the latents change; "reward",
             another reward than usual; "action", each action as often as every other, where something changes after it;
@@ -84,7 +84,8 @@ class DynamicsTraining:
     self_rollout_start: float = 0.6
     self_rollout_max: int = 48
     divergence_threshold: float = 0.0
-    schedule: tuple[float, ...] = SCHEDULE
+    schedule: tuple[float, ...] = Sampling().schedule
+    fresh_noise: bool = False
     event_share: float = 0.0
     events: tuple[Literal["change", "reward", "action", "hidden"], ...] = ("change",)
     null_action: float = 0.1
@@ -94,6 +95,11 @@ class DynamicsTraining:
     long_clips: LongClips | None = None
     learns: tuple[str, ...] = ()
     seed: int = 0
+
+    @property
+    def sampling(self) -> Sampling:
+        """How frames are sampled, at the temperature that is learned."""
+        return Sampling(self.schedule, fresh_noise=self.fresh_noise)
 
 
 class ClipLoss(nn.Module):
@@ -178,7 +184,7 @@ def train_dynamics(
             options = options.share(1 - MOTION_SHARE)
         model.motion.requires_grad_(False)
     batches = ClipBatches(recording, clips, config, training)
-    preview = Preview(recording, autoencoder, clips, out, training.length, training.schedule)
+    preview = Preview(recording, autoencoder, clips, out, training.length, training.sampling)
     trainer = Trainer(
         out,
         "dynamics",

@@ -20,6 +20,7 @@ from worldsim.data.recording import Recording
 from worldsim.device import mixed_precision, policy_of
 from worldsim.errors import WorldsimError
 from worldsim.models.flow import add_noise
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.torch import weights_digest
@@ -163,7 +164,8 @@ def train_few_step(
     clips.keep_on(policy_of(device))
     if teacher.config.view:
         clips.find_poses(copy.deepcopy(teacher.pose))
-    batches = HeadBatches(ClipBatches(recording, clips, teacher.config, training.clips), teacher, world.schedule[-1])
+    drawn = ClipBatches(recording, clips, teacher.config, training.clips)
+    batches = HeadBatches(drawn, teacher, world.sampling.schedule[-1])
     trainer = Trainer(
         out,
         "few-step",
@@ -184,7 +186,7 @@ def train_few_step(
             target = method.target(student, cast(Student, average), taught, batch, draws.share)
         return trainer.update(*batch._replace(target=target.float()))
 
-    preview = Preview(recording, autoencoder, clips, out, training.clips.length, training.schedule)
+    preview = Preview(recording, autoencoder, clips, out, training.clips.length, Sampling(training.schedule))
 
     def show(step: int, learned: nn.Module) -> dict[str, float]:
         model = cast(Student, learned).plain()

@@ -124,7 +124,7 @@ def train_from_video(
     folder = out / WORLD
     training = fit_clips(recording, world.dynamics_training)
     save_model(folder / "autoencoder.safetensors", autoencoder, coded.spec)
-    RunRecord("", training.schedule).write(folder)
+    RunRecord("", training.sampling).write(folder)
     shape = autoencoder.config.latent_shape(spec.height, spec.width)
     size = world.world_model.fit(shape, len(coded.spec.actions), len(spec.state_names))
     part = options.share(SHARES["dynamics"])
@@ -134,7 +134,7 @@ def train_from_video(
         part = options.share(SHARES["decoder"])
         minutes, seed = GENERATING * part.minutes, world.decoder_training.seed
         generate = functools.partial(
-            GeneratedFrames, coded, autoencoder, world_model, training.schedule, minutes=minutes, seed=seed
+            GeneratedFrames, coded, autoencoder, world_model, training.sampling, minutes=minutes, seed=seed
         )
         rest = part.share(1 - GENERATING)
         autoencoder = train_decoder(coded, autoencoder, out / DECODER, world.decoder_training, rest, generate)

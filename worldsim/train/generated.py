@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ import torch
 from worldsim.data.recording import Recording
 from worldsim.data.windows import Windows, draw_rng
 from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import WorldModel
 from worldsim.progress import ProgressBar
@@ -29,7 +29,7 @@ class GeneratedFrames:
     """Held in memory.
 
     Args:
-        recording: of the world. autoencoder, world_model: its. schedule: signal levels of a frame's passes.
+        recording: of the world. autoencoder, world_model: its. sampling: how its frames are sampled.
         count: how many frames, about. minutes: after which there are enough, in any case; 0 for never.
 
     Attributes:
@@ -45,7 +45,7 @@ class GeneratedFrames:
         recording: Recording,
         autoencoder: Autoencoder,
         world_model: WorldModel,
-        schedule: Sequence[float],
+        sampling: Sampling,
         count: int = 16_000,
         minutes: float = 0.0,
         seed: int = 0,
@@ -56,7 +56,7 @@ class GeneratedFrames:
         length = min(past + AHEAD, max(past + 1, longest))
         windows = Windows(spans, length)
         beside = copy.deepcopy(autoencoder).to(next(world_model.parameters()).device)
-        session = Session(TorchRuntime(WorldStep(beside, world_model, schedule), recording.spec))
+        session = Session(TorchRuntime(WorldStep(beside, world_model, sampling), recording.spec))
         latents: list[np.ndarray] = []
         frames: list[np.ndarray] = []
         scenes, begun = max(1, round(count / AHEAD / ROWS)), time.monotonic()

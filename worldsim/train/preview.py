@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from worldsim.data.latents import LatentDataset
 from worldsim.data.recording import Recording
 from worldsim.data.windows import Windows
 from worldsim.models.autoencoder import Autoencoder
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep
 from worldsim.models.world_model import WorldModel
 from worldsim.png import encode_png
@@ -42,7 +42,7 @@ class Preview:
         clips: LatentDataset,
         out: Path,
         length: int,
-        schedule: Sequence[float],
+        sampling: Sampling,
     ):
         spans = recording.episodes("held-out")
         self.windows = Windows(spans, length).spread(32)
@@ -50,7 +50,7 @@ class Preview:
         self.long = Windows(spans, length + self.free).spread(ROWS)
         self.real = np.stack([recording.frames[row[0] : row[-1] + 1] for row in self.long])
         self.recording, self.autoencoder, self.clips, self.out, self.length = recording, autoencoder, clips, out, length
-        self.schedule = schedule
+        self.sampling = sampling
 
     @torch.no_grad()
     def __call__(self, model: WorldModel, step: int) -> dict[str, float]:
@@ -79,7 +79,7 @@ class Preview:
 
     def free_run(self, model: WorldModel) -> np.ndarray:
         """Generated frames uint8 `[ROWS, free, H, W, 3]` under the recorded actions."""
-        session = Session(TorchRuntime(WorldStep(self.autoencoder, model, self.schedule), self.recording.spec))
+        session = Session(TorchRuntime(WorldStep(self.autoencoder, model, self.sampling), self.recording.spec))
         actions = self.clips.actions[self.long]
         state = session.reset(self.real[:, : self.length], actions[:, : self.length - 1], np.arange(ROWS))
         frames = []

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from worldsim import atomic
-from worldsim.models.sampler import SCHEDULE
+from worldsim.models.sampling import Sampling
 from worldsim.safe_read import read_json, reading
 
 FILE = "run.json"
@@ -20,20 +20,20 @@ class RunRecord:
 
     Attributes:
         recipe: name of the recipe.
-        schedule: signal levels that the sampler visited in training.
-        temperature, ends, beginnings, shown: see `worldsim.train.recipes.Recipe`.
+        sampling: how frames are sampled, as they were in training.
+        ends, beginnings, shown: see `worldsim.train.recipes.Recipe`.
     """
 
     recipe: str = ""
-    schedule: tuple[float, ...] = SCHEDULE
-    temperature: float = 1.0
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
     ends: float = 0.0
     beginnings: bool = False
     shown: int = 0
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the run."""
-        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+        fields = dataclasses.asdict(self)
+        text = json.dumps({"format": FORMAT, **fields.pop("sampling"), **fields}, indent=1)
         atomic.write_text(folder / FILE, text + "\n")
 
     @classmethod
@@ -51,5 +51,5 @@ class RunRecord:
         with reading(path, way_out):
             if content.pop("format") != FORMAT:
                 raise ValueError("it is of another format")
-            record = cls(**content)
-            return dataclasses.replace(record, schedule=tuple(float(level) for level in record.schedule))
+            sampling = Sampling.from_json(content)
+            return cls(sampling=sampling, **{k: v for k, v in content.items() if k not in dataclasses.asdict(sampling)})

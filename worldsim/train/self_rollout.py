@@ -5,8 +5,6 @@ B batch, T frames, N tokens a frame, V token width, W window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +13,7 @@ from worldsim.data.latents import PastFrames
 from worldsim.device import mixed_precision
 from worldsim.models.config import WorldModelConfig
 from worldsim.models.history import History
+from worldsim.models.sampling import Sampling
 from worldsim.models.step import next_tokens
 from worldsim.models.world_model import WorldModel
 from worldsim.train.draws import Draws
@@ -23,7 +22,7 @@ from worldsim.train.draws import Draws
 @torch.no_grad()
 def self_rollout(
     model: WorldModel,
-    schedule: Sequence[float],
+    sampling: Sampling,
     clean: Tensor,
     actions: Tensor,
     first: int,
@@ -55,9 +54,9 @@ def self_rollout(
         memory = past.extended(model, *known, first - 1, first - 1).history(model) if past else History()
         for t in range(first - 1, clean.shape[1] - 1):
             length = torch.full((rows,), min(t, window), device=clean.device)
-            noise = draws.randn(*frames[-1].shape[1:])
+            noise = draws.randn(sampling.draws, *frames[-1].shape[1:])
             history = memory._replace(cache=cache[:, t : t + window], length=length)
-            made = next_tokens(model, schedule, history, frames[-1], actions[:, t], noise)
+            made = next_tokens(model, sampling, history, frames[-1], actions[:, t], noise)
             cache[:, window + t] = made.entry
             if past:
                 pair = frames[-1][:, None], made.clean[:, None], actions[:, t : t + 1]

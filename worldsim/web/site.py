@@ -91,6 +91,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
             "retention": [list(step) for step in sizes.retention],
             "memory": sizes.memory and list(sizes.memory),
             "pose": sizes.pose,
+            "draws": sizes.draws,
         },
     }
 

@@ -38,7 +38,7 @@ export class World {
   // Generate the next frame. Returns [state, {reward, cont, ended}].
   async step(state, action) {
     const index = state.index + 1
-    const noise = frameNoise(state.seed, index, state.latents.length)
+    const noise = frameNoise(state.seed, index, this.sizes.draws * state.latents.length)
     const made = await this.run(this.inputs(state, action, noise))
     const next = {
       entries: [...state.entries, halves(made.entry)].slice(-this.sizes.window),
@@ -57,11 +57,12 @@ export class World {
 
   // What the network is handed of a state: [type, data, dims] by the graph's names. Empty slots are zeros.
   inputs(state, action, noise) {
-    const { window, latents, entry, memory, pose, retention } = this.sizes
+    const { window, latents, draws, entry, memory, pose, retention } = this.sizes
+    const [channels, ...cells] = latents
     const inputs = {
       latents: ["float32", state.latents, [1, ...latents]],
       actions: ["int64", BigInt64Array.of(BigInt(action)), [1]],
-      noise: ["float32", noise, [1, ...latents]],
+      noise: ["float32", noise, [1, draws * channels, ...cells]],
       cache: ["float16", join(state.entries, size(entry), window, Uint16Array), [1, window, ...entry]],
       length: ["int64", BigInt64Array.of(BigInt(state.entries.length)), [1]],
     }
