@@ -265,3 +265,24 @@ def test_a_warmer_world_is_one_that_starts_from_more_noise():
     with torch.no_grad():
         torch.testing.assert_close(warm(*inputs)[1], plain(*more)[1])
         assert (warm(*inputs)[1] - plain(*inputs)[1]).abs().max() > 1e-3
+
+
+def test_a_world_is_exported_again_in_more_passes(tiny_world, tmp_path, capsys):
+    """Its weights, starts and origin are kept; it has to be told nothing else."""
+    out = tmp_path / "world"
+    assert main(["export", str(tiny_world), "--schedule", "0", "0.3", "0.6", "--out", str(out)]) == 0
+    before, after = Bundle(tiny_world), Bundle(out)
+    assert after.sampling == dataclasses.replace(before.sampling, schedule=(0.0, 0.3, 0.6))
+    assert after.sizes.draws == 3 and before.sizes.draws == 2 and after.origin == before.origin
+    for name, weight in before.weights().items():
+        np.testing.assert_array_equal(after.weights()[name], weight)
+    np.testing.assert_array_equal(after.starts.frames, before.starts.frames)
+    assert main(["export", str(tiny_world), "--recording", str(tmp_path), "--out", str(out)]) == 2
+    assert "keeps its starts; leave out --recording" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "none"), "--out", str(out)]) == 2
+    assert "no file" in capsys.readouterr().err
+
+
+def test_a_run_is_not_exported_without_its_recording(run, capsys):
+    assert main(["export", str(run), "--out", str(run.parent / "world")]) == 2
+    assert "give --recording" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def test_a_recipe_with_finetuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [read(folder / "dynamics.checkpoint")[1]["step"] for folder in folders] == [3, 3, 3]
     records = [RunRecord.read(folder) for folder in folders]
     assert [record.sampling.schedule for record in records] == [(0.0, 0.25), (0.0, 0.25), (0.0, 0.5)]
-    assert {(record.recipe, record.temperature, record.shown) for record in records} == {("toybox", 1.2, 9)}
+    assert {(record.recipe, record.sampling.temperature, record.shown) for record in records} == {("toybox", 1.2, 9)}
 
 
 def test_an_imported_recording_has_a_recipe(recording: Recording, tmp_path: Path) -> None:

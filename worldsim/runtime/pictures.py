@@ -95,17 +95,18 @@ class Strangeness:
         session: of a world; without starts, multiples are of one standard deviation of a latent.
 
     Attributes:
+        real: how far the median of the starts is from itself, in standard deviations of a latent.
         limit: above it, a picture is unlike anything that the world has learned: `SLACK` times the strangest start.
     """
 
     def __init__(self, session: Session):
         self._runtime = session.runtime
         self._seen = self._runtime.sizes.latents[0] // self._runtime.sizes.layers  # channels, without a hidden layer
-        self._real, self.limit = 1.0, SLACK
+        self.real, self.limit = 1.0, SLACK
         if (starts := self._runtime.starts) is not None:
             apart = self.apart(self._runtime.encode(starts.frames[:SCORED_STARTS, -1:])[:, 0])
-            self._real = max(1e-6, float(np.median(apart)))
-            self.limit = SLACK * float(apart.max()) / self._real
+            self.real = max(1e-6, float(np.median(apart)))
+            self.limit = SLACK * float(apart.max()) / self.real
 
     def of_frames(self, frames: np.ndarray) -> np.ndarray:
         """Of pictures of the world's size, uint8 `[N, H, W, 3]` -> `[N]`."""
@@ -117,7 +118,7 @@ class Strangeness:
 
     def relative(self, apart: np.ndarray) -> np.ndarray:
         """Distances, as `apart` and `Session.ood` give them, as multiples of the median of the starts."""
-        return np.asarray(apart / self._real)
+        return np.asarray(apart / self.real)
 
     def apart(self, latents: np.ndarray) -> np.ndarray:
         """How far latents float32 `[N, C, h, w]` are from those of their decoded frames, in standard deviations of a

@@ -3,7 +3,8 @@
     gauge = DriftGauge(session); gauge.of_state(state)      # 1: like a real frame; DRIFTING and more: no longer
 
 A generated frame is encoded again, and the latents compared (see `Session.ood`); one from elsewhere is judged by its
-`Strangeness`. How far real frames are apart from themselves in that way is known from the world's starts.
+`Strangeness`. How far real frames are apart from themselves in that way is known from the world's starts;
+where that is next to nothing, as where pictures are made of tiles, frames are measured against what one can see.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import numpy as np
 from worldsim.runtime.pictures import Strangeness
 from worldsim.runtime.session import Session, State
 
+UNSEEN = 0.12  # standard deviations of a latent: what is no farther than that from a real frame, nobody sees
 DRIFTING = 3.0  # times as far as real frames; the largest among a shipped world's starts is below 1.7
 
 
 class DriftGauge:
-    """Scores frames of one world; 1 is the median of its starts.
+    """Scores frames of one world; 1 is the median of its starts, or what can just be seen if that is more.
 
     Args:
         session: of a world with starts.
@@ -32,7 +34,7 @@ class DriftGauge:
         """Of the frame on screen of a state of one row."""
         if int(state.index[0]) == 0:
             return float(self.strangeness.of_latents(state.latents)[0])
-        return float(self.strangeness.relative(self._session.ood(state))[0])
+        return float(self._session.ood(state)[0]) / max(self.strangeness.real, UNSEEN)
 
     def nearest_start(self, state: State) -> int:
         """The start whose last frame has the latents most like those of a state of one row."""

@@ -178,7 +178,7 @@ def context_times(runtime: Runtime, calls: int) -> dict[int, Times]:
     sizes, session = runtime.sizes, Session(runtime)
     state = session.start([0], [0])
     history = session.history(state)
-    noise, actions = np.zeros_like(state.latents), np.zeros(1, np.int64)
+    noise, actions = np.zeros((1, *runtime.sizes.noise), np.float32), np.zeros(1, np.int64)
     most = capacity(sizes.retention) if sizes.memory else sizes.window
     times = {}
     for known in sorted({max(1, most * quarter // 4) for quarter in range(5)}):
