@@ -32,9 +32,9 @@ class DriftGauge:
 
     def of_state(self, state: State) -> float:
         """Of the frame on screen of a state of one row."""
-        if int(state.index[0]) == 0:
-            return float(self.strangeness.of_latents(state.latents)[0])
-        return float(self._session.ood(state)[0]) / max(self.strangeness.real, UNSEEN)
+        begins = int(state.index[0]) == 0
+        apart = self.strangeness.apart(state.latents) if begins else self._session.ood(state)
+        return float(apart[0]) / max(self.strangeness.real, UNSEEN)
 
     def nearest_start(self, state: State) -> int:
         """The start whose last frame has the latents most like those of a state of one row."""
