@@ -14,6 +14,7 @@ from worldsim.cli.main import main
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames
+from worldsim.models.sampling import Sampling
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime.session import Session
 from worldsim.train.checkpoint import load_autoencoder, save_model
@@ -74,7 +75,7 @@ def test_the_encoder_stays_and_the_decoder_learns(
 def generated(recording: Recording, autoencoder: Autoencoder, tmp_path_factory) -> GeneratedFrames:
     config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
     torch.manual_seed(0)
-    return GeneratedFrames(recording, autoencoder, WorldModel(config).eval(), (0.0, 0.5), 512)
+    return GeneratedFrames(recording, autoencoder, WorldModel(config).eval(), Sampling((0.0, 0.5)), 512)
 
 
 def test_generated_frames_stand_beside_those_that_were_there(recording: Recording, generated: GeneratedFrames):
@@ -104,7 +105,7 @@ def test_generated_frames_are_those_that_the_actions_led_to(
 
     monkeypatch.setattr("worldsim.train.generated.Session", Watched)
     config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
-    made = GeneratedFrames(recording, autoencoder, WorldModel(config).eval(), (0.0,), 512)
+    made = GeneratedFrames(recording, autoencoder, WorldModel(config).eval(), Sampling((0.0,)), 512)
     (last,) = shown
     place = left_of(last)
     for ahead, actions in enumerate(taken):
@@ -164,7 +165,7 @@ def test_short_episodes_are_enough(autoencoder: Autoencoder, tmp_path: Path):
             Episode(frames, np.array([0] * 5 + [-1]), np.zeros(6), np.zeros(6, bool), np.zeros((6, 1), np.float32))
         )
     config = SIZE.fit(autoencoder.config.latent_shape(SPEC.height, SPEC.width), len(SPEC.actions), 1)
-    made = GeneratedFrames(Recording(tmp_path / "short"), autoencoder, WorldModel(config).eval(), (0.0,), 64)
+    made = GeneratedFrames(Recording(tmp_path / "short"), autoencoder, WorldModel(config).eval(), Sampling((0.0,)), 64)
     assert len(made.frames) == len(made.latents) > 0
 
 
