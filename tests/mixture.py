@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from worldsim.models.layers import FourierFeatures
+from worldsim.models.ode_samplers import Denoise
+from worldsim.models.sampler import multistep, resampling
+from worldsim.models.world_model import Prediction
 
 MEANS = torch.tensor([[1.3, 0.2], [-0.9, 0.9], [-0.3, -1.2]])
 SHARES = torch.tensor([0.5, 0.3, 0.2])
@@ -27,6 +32,20 @@ def denoise(noisy: Tensor, tau: Tensor) -> Tensor:
     likelihood = SHARES.to(noisy).log() - away.square().sum(-1) / (2 * variance)
     parts = means + (tau * DEVIATION**2 / variance)[..., None] * away
     return (likelihood.softmax(-1)[..., None] * parts).sum(1)
+
+
+def by_play(plain: Denoise, noise: Tensor, schedule: Sequence[float], fresh_noise: bool = False) -> Tensor:
+    """A denoiser of `[B, 2]` sampled by one of the samplers of play."""
+
+    def predict(noisy: Tensor, tau: Tensor) -> Prediction:
+        clean = plain(noisy[:, 0], tau)[:, None]
+        return Prediction(clean, *(noise.new_zeros(0) for _ in range(3)))
+
+    if not fresh_noise:
+        return multistep(predict, noise[:, None], schedule)[0].clean[:, 0]
+    generator = torch.Generator().manual_seed(4)
+    anew = torch.randn(len(noise), len(schedule) - 1, 1, 2, generator=generator)
+    return resampling(predict, torch.cat([noise[:, None, None], anew], dim=1), schedule)[0].clean[:, 0]
 
 
 def sliced_wasserstein(samples: Tensor, others: Tensor) -> float:

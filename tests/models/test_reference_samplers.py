@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import mixture
@@ -12,9 +13,6 @@ from torch import Tensor
 from worldsim.models import ddpm, ode_samplers
 from worldsim.models.flow import add_noise
 from worldsim.models.ode_samplers import euler, karras_sigmas, uniform_schedule
-from worldsim.models.sampler import multistep
-from worldsim.models.trigflow import consistency
-from worldsim.models.world_model import Prediction
 
 COUNT = 4000
 EXACT = mixture.sample(COUNT, 1)
@@ -26,20 +24,15 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(4)
 
 
+resampled = functools.partial(mixture.by_play, fresh_noise=True)
+
+
 def mean_error(tau: float) -> float:
     """Of the exact denoiser, at a level."""
     clean = mixture.sample(20_000, 5)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(6))
     level = torch.full((len(clean),), tau)
     return float((mixture.denoise(add_noise(clean, noise, level), level) - clean).square().mean())
-
-
-def by_play(noise: Tensor, passes: int) -> Tensor:
-    def predict(noisy: Tensor, tau: Tensor) -> Prediction:
-        clean = mixture.denoise(noisy[:, 0], tau)[:, None]
-        return Prediction(clean, *(noise.new_zeros(0) for _ in range(3)))
-
-    return multistep(predict, noise[:, None], uniform_schedule(passes))[0].clean[:, 0]
 
 
 def by_learned_variance(noise: Tensor, passes: int) -> Tensor:
@@ -52,7 +45,7 @@ DETERMINISTIC: dict[str, Callable[[Tensor, int], Tensor]] = {
     "euler": lambda noise, n: euler(mixture.denoise, noise, uniform_schedule(n)),
     "ddim": lambda noise, n: ode_samplers.ddim(mixture.denoise, noise, uniform_schedule(n)),
     "heun": lambda noise, n: ode_samplers.heun(mixture.denoise, noise, karras_sigmas(n // 2)),
-    "multistep": by_play,
+    "multistep": lambda noise, n: mixture.by_play(mixture.denoise, noise, uniform_schedule(n)),
 }
 STOCHASTIC: dict[str, Callable[[Tensor, int], Tensor]] = {
     "ddpm": lambda noise, n: ddpm.ddpm(mixture.denoise, noise, uniform_schedule(n), generator()),
@@ -90,7 +83,7 @@ def test_ddim_is_eulers_method():
     )
 
 
-@pytest.mark.parametrize("sampler", [euler, ode_samplers.ddim, ddpm.ddpm, consistency])
+@pytest.mark.parametrize("sampler", [euler, ode_samplers.ddim, ddpm.ddpm, mixture.by_play, resampled])
 def test_one_pass_is_the_posterior_mean(sampler: Callable[..., Tensor]):
     mean = mixture.denoise(NOISE, torch.zeros(1))
     torch.testing.assert_close(sampler(mixture.denoise, NOISE, (0.0,)), mean)
@@ -131,5 +124,5 @@ def test_a_consistency_model_is_sampled_in_one_pass_and_in_two():
         return noisy.float()
 
     for schedule in ((0.0,), (0.0, 0.55)):
-        found = consistency(ends, NOISE, schedule, generator())
+        found = resampled(ends, NOISE, schedule)
         assert mixture.sliced_wasserstein(found, EXACT) < FLOOR + 0.02

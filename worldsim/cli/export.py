@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
     from worldsim.data.windows import Windows
-    from worldsim.models.config import WorldModelConfig
+    from worldsim.models.autoencoder import Autoencoder
     from worldsim.models.world_model import WorldModel
     from worldsim.train.run import RunRecord
 
@@ -42,7 +43,7 @@ class ExportConfig:
             given.
         temperature: of the noise that frames start from: above 1, rare events come more often; the run's own if not
             given. `worldsim eval` says whether events are as frequent as in the game.
-        fresh_noise: whether every pass of the sampler takes noise anew; as in the run's training if not given.
+        fresh_noise: whether every pass of the sampler takes noise of its own; as in the run's training if not given.
         ends: added to the logit that an episode ends, where the network predicts fewer ends than there are (prior
             correction, King and Zeng 2001); the run's own if not given.
         static_threshold: see `WorldModelConfig`; the run's own if not given.
@@ -63,6 +64,22 @@ class ExportConfig:
     shown: int = 0
 
 
+class Source(NamedTuple):
+    """What is exported: the networks, the world, how it was played in training, and where play can begin.
+
+    Attributes:
+        frames: of the starts, uint8 `[n, T, H, W, 3]`. actions: int64 `[n, T-1]`. origin: of what was learned from.
+    """
+
+    autoencoder: Autoencoder
+    dynamics: WorldModel
+    spec: WorldSpec
+    trained: RunRecord
+    frames: np.ndarray
+    actions: np.ndarray
+    origin: Mapping[str, Any]
+
+
 def export(config: ExportConfig) -> None:
     """Write the world and print how far its graphs are from torch.
 
@@ -72,78 +89,82 @@ def export(config: ExportConfig) -> None:
     for module in ("torch", "onnx", "onnxscript"):
         require(module, "train")
     from worldsim.models.sampling import Sampling
-    from worldsim.runtime.bundle import open_world, shipped_worlds
+    from worldsim.runtime.bundle import shipped_worlds
     from worldsim.runtime.export import export_bundle
-    from worldsim.runtime.torch import world_step
-    from worldsim.train.checkpoint import load_autoencoder, load_world_model
-    from worldsim.train.run import RunRecord
 
     if not 1 <= config.starts <= 99 or config.seed < 0:
         raise WorldsimError("--starts must be from 1 to 99, and --seed can't be negative")
     if not 0 <= config.shown <= MOST_SHOWN:
         raise WorldsimError(f"--shown must be from 0 to {MOST_SHOWN}")
-    if str(config.run) in shipped_worlds() or (config.run / "world.json").exists():
-        if config.recording is not None:
-            raise WorldsimError(f"{config.run} is a generated world and keeps its starts; leave out --recording")
-        bundle = open_world(str(config.run))
-        step, spec, trained = world_step(bundle), bundle.spec, RunRecord(sampling=bundle.sampling)
-        autoencoder, dynamics = step.autoencoder, step.world_model
-    else:
-        bundle = None
-        autoencoder, world = load_autoencoder(config.run / "autoencoder.safetensors")
-        dynamics, spec = load_world_model(config.run / "dynamics.safetensors")
-        check_same(config.run, spec, "autoencoder", world)
-        trained = RunRecord.read(config.run)
+    generated = str(config.run) in shipped_worlds() or (config.run / "world.json").exists()
+    source = of_world(config) if generated else of_run(config)
+    dynamics, spec, trained = source.dynamics, source.spec, source.trained
+    starts = source.frames, source.actions, source.origin
     if config.static_threshold is not None:
         if not config.static_threshold >= 0:
             raise WorldsimError(f"--static-threshold {config.static_threshold}: give 0 or more")
         dynamics.config = dataclasses.replace(dynamics.config, static_threshold=config.static_threshold)
     more_ends(dynamics, trained.ends if config.ends is None else config.ends)
-    if bundle:
-        frames, actions, origin = bundle.starts.frames, bundle.starts.actions, bundle.origin
-    else:
-        frames, actions, origin = recorded_starts(config, spec, dynamics.config, trained)
     sampling = Sampling(
         config.schedule or trained.sampling.schedule,
         trained.sampling.temperature if config.temperature is None else config.temperature,
         trained.sampling.fresh_noise if config.fresh_noise is None else config.fresh_noise,
     )
     print(f"exporting {spec.name} to {config.out}; takes a minute or two", flush=True)
-    print(export_bundle(config.out, autoencoder, dynamics, spec, frames, actions, origin, sampling))
+    print(export_bundle(config.out, source.autoencoder, dynamics, spec, *starts, sampling))
     print(f"Play it: python play.py --world {config.out}")
 
 
-def check_same(run: Path, spec: WorldSpec, name: str, other: WorldSpec) -> None:
-    """Refuse an autoencoder or a recording of another world than that of a run's dynamics."""
-    if other != spec:
-        raise WorldsimError(
-            f"the dynamics in {run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
-            f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
-        )
-
-
-def recorded_starts(
-    config: ExportConfig, spec: WorldSpec, model: WorldModelConfig, trained: RunRecord
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Frames and actions of the starts from the recording, and its origin.
+def of_world(config: ExportConfig) -> Source:
+    """A generated world, with its own starts.
 
     Raises:
-        WorldsimError: if there is no recording, or it is of another world.
+        WorldsimError: if it is not whole, or a recording is given too.
+    """
+    from worldsim.runtime.bundle import open_world
+    from worldsim.runtime.torch import world_step
+    from worldsim.train.run import RunRecord
+
+    if config.recording is not None:
+        raise WorldsimError(f"{config.run} is a generated world and keeps its starts; leave out --recording")
+    bundle = open_world(str(config.run))
+    step, starts = world_step(bundle), bundle.starts
+    trained = RunRecord(sampling=bundle.sampling)
+    return Source(
+        step.autoencoder, step.world_model, bundle.spec, trained, starts.frames, starts.actions, bundle.origin
+    )
+
+
+def of_run(config: ExportConfig) -> Source:
+    """What a training left, with starts from the recording.
+
+    Raises:
+        WorldsimError: if it is missing or cut, or its parts or the recording are of different worlds.
     """
     from worldsim.data.windows import start_windows
     from worldsim.models.retention import context
+    from worldsim.train.checkpoint import load_autoencoder, load_world_model
+    from worldsim.train.run import RunRecord
 
+    autoencoder, world = load_autoencoder(config.run / "autoencoder.safetensors")
+    dynamics, spec = load_world_model(config.run / "dynamics.safetensors")
     if config.recording is None:
         raise WorldsimError("give --recording, what the run was trained on: the starts are from there")
     recording = Recording(config.recording)
-    check_same(config.run, spec, "recording", recording.spec)
-    length = max(
-        config.shown or trained.shown, context(model.dit.window, model.memory.retention if model.memory else ())
-    )
+    for name, other in (("autoencoder", world), ("recording", recording.spec)):
+        if other != spec:
+            raise WorldsimError(
+                f"the dynamics in {config.run} are of {spec.name!r} at {spec.width}x{spec.height}, the {name} is of "
+                f"{other.name!r} at {other.width}x{other.height}, or with other actions or keys"
+            )
+    trained, memory = RunRecord.read(config.run), dynamics.config.memory
+    shown = config.shown or trained.shown
+    length = max(shown, context(dynamics.config.dit.window, memory.retention if memory else ()))
     windows = start_windows(recording, "held-out", length)
     choose = beginnings if trained.beginnings else choose_starts
     frames, actions = choose(recording, windows, config.starts, config.seed)
-    return frames, actions, {**recording.origin, "frames": len(recording)}
+    origin = {**recording.origin, "frames": len(recording)}
+    return Source(autoencoder, dynamics, spec, trained, frames, actions, origin)
 
 
 def more_ends(dynamics: WorldModel, logit: float) -> None:

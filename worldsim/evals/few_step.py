@@ -24,7 +24,6 @@ from worldsim.models.history import History
 from worldsim.models.ode_samplers import Denoise, karras_sigmas, uniform_schedule
 from worldsim.models.sampling import Sampling
 from worldsim.models.step import WorldStep
-from worldsim.models.trigflow import RESAMPLED, consistency
 from worldsim.models.world_model import Features, Prediction, WorldModel
 from worldsim.runtime.session import Session
 from worldsim.runtime.torch import TorchRuntime
@@ -32,6 +31,7 @@ from worldsim.runtime.torch import TorchRuntime
 ROWS = 64  # contexts at once
 TIMED = 7  # frames at batch 1
 Sample = Callable[[WorldModel, Features, Tensor, Tensor, torch.Generator], Tensor]
+TWICE = Sampling((0.0, 0.55), fresh_noise=True)  # sigma 0.82 between the passes
 Plain = Callable[[Denoise, Tensor, torch.Generator], Tensor]  # (denoise, noise, generator) -> clean
 
 
@@ -122,11 +122,10 @@ def of_denoiser(plain: Plain) -> Sample:
 
 
 def distilled_candidates(name: str, step: WorldStep) -> list[Candidate]:
-    """A distilled world by its own schedule; one of a single pass also with noise anew before a second."""
+    """A distilled world by its own schedule; one of a single pass also with fresh noise before a second."""
     found = [by_play(name, f"{name}, {len(step.sampling.schedule)}", step.world_model, step.sampling)]
     if len(step.sampling.schedule) == 1:
-        again = of_denoiser(lambda denoise, noise, generator: consistency(denoise, noise, RESAMPLED, generator))
-        found.append(Candidate(name, f"{name}, 2 with noise anew", step.world_model, again))
+        found.append(by_play(name, f"{name}, 2 with fresh noise", step.world_model, TWICE))
     return found
 
 

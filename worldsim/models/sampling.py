@@ -22,8 +22,8 @@ class Sampling:
             frame is decided.
         temperature: standard deviation of the noise that frames start from; 1 is what the network learned, a little
             more makes rare events as frequent as they were. A temperature in play is a multiple of it.
-        fresh_noise: whether every pass takes noise anew. Then what an earlier pass got wrong is forgotten, and cells
-            that are one of few kinds decide for one; a picture of many shades loses its detail.
+        fresh_noise: whether every pass takes noise of its own. Then what an earlier pass got wrong is forgotten, and
+            cells that are one of few kinds decide for one; a picture of many shades loses its detail.
 
     Raises:
         WorldsimError: if frames can't be sampled so.

@@ -1,5 +1,4 @@
-"""TrigFlow (Lu & Song 2024, "sCM", section 3), written in this project's noise convention, and sampling of consistency
-models. Knows no network.
+"""TrigFlow (Lu & Song 2024, "sCM", section 3), written in this project's noise convention. Knows no network.
 
     x_t = cos(t) clean + sin(t) noise = z_tau / sqrt(tau² + (1 - tau)²)     t = atan2(1 - tau, tau)
     F(x_t, t) = (cos(t) x_t - clean(z_tau, tau)) / sin(t)                   clean = cos(t) x_t - sin(t) F
@@ -10,15 +9,12 @@ is where the flow ends. Latents have a variance near 1. Any shape `[B, ...]` wil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from worldsim.models.flow import advance
 from worldsim.models.ode_samplers import Denoise, level
-
-RESAMPLED = (0.0, 0.55)  # signal levels of two passes: sigma 0.82 between them
 
 
 def angle(tau: Tensor) -> Tensor:
@@ -49,22 +45,3 @@ def trig_network(denoise: Denoise) -> Callable[[Tensor, Tensor], Tensor]:
         return (level(t.cos(), x) * x - clean) / level(t.sin(), x)
 
     return network
-
-
-def consistency(
-    denoise: Denoise, noise: Tensor, schedule: Sequence[float] = RESAMPLED, generator: torch.Generator | None = None
-) -> Tensor:
-    """Multistep consistency sampling (Song et al. 2023, algorithm 1): every pass goes to the end, and the next one
-    begins from there with other noise.
-
-    Args:
-        denoise: of a consistency model, (noisy `[B, ...]`, tau `[1]`) -> clean `[B, ...]`.
-        noise: standard normal `[B, ...]`.
-        schedule: rising signal levels, the first 0, all below 1.
-        generator: of the other noise.
-    """
-    clean = denoise(noise, noise.new_full((1,), schedule[0]))
-    for tau in schedule[1:]:
-        fresh = torch.randn(noise.shape, generator=generator, device=noise.device, dtype=noise.dtype)
-        clean = denoise(advance(fresh, clean, 0.0, tau), noise.new_full((1,), tau))
-    return clean
