@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 
 import numpy as np
 
 from worldsim.evals.probes import Target
 from worldsim_envs.crafter.env import CrafterEnv
-from worldsim_envs.crafter.names import COLUMNS, ITEMS, ROWS, STATE, TILE, TOOLS, VITALS
+from worldsim_envs.crafter.names import COLUMNS, ITEMS, ROWS, STATE, TILE, VITALS
 from worldsim_envs.crafter.reader import TileReader
-from worldsim_envs.crafter.words import NUMBERS, describe, scene
+from worldsim_envs.crafter.staging import begin, draw_bag
+from worldsim_envs.crafter.words import bag, describe, scene
 
 KINDS = ("day", "night")
 TARGETS = tuple(Target(f"imagine.{name}", least=0.8) for name in ("terrain", "time", "carried"))
@@ -61,18 +61,12 @@ def ask(kind: str, seed: int, height: int, width: int) -> AskedScene:
     rng = np.random.default_rng([seed, 7])
     env = _env(height, width)
     env.reset(seed=seed)
-    saved = json.loads(env.save())
-    carried = {str(item): int(rng.integers(1, 6)) for item in rng.permutation(STUFF)[: rng.integers(3)]}
-    if rng.random() < 0.5:
-        carried[str(rng.choice(TOOLS))] = 1
-    saved["steps"] = int(rng.integers(*STEPS[kind]))
-    player = next(values for name, _, values in saved["objects"] if name == "Player")
-    player["inventory"] |= carried
-    frame, info = env.restore(json.dumps(saved).encode())
-    tiles = info["state"][STATE.index("tile_0_0") :].astype(int).reshape(ROWS, COLUMNS)
+    frame, info = begin(env, int(rng.integers(*STEPS[kind])), draw_bag(rng, STUFF))
+    state = info["state"]
+    tiles = state[STATE.index("tile_0_0") :].astype(int).reshape(ROWS, COLUMNS)
     ground, near = scene(tiles, LENGTH)
-    carried = {item: carried[item] for item in ITEMS if item in carried}
-    text = f"{describe(info['state'], rng, LENGTH)} {_bag(carried)}".strip()
+    carried = {item: int(n) for item in ITEMS if item not in VITALS and (n := state[STATE.index(item)])}
+    text = f"{describe(state, rng, LENGTH)} {bag(state, rng)}"
     return AskedScene(kind, text, ground, tuple(near), carried, frame)
 
 
@@ -82,14 +76,6 @@ def ask_edit(seed: int, height: int, width: int) -> None:
 
 def areas(height: int) -> None:
     """Nothing of the permanence suite's is found in Crafter's frames."""
-
-
-def _bag(carried: dict[str, int]) -> str:
-    """What is carried, in words."""
-    named = [f"a {item.replace('_', ' ')}" if item in TOOLS else f"{NUMBERS[n]} {item}" for item, n in carried.items()]
-    if not named:
-        return "Nothing is carried."
-    return f"Carried are {' and '.join([', '.join(named[:-1]), named[-1]] if named[1:] else named)}."
 
 
 @functools.cache

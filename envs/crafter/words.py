@@ -55,10 +55,20 @@ def describe(state: np.ndarray, rng: np.random.Generator, length: str = "medium"
     if low:
         sentences.append(f"{_list(low)} {_pick(rng, ('low', 'running out'))}")
     if length == "long":
-        sentences += _carried(state, rng)
+        sentences += [bag(state, rng), _list([f"{vital} {int(state[AT[vital]])}" for vital in VITALS])]
         facing = int(state[AT["facing_x"]]), int(state[AT["facing_y"]])
         sentences.append(f"the player faces {FACES[facing]}")
     return " ".join(_sentence(sentence) for sentence in sentences if sentence)
+
+
+def bag(state: np.ndarray, rng: np.random.Generator) -> str:
+    """What is carried, exactly, in a sentence; arguments as those of `describe`."""
+    have = {item: int(state[AT[item]]) for item in ITEMS if item not in VITALS and state[AT[item]]}
+    stuff = [f"{NUMBERS[n]} {item}" for item, n in have.items() if item not in TOOLS]
+    tools = [_named(item.replace("_", " "), n) for item, n in have.items() if item in TOOLS]
+    if not have:
+        return _sentence(_pick(rng, ("nothing is carried", "empty-handed")))
+    return _sentence(f"{_pick(rng, ('carried are', 'in the bag'))} {_list(stuff + tools)}")
 
 
 def scene(tiles: np.ndarray, length: str) -> tuple[str, list[str]]:
@@ -114,22 +124,12 @@ def _way(dx: int, dy: int) -> str:
     return f"to the {side}" if side else height
 
 
-def _carried(state: np.ndarray, rng: np.random.Generator) -> list[str]:
-    """What is carried, and how the player is."""
-    have = {item: int(state[AT[item]]) for item in ITEMS}
-    stuff = [f"{NUMBERS[have[item]]} {item}" for item in ITEMS if have[item] and item not in (*VITALS, *TOOLS)]
-    tools = [_named(item.replace("_", " "), have[item]) for item in TOOLS if have[item]]
-    verb = _pick(rng, ("carried are", "in the bag"))
-    carried = f"{verb} {_list(stuff + tools)}" if stuff or tools else _pick(rng, ("nothing is carried", "empty-handed"))
-    return [carried, _list([f"{vital} {have[vital]}" for vital in VITALS])]
-
-
 def _pick(rng: np.random.Generator, phrases: Sequence[str]) -> str:
     return phrases[int(rng.integers(len(phrases)))]
 
 
 def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
+    return f"{words[0].upper()}{words[1:].rstrip('.')}."
 
 
 def _list(names: list[str]) -> str:

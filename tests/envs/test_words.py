@@ -25,10 +25,13 @@ def test_every_world_makes_clips_in_words(world: str) -> None:
     def make(seed: int) -> list:
         return source.make(seed, height, width, lambda rng: make_explorer(world, rng))
 
-    (clip,), (same,) = make(3), make(3)
-    assert clip.frames.shape == (CLIP_FRAMES, height, width, 3)
-    assert clip.moments == same.moments and np.array_equal(clip.frames, same.frames)
-    assert len(clip.moments) == 5 and all(texts and all(text.endswith(".") for text in texts) for texts in clip.moments)
+    clips = make(3)
+    assert len(clips) > 1
+    for clip, same in zip(clips, make(3), strict=True):
+        assert clip.frames.shape == (CLIP_FRAMES, height, width, 3) and clip.group == 3
+        assert clip.moments == same.moments and np.array_equal(clip.frames, same.frames)
+        assert len(clip.moments) == 5 and all(texts for texts in clip.moments)
+        assert all(text.endswith(".") and ".." not in text for texts in clip.moments for text in texts)
     assert all(side % 16 == 0 for size in (*source.sizes, *source.unseen) for side in size)
 
 

@@ -31,7 +31,7 @@ class Clip:
         story: captions of the whole clip, each true by itself.
         moments: captions of frames 0, 4, 8, ..., each true of that frame by itself.
         look: drawing style; "" in worlds that have one only.
-        group: clips of one group show the same state and keys in several looks, and are held out together.
+        group: clips of one group are held out together; in worlds of several looks they show the same state and keys.
     """
 
     frames: np.ndarray
