@@ -32,4 +32,5 @@ def tell(env: CrafterEnv, state: np.ndarray, rng: np.random.Generator) -> tuple[
     return *(describe(state, rng, length) for length in LENGTHS), f"{describe(state, rng, 'short')} {bag(state, rng)}"
 
 
-SOURCE = played_source(CrafterEnv, tell, sizes=((64, 64), (80, 80), (64, 96), (96, 96)), unseen=((96, 80),), stage=stage)
+SIZES = (64, 64), (80, 80), (64, 96), (96, 96)
+SOURCE = played_source(CrafterEnv, tell, SIZES, unseen=((96, 80),), stage=stage)

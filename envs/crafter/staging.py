@@ -1,4 +1,4 @@
-"""Scenes of Crafter at a time of day and with a bag of one's choice: the map, and who stands where, stay as they are."""
+"""Scenes of Crafter at a chosen time of day, with a chosen bag. The map, and who stands where, stay as they are."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from worldsim.errors import WorldsimError
 from worldsim.progress import ProgressBar
 from worldsim.safe_read import reading
 from worldsim.spec import WorldSpec
+from worldsim.stopping import stop_requested
 from worldsim.terminal import printable
 
 LONGEST_EPISODE = 2000  # frames, for environments that never end
@@ -106,15 +107,18 @@ def write_recording(
 
     Raises:
         WorldsimError: as for `record`.
+        KeyboardInterrupt: after the episode that is written, on SIGINT or SIGTERM.
     """
     with contextlib.closing(make()) as performer:
         world, origin, hidden_layer = performer.world, performer.origin(), performer.hidden_layer
     with RecordingWriter(out, world, seed, origin, hidden_layer) as writer:
         if writer.frames < frames:
-            with ProgressBar(f"recording {world.name}", frames, writer.frames) as bar:
+            with ProgressBar(f"recording {world.name}", frames, writer.frames) as bar, stop_requested() as requested:
                 for played_with, episode in _whole(play(writer), skip):
                     writer.append(episode, played_with)
                     bar.update(writer.frames)
+                    if requested.is_set():  # never in the middle of a write, nor of what the pool does
+                        raise KeyboardInterrupt
                     if writer.frames >= frames:
                         break
         total, episodes = writer.frames, writer.episodes

@@ -12,12 +12,9 @@ import copy
 import dataclasses
 import functools
 import json
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -33,6 +30,7 @@ from torch.utils.tensorboard import SummaryWriter
 from worldsim.device import map_tuple, mixed_precision, policy_of
 from worldsim.errors import WorldsimError
 from worldsim.progress import ProgressBar
+from worldsim.stopping import stop_requested
 from worldsim.train import checkpoint, distributed
 from worldsim.train.draws import Draws
 
@@ -404,28 +402,6 @@ class Trainer:
             if self.left > 0 and self.options.compile and self.policy.compiles:
                 bar.say("compiling: the first steps take some minutes")
             yield lambda note: bar.update(done(), note)
-
-
-@contextlib.contextmanager
-def stop_requested() -> Iterator[threading.Event]:
-    """An event that is set by the first SIGINT or SIGTERM in the block; a second one ends the process at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # only the main thread hears signals
-        return
-    before = {kind: signal.getsignal(kind) or signal.SIG_DFL for kind in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(kind: int, frame: FrameType | None) -> None:
-        event.set()
-        signal.signal(kind, before[signal.Signals(kind)])
-
-    for kind in before:
-        signal.signal(kind, stop)
-    try:
-        yield event
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
 
 
 def _without_none(settings: Any) -> Any:
