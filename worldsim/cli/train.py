@@ -18,6 +18,8 @@ from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from worldsim.models.autoencoder import Autoencoder
     from worldsim.models.world_model import WorldModel
     from worldsim.train.decoder import DecoderTraining
@@ -48,7 +50,8 @@ class TrainConfig:
         recipe: whose sizes and settings to use for a recording of another world: a shipped world's name; video, for one
             that was imported; or an arm of the experiments on this one, such as doom-maze-told-noise.
         weights: a generated world to begin with, a shipped one's name or the folder of a bundle, whose autoencoder,
-            sizes and dynamics are taken over: to make it better, or to teach it other play.
+            sizes and dynamics are taken over: to make it better, or to teach it other play. With decoder, a recording
+            at twice (four times, ...) its frame size makes it a world of such frames, with the latents that it has.
         steps: optimizer steps of each training; the recipe's if 0.
         minutes: train for so long instead of so many steps, over all trainings; without the time to record and encode.
         batch: frames or clips a step, in all processes together; the recipe's if 0.
@@ -115,7 +118,7 @@ def check_flags(config: TrainConfig) -> None:
         raise WorldsimError(f"no recipe {config.recipe!r}; there are {', '.join(recipes)}, and arms of experiments")
     if config.recipe and what in recipes and what not in (config.recipe, world_of_arm(config.recipe)):
         raise WorldsimError(f"{what} has its own recipe; worldsim train dynamics takes another with --recipe")
-    if config.weights and what in (AUTOENCODER, DECODER):
+    if config.weights and what == AUTOENCODER:
         raise WorldsimError("--weights is for dynamics, which keep the autoencoder that they were trained with")
     if what not in recipes and config.recording is None:
         raise WorldsimError(f"which recording? worldsim train {what} --recording recordings/NAME --out runs/NAME")
@@ -183,6 +186,9 @@ def train_recipe(
         train_autoencoder(recording, out, recipe.autoencoder, recipe.autoencoder_training, options)
         return f"train dynamics --recording {recording.path} --out {out}"
     if config.what == DECODER:
+        if config.weights:
+            with distributed.main_first():
+                take_over_latents(config.weights, recording, recipe, name, out)
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
         check_same_world(world, recording)
         training = recipe.decoder_training
@@ -326,8 +332,6 @@ def take_over(world: str, recording: Recording, out: Path) -> WorldModel:
     Raises:
         WorldsimError: if the recording is of another world, or `out` has another autoencoder.
     """
-    import torch
-
     from worldsim.runtime.bundle import open_world
     from worldsim.runtime.torch import world_step
     from worldsim.train.checkpoint import load_autoencoder, save_model
@@ -336,12 +340,51 @@ def take_over(world: str, recording: Recording, out: Path) -> WorldModel:
     check_same_world(bundle.spec, recording)
     step, path = world_step(bundle), out / "autoencoder.safetensors"
     if path.exists():
-        ours, theirs = load_autoencoder(path)[0].state_dict(), step.autoencoder.state_dict()
-        if ours.keys() != theirs.keys() or any(not torch.equal(ours[name], theirs[name]) for name in ours):
+        if not same_weights(load_autoencoder(path)[0], step.autoencoder):
             raise WorldsimError(f"{path} is another autoencoder than that of {world}; give another --out")
     else:
         save_model(path, step.autoencoder, bundle.spec)
     return step.world_model
+
+
+def take_over_latents(world: str, recording: Recording, recipe: Recipe, name: str, out: Path) -> None:
+    """Write the autoencoder and the dynamics of a generated world to `out`, for frames as large as the recording's.
+
+    Raises:
+        WorldsimError: if the recording is of another world, or of no multiple of its frame size, or `out` has other
+            dynamics.
+    """
+    from worldsim.models.autoencoder import enlarged
+    from worldsim.runtime.bundle import open_world
+    from worldsim.runtime.torch import world_step
+    from worldsim.train.checkpoint import load_world_model, save_model
+    from worldsim.train.run import RunRecord
+
+    bundle, spec = open_world(world), recording.spec
+    scale = max(1, spec.height // bundle.spec.height)
+    check_same_world(
+        dataclasses.replace(bundle.spec, height=scale * bundle.spec.height, width=scale * bundle.spec.width), recording
+    )
+    if spec.actions != bundle.spec.actions:
+        raise WorldsimError(f"{world} knows other actions than {recording.path}; give their recording")
+    step, path = world_step(bundle), out / "dynamics.safetensors"
+    if path.exists():
+        if not same_weights(load_world_model(path)[0], step.world_model):
+            raise WorldsimError(f"{path} are other dynamics than those of {world}; give another --out")
+        return
+    save_model(
+        out / "autoencoder.safetensors", enlarged(step.autoencoder, scale) if scale > 1 else step.autoencoder, spec
+    )
+    RunRecord(name, bundle.sampling, 0.0, recipe.beginnings, recipe.shown).write(out)
+    save_model(path, step.world_model, spec)
+
+
+def same_weights(ours: nn.Module, theirs: nn.Module) -> bool:
+    """Whether two networks are one."""
+    import torch
+
+    a, b = ours.state_dict(), theirs.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def check_same_world(world: WorldSpec, recording: Recording) -> None:

@@ -171,6 +171,36 @@ class Autoencoder(nn.Module):
         return self.decoder(latents[:, : self.config.channels])
 
 
+def enlarged(autoencoder: Autoencoder, scale: int) -> Autoencoder:
+    """The same latents of frames whose sides are `scale` times as long: it encodes the mean of every `scale` x `scale`
+    pixels, and decodes each pixel as so many. What dynamics learned on those latents stays valid.
+
+    Raises:
+        WorldsimError: if its latents stand for shifts by whole pixels, or `scale` is not a power of two.
+    """
+    config, large = autoencoder.config, autoencoder.config.large
+    if config.shifts:
+        raise WorldsimError("latents that know shifts by pixels are of one frame size")
+    if scale < 1 or scale & (scale - 1):
+        raise WorldsimError(f"frames can be enlarged by powers of two, not by {scale}")
+    decoder = large or LargeFrames(1, config.widths, config.blocks)
+    made = Autoencoder(dataclasses.replace(config, large=dataclasses.replace(decoder, scale=decoder.scale * scale)))
+    weights = autoencoder.state_dict()
+    first, last = "encoder.1.weight", f"decoder.{len(autoencoder.decoder) - 2}"  # beside the pixel (un)shuffles
+    side = config.patch_size
+    weights[first] = _repeated(weights[first].unflatten(1, (3, side, side)), 2, scale).flatten(1, 3) / scale**2
+    side = config.factor // 2 ** (len(decoder.widths) - 1)
+    for name in (f"{last}.weight", f"{last}.bias"):
+        weights[name] = _repeated(weights[name].unflatten(0, (3, side, side)), 1, scale).flatten(0, 2)
+    made.load_state_dict(weights)
+    return made.train(autoencoder.training)
+
+
+def _repeated(values: Tensor, dim: int, scale: int) -> Tensor:
+    """Every value `scale` times along `dim` and along the one after it."""
+    return values.repeat_interleave(scale, dim).repeat_interleave(scale, dim + 1)
+
+
 def to_pixels(frames: Tensor) -> Tensor:
     """uint8 `[..., H, W, 3]` -> float `[..., 3, H, W]` in [-1, 1]: the one place where frames enter a model."""
     return frames.movedim(-1, -3).float() / 127.5 - 1
