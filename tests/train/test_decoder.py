@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 from square import AUTOENCODER, EAGER, SIZE, SPEC, weights
+from tiny import tiny_spec
 
 from worldsim.cli.main import main
 from worldsim.data.recording import Episode, Recording, RecordingWriter
 from worldsim.errors import WorldsimError
-from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames
+from worldsim.models.autoencoder import Autoencoder, AutoencoderConfig, Decoder, LargeFrames, enlarged
 from worldsim.models.sampling import Sampling
 from worldsim.models.world_model import WorldModel
+from worldsim.runtime.bundle import open_world
 from worldsim.runtime.session import Session
 from worldsim.train.checkpoint import load_autoencoder, save_model
 from worldsim.train.decoder import DecoderLoss, DecoderTraining, Players, train_decoder
@@ -33,6 +35,27 @@ def test_twice_the_pixels_of_as_many_cells():
     assert AutoencoderConfig.from_json(dataclasses.asdict(LARGE)) == LARGE
     with pytest.raises(WorldsimError, match="can't draw cells of 16 pixels"):
         dataclasses.replace(LARGE, large=LargeFrames(2, (8,) * 6))
+
+
+@pytest.mark.parametrize("large", [None, LargeFrames(2, (16, 16, 24), 1)])
+def test_an_enlarged_one_makes_the_same_latents_and_the_same_pictures(large: LargeFrames | None):
+    torch.manual_seed(0)
+    network = Autoencoder(dataclasses.replace(LARGE, large=large)).eval()
+    pixels = torch.rand(2, 3, 32, 48) * 2 - 1
+
+    def twice(values: torch.Tensor) -> torch.Tensor:
+        return values.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+    bigger = enlarged(network, 2)
+    latents = network.encode(pixels)
+    noise = torch.rand(2, 3, 32, 48, 2, 2)
+    fine = twice(pixels) + (noise - noise.mean((-2, -1), keepdim=True)).movedim(-2, 3).reshape(2, 3, 64, 96)
+    for seen in (twice(pixels), fine):  # what is finer than the old pixels makes no difference
+        torch.testing.assert_close(bigger.encode(seen), latents, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(bigger.decode(latents), twice(network.decode(latents)), atol=1e-6, rtol=1e-5)
+    assert not bigger.training and bigger.config.factor == 2 * network.config.factor
+    with pytest.raises(WorldsimError, match="powers of two, not by 3"):
+        enlarged(network, 3)
 
 
 def test_a_large_one_is_saved_and_loaded(recording: Recording, tmp_path: Path):
@@ -207,3 +230,30 @@ def test_the_command_needs_an_autoencoder(recording: Recording, tmp_path: Path, 
     command = ["train", "decoder", "--recording", str(recording.path), "--out", str(tmp_path / "run"), "--steps", "2"]
     assert main(command) == 2
     assert "autoencoder.safetensors" in capsys.readouterr().err
+
+
+def test_a_generated_world_gets_larger_frames(
+    tiny_world: Path, recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Of twice the pixels, with the dynamics that it has, and it can be exported and played."""
+    spec = dataclasses.replace(tiny_spec(), height=64, width=96)
+    writer, rng = RecordingWriter(tmp_path / "large", spec), np.random.default_rng(0)
+    for _ in range(12):
+        frames, none = rng.integers(0, 256, (60, 64, 96, 3), np.uint8), np.zeros(60)
+        keys = np.append(rng.integers(0, 3, 59), -1)
+        writer.append(Episode(frames, keys, none, none.astype(bool), np.zeros((60, 0), np.float32)))
+    run, world = tmp_path / "run", tmp_path / "world"
+    command = ["train", "decoder", "--weights", str(tiny_world), "--recording", str(tmp_path / "large"), "--out"]
+    command += [str(run), "--decoder-widths", "8", "8", "16", "--generated", "--steps", "2", "--batch", "2"]
+    assert main(command) == 0 and main(command) == 0  # again: there is nothing left to do
+    theirs = open_world(tiny_world)
+    for name, weight in weights(run / "dynamics.safetensors").items():
+        assert torch.equal(weight, torch.from_numpy(theirs.weights()[f"world_model.{name}"])), name
+    assert main(["export", str(run), "--recording", str(tmp_path / "large"), "--out", str(world), "--starts", "2"]) == 0
+    made = open_world(world)
+    assert (made.spec.height, made.spec.width) == (64, 96) and made.sampling == theirs.sampling
+    assert made.starts.frames.shape[2:4] == (64, 96)
+    assert main(
+        command[:4] + [str(recording.path) if part == str(tmp_path / "large") else part for part in command[4:]]
+    )
+    assert "is of 'tiny'" in capsys.readouterr().err
