@@ -18,11 +18,11 @@ WORDS = ("a", "at", "ball", "night", "red")
 ORIGIN = {"source": "random numbers", "licence": "MIT"}
 
 
-def tiny_networks() -> Imaginer:
+def tiny_networks(words: tuple[str, ...] = WORDS) -> Imaginer:
     """With no weight left at zero: every input matters."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        text = dataclasses.replace(DIT.text, words=WORDS)
+        text = dataclasses.replace(DIT.text, words=words)
         autoencoder, dit = VideoAutoencoder(AUTOENCODER), VideoDiT(dataclasses.replace(DIT, text=text))
         for weight in (*autoencoder.parameters(), *dit.parameters()):
             if not weight.any():

@@ -113,8 +113,8 @@ class Dream:
         max_cumulative_uncertainty: an episode is truncated once that is larger; None for never.
         ood: measure how unlike the training frames each frame is, which encodes it again.
         max_ood: the same, and an episode is truncated once that is larger; None for never.
-        imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for the first
-            shipped one. Opened when words are first given.
+        imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for a shipped
+            one that draws the world. Opened when words are first given.
         look: what frames are drawn in, see `worldsim.runtime.looks`; "" for as they are generated.
 
     Attributes:
@@ -335,7 +335,7 @@ class Dream:
         """One row."""
         if isinstance(given, str):
             if self._painter is None:
-                self._painter = Painter(open_imaginer(self._imaginer), self._device)
+                self._painter = Painter(open_imaginer(self._imaginer, self.world.name), self._device)
             looks = self._looks or Looks.open(self._bundle)  # what words say of a look is not painted: see Looks.asked
             told = looks.asked(given)[1] if looks else given
             given = self._painter.paint(told, self.world.name, seed=seed)

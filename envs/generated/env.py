@@ -47,8 +47,8 @@ class GeneratedEnv(WorldEnv):
         ood: add `"ood"` to the info: how unlike the training frames this one is, in standard deviations of a latent
             (`Session.ood`). It costs about a fifth of a step.
         max_ood: the same, and truncate an episode once that is larger; None for never.
-        imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for the first
-            shipped one.
+        imaginer: what paints pictures of words: a shipped imaginer's name, or the folder of one; "" for a shipped
+            one that draws the world.
         look: draw observations in this look of the world, "night" for example; the state stays what it was.
 
     Raises:

@@ -144,6 +144,6 @@ def test_what_was_imagined_is_stepped_into(
 
 def test_the_imaginer_that_ships_is_the_default(tiny_imaginer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imaginer, "SHIPPED", tiny_imaginer.parent)
-    found = imagine_command.find_imaginer("")
+    found = imagine_command.find_imaginer(imagine_command.ImagineConfig(prompt="a ball"))
     assert found is not None and found.digest == open_imaginer(tiny_imaginer).digest
-    assert imagine_command.find_imaginer("runs/imagine") is None
+    assert imagine_command.find_imaginer(imagine_command.ImagineConfig(model="runs/imagine")) is None

@@ -198,6 +198,25 @@ def test_names(tiny_imaginer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert open_imaginer().origin == ORIGIN and open_imaginer().world == "tiny"
 
 
+def test_words_and_worlds_find_their_imaginer(
+    tiny_imaginer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped one that draws the world; of several, the one that knows the words; of equals, the first."""
+    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    shutil.copytree(tiny_imaginer, tmp_path / "toybox")
+    export_imaginer(tmp_path / "lakes", tiny_networks(("a", "lake", "meadow")), {"waters": (HEIGHT, WIDTH)}, ORIGIN)
+    assert shipped_imaginers() == ["toybox", "lakes"]
+
+    def found(world: str = "", text: str = "") -> str:
+        return open_imaginer("", world, text).name
+
+    assert found() == found(text="a") == found(text="a zebra") == "toybox"
+    assert found(text="a lake and a ball") == "toybox" and found(text="a lake by the meadow") == "lakes"
+    assert found("waters") == found("waters", "a red ball at night") == "lakes" and found("tiny", "a lake") == "toybox"
+    assert found("nowhere", "a lake") == "lakes"
+    assert open_imaginer("toybox", "waters", "a lake").name == "toybox"
+
+
 def test_the_shipped_weights_file_is_float16(tiny_imaginer: Path) -> None:
     stored = safetensors.numpy.load_file(tiny_imaginer / "model.safetensors")
     kinds = {array.dtype for name, array in stored.items() if "standardise" not in name}

@@ -60,7 +60,7 @@ def test_a_film_is_of_what_is_seen(staged, keyboard, world, tmp_path):
 
 def test_words_that_ask_for_a_look_are_painted_without_it_and_drawn_in_it(staged, keyboard, world, tiny_imaginer):
     looks, imaginer = looks_for(world, "night"), ImaginerBundle(tiny_imaginer)
-    box = PromptBox(imaginer, "cpu", asked=lambda name, text: looks.asked(text))
+    box = PromptBox([imaginer], "cpu", asked=lambda name, text: looks.asked(text))
     stage = staged(prompt=box, extras=Extras(prompts=True))
     keyboard.tap("KeyI")
     stage.until(lambda: box.is_open)

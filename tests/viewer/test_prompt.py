@@ -22,7 +22,7 @@ PROMPTS = Extras(prompts=True)
 
 @pytest.fixture
 def box(tiny_imaginer: Path) -> PromptBox:
-    return PromptBox(ImaginerBundle(tiny_imaginer), "cpu")
+    return PromptBox([ImaginerBundle(tiny_imaginer)], "cpu")
 
 
 def test_words_are_painted_and_stepped_into(staged, keyboard, world, box, tiny_imaginer):
@@ -126,7 +126,7 @@ def test_what_cant_be_painted_is_one_line(staged, keyboard, box, text, message):
 
 def test_an_imaginer_that_breaks_is_one_line_and_play_goes_on(staged, keyboard, tiny_imaginer, tmp_path):
     shutil.copytree(tiny_imaginer, tmp_path / "doodle")
-    box = PromptBox(ImaginerBundle(tmp_path / "doodle"), "cpu")
+    box = PromptBox([ImaginerBundle(tmp_path / "doodle")], "cpu")
     (tmp_path / "doodle" / "model.safetensors").unlink()
     stage = staged(prompt=box, extras=PROMPTS)
     keyboard.tap("KeyI")

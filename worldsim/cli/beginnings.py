@@ -30,8 +30,9 @@ def painted(prompt: str, world: str | None, imaginer: str, device: Device, seed:
         WorldsimError: for a prompt without words or with too many, no imaginer, or a world that it doesn't draw.
     """
     check_prompt(prompt)
-    bundle = open_imaginer(imaginer)
-    name = open_world(world).spec.name if world else bundle.world
+    named = open_world(world).spec.name if world else ""
+    bundle = open_imaginer(imaginer, named, prompt)
+    name = named or bundle.world
     bundle.size_of(name)  # before anything is said or loaded
     looks = Looks.open(open_world(world or bundle.world))
     look, told = looks.asked(prompt) if looks else ("", prompt)

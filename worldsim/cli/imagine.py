@@ -40,7 +40,7 @@ class ImagineConfig:
     Attributes:
         out: .mp4, .gif, or .png for a single picture; none is needed with --play.
         model: folder of the run that trained the networks, or an imaginer: a shipped one's name, or the folder of one.
-            The first shipped imaginer if not given, or else runs/imagine.
+            If not given, the shipped imaginer that draws --world and knows most of the words, or else runs/imagine.
         prompt: plain words.
         image: a picture that the clip begins with (.png).
         video: a clip that it begins with, or with --change that is changed.
@@ -105,7 +105,7 @@ def imagine(config: ImagineConfig) -> None:
     sides = parse_size(config.size)
     size = sides["height"], sides["width"]
     device = choose_device(config.device)
-    loaded = open_model(config.model)
+    loaded = open_model(config)
     model = engine.Imaginer(loaded.autoencoder.to(device), loaded.dit.to(device), loaded.defaults)
     frames = config.frames or (1 if config.out and config.out.suffix.lower() in PICTURES else engine.WINDOW)
     # Before any file is read at that size: whether it can be had at all.
@@ -141,8 +141,8 @@ def imagine(config: ImagineConfig) -> None:
         play(PlayConfig(world=world, seed=config.seed), made)
 
 
-def open_model(name: str) -> Imaginer:
-    """The networks of a run or of an imaginer; of the first shipped one, or of runs/imagine, if the name is empty.
+def open_model(config: ImagineConfig) -> Imaginer:
+    """The networks of a run or of an imaginer; of a shipped one, or of runs/imagine, if none is named.
 
     Raises:
         WorldsimError: if they are not there, or not whole.
@@ -150,16 +150,17 @@ def open_model(name: str) -> Imaginer:
     from worldsim.runtime.export_imaginer import load_networks
     from worldsim.train.video_dit import load_imaginer
 
-    if bundle := find_imaginer(name):
+    if bundle := find_imaginer(config):
         return load_networks(bundle)
-    return load_imaginer(Path(name or RUN))
+    return load_imaginer(Path(config.model or RUN))
 
 
-def find_imaginer(name: str) -> ImaginerBundle | None:
-    """The imaginer that a model's name means; None if it means the folder of a run."""
+def find_imaginer(config: ImagineConfig) -> ImaginerBundle | None:
+    """The imaginer that is meant; None if it is the folder of a run."""
+    name = config.model
     if name in shipped_imaginers() or (name and (Path(name) / IMAGINER.manifest).exists()):
         return open_imaginer(name)
-    return open_imaginer() if not name and shipped_imaginers() else None
+    return open_imaginer("", config.world, config.prompt) if not name and shipped_imaginers() else None
 
 
 def world_to_play(config: ImagineConfig) -> str:
@@ -170,7 +171,7 @@ def world_to_play(config: ImagineConfig) -> str:
     """
     if config.world:
         return config.world
-    if bundle := find_imaginer(config.model):
+    if bundle := find_imaginer(config):
         return bundle.world
     raise WorldsimError(f"--play: {config.model or RUN} doesn't say what it draws; name it: --world toybox")
 
@@ -235,7 +236,7 @@ def chooser(config: ImagineConfig, device: torch.device) -> Callable[[Callable[[
     from worldsim.runtime.reward import PictureScorer, best_of
     from worldsim.train.reward_model import load_reward_model
 
-    bundle = find_imaginer(config.model)
+    bundle = find_imaginer(config)
     scorer = PictureScorer((load_reward(bundle) if bundle else load_reward_model(Path(config.model or RUN))).to(device))
 
     def best(make: Callable[[int], np.ndarray]) -> np.ndarray:

@@ -73,7 +73,8 @@ class PlayConfig:
         runtime: what runs the model; int8 is faster on a CPU and less exact, torch the reference.
         device: where it runs.
         smooth: scale smoothly rather than with crisp pixels.
-        imaginer: what paints: the name of a shipped imaginer or the folder of one; the first shipped one if not given.
+        imaginer: what paints: the name of a shipped imaginer or the folder of one; if not given, the shipped one that
+            draws the world and knows most of the words.
     """
 
     file: tyro.conf.Positional[Path | None] = None
@@ -195,8 +196,8 @@ def play_in_window(
 
     first = open_world(asked) if asked else None
     worlds = [*([first] if first else []), *(open_world(name) for name in names if name != asked)]
-    imaginer = open_imaginer(config.imaginer) if config.imaginer or shipped_imaginers() else None
-    extras = make_extras(config, first, imaginer is not None)
+    imaginers = [open_imaginer(name) for name in ([config.imaginer] if config.imaginer else shipped_imaginers())]
+    extras = make_extras(config, first, bool(imaginers))
     captures: list[Capture | None] = []
     session = functools.lru_cache(maxsize=1)(functools.partial(open_session, config))  # states are all that play keeps
 
@@ -237,7 +238,7 @@ def play_in_window(
         looks = Looks.open(world_called(world, worlds))
         return looks.asked(text) if looks else ("", text)
 
-    prompt = PromptBox(imaginer, config.device, config.seed, asked_look) if imaginer else None
+    prompt = PromptBox(imaginers, config.device, config.seed, asked_look) if imaginers else None
     with Viewer(worlds, playing, begin, prompt, functools.partial(open_session, config)) as viewer:
         viewer.run()
     if captures and captures[0]:

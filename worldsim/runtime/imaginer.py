@@ -12,7 +12,7 @@ card.md             what was measured
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from worldsim.safe_read import FOREIGN, reading
 GRAPHS = ("denoise", "picture")
 SCORE = "reward"  # the graph of the reward model
 SHIPPED = Path(__file__).parents[1] / "imaginers"
+FIRST = "toybox"  # of the shipped ones
 MOST_VOCABULARY = 1 << 16  # words
 LONGEST_WORD = 64  # letters
 MOST_SIDE = 256  # pixels of a picture
@@ -149,14 +150,16 @@ class ImaginerBundle:
 
 def shipped_imaginers() -> list[str]:
     """Names of the imaginers that came with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{IMAGINER.manifest}"))
+    names = (path.parent.name for path in SHIPPED.glob(f"*/{IMAGINER.manifest}"))
+    return sorted(names, key=lambda name: (name != FIRST, name))
 
 
-def open_imaginer(name: str | Path = "") -> ImaginerBundle:
+def open_imaginer(name: str | Path = "", world: str = "", text: str = "") -> ImaginerBundle:
     """Open an imaginer.
 
     Args:
-        name: of a shipped one, or the folder of one; the first shipped one if empty.
+        name: of a shipped one, or the folder of one; if empty, the shipped one that fits best.
+        world, text: what is to be painted, see `fitting_imaginer`.
 
     Raises:
         WorldsimError: if there is none, or it is not whole.
@@ -168,13 +171,19 @@ def open_imaginer(name: str | Path = "") -> ImaginerBundle:
                 "no imaginer is installed, which paints pictures of words. Train one (docs/imagine.md), export it with "
                 "worldsim export imaginer, and give its folder: --imaginer PATH"
             )
-        name = names[0]
+        return fitting_imaginer([ImaginerBundle(SHIPPED / shipped) for shipped in names], world, text)
     if str(name) in names:
         return ImaginerBundle(SHIPPED / str(name))
     if not Path(name).exists():
         there_are = ", ".join(names) or "(none shipped)"
         raise WorldsimError(f"no imaginer {str(name)!r}: give one of {there_are}, or the folder of one")
     return ImaginerBundle(name)
+
+
+def fitting_imaginer(imaginers: Sequence[ImaginerBundle], world: str, text: str) -> ImaginerBundle:
+    """Of those that draw a world, or of all if none does: the first that knows the most words of a text."""
+    drawing = [imaginer for imaginer in imaginers if world in imaginer.worlds]
+    return min(drawing or imaginers, key=lambda imaginer: len(imaginer.vocabulary.unknown(text)))
 
 
 def write_imaginer(

@@ -1,6 +1,6 @@
 """The prompt box: words are typed over whatever the window shows, and painted on a thread of their own.
 
-    box = PromptBox(imaginer); box.open(""); picture = box.handle(event); box.draw(surface); box.close()
+    box = PromptBox([imaginer]); box.open(""); picture = box.handle(event); box.draw(surface); box.close()
 
 The picture comes back from `handle` once it is painted. Knows no world and no player.
 """
@@ -8,8 +8,9 @@ The picture comes back from `handle` once it is painted. Knows no world and no p
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ import pygame
 from worldsim.errors import WorldsimError
 from worldsim.keycodes import SCANCODES
 from worldsim.runtime.base import Device
-from worldsim.runtime.imaginer import ImaginerBundle
+from worldsim.runtime.imaginer import ImaginerBundle, fitting_imaginer
 from worldsim.runtime.painter import MOST_LETTERS, Painter, check_prompt, unknown_words
 from worldsim.viewer import draw, theme
 from worldsim.viewer.screen import Picture
@@ -94,7 +95,7 @@ class PromptBox:
     """The box, shut at first.
 
     Args:
-        imaginer: what paints.
+        imaginers: what may paint, the first one first.
         device: where.
         seed: of the first picture; each further one takes the next.
         asked: (world, text) -> the look that the text asks for, "" for none, and what is painted then.
@@ -106,17 +107,17 @@ class PromptBox:
 
     def __init__(
         self,
-        imaginer: ImaginerBundle,
+        imaginers: Sequence[ImaginerBundle],
         device: Device = "auto",
         seed: int = 0,
         asked: Asked = lambda world, text: ("", text),
     ):
         self._asked = asked
-        self._imaginer, self._device, self._seed = imaginer, device, seed
-        self._painter: Painter | None = None
+        self._imaginers, self._device, self._seed = imaginers, device, seed
+        self._painters: dict[str, Painter] = {}  # by the digest of their imaginer
         self._painting: Painting | None = None
         self._left: list[Painting] = []  # cancelled ones, whose threads may still be at a pass
-        self._world = imaginer.world
+        self._wanted = ""
         self.is_open = False
         self.text = self.error = ""
 
@@ -126,9 +127,9 @@ class PromptBox:
         return self._painting is not None
 
     def open(self, world: str = "") -> None:
-        """Show the box, to paint for a world if the imaginer draws it, else for the first that it draws."""
+        """Show the box, to paint for a world if there is an imaginer that draws it, else for one that the words fit."""
         self.is_open, self.error = True, ""
-        self._world = world if world in self._imaginer.worlds else self._imaginer.world
+        self._wanted = world
         self.listen()
 
     def listen(self) -> None:
@@ -208,7 +209,7 @@ class PromptBox:
             return f"Painting, {self._painting.done} of {self._painting.steps} steps. Esc cancels", theme.ACCENT
         if self.error:
             return self.error, theme.WARNING
-        if unknown := unknown_words(self._imaginer, self.text):
+        if unknown := unknown_words(self._imaginer(), self.text):
             return unknown[0].upper() + unknown[1:], theme.WARNING
         return "Enter paints it, and you step into it. Esc goes back", theme.DIM
 
@@ -226,13 +227,20 @@ class PromptBox:
             self.error = str(error)
             return
         self.error = ""
-        self._painting = Painting(self._open_painter, self.text, self._world, self._seed, self._asked)
+        imaginer = self._imaginer()
+        world = self._wanted if self._wanted in imaginer.worlds else imaginer.world
+        painter = functools.partial(self._open_painter, imaginer)
+        self._painting = Painting(painter, self.text, world, self._seed, self._asked)
         self._seed += 1
 
-    def _open_painter(self) -> Painter:
-        if self._painter is None:
-            self._painter = Painter(self._imaginer, self._device)
-        return self._painter
+    def _imaginer(self) -> ImaginerBundle:
+        """The one for what is typed."""
+        return fitting_imaginer(self._imaginers, self._wanted, self.text)
+
+    def _open_painter(self, imaginer: ImaginerBundle) -> Painter:
+        if imaginer.digest not in self._painters:
+            self._painters[imaginer.digest] = Painter(imaginer, self._device)
+        return self._painters[imaginer.digest]
 
     def _cancel(self) -> None:
         if self._painting:
@@ -250,7 +258,7 @@ class PromptBox:
             self.error = painting.error
             return None
         self.shut()
-        unknown = ", ".join(self._imaginer.vocabulary.unknown(painting.text))
+        unknown = ", ".join(self._imaginer().vocabulary.unknown(painting.text))
         said = f"unknown words: {unknown}" if unknown else ""
         return Picture(painting.world, painting.picture[None], said, painting.look)
 
