@@ -253,7 +253,11 @@ def test_a_generated_world_gets_larger_frames(
     made = open_world(world)
     assert (made.spec.height, made.spec.width) == (64, 96) and made.sampling == theirs.sampling
     assert made.starts.frames.shape[2:4] == (64, 96)
-    assert main(
-        command[:4] + [str(recording.path) if part == str(tmp_path / "large") else part for part in command[4:]]
-    )
-    assert "is of 'tiny'" in capsys.readouterr().err
+    capsys.readouterr()
+    with RecordingWriter(tmp_path / "odd", dataclasses.replace(spec, width=128)) as writer:
+        writer.append(
+            Episode(np.zeros((60, 64, 128, 3), np.uint8), keys, none, none.astype(bool), np.zeros((60, 0), np.float32))
+        )
+    for other, message in ((recording.path, "is of 'square'"), (tmp_path / "odd", "record at 96x64 or so many times")):
+        assert main([*command[:5], str(other), *command[6:]]) == 2
+        assert message in capsys.readouterr().err

@@ -18,14 +18,13 @@ from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from worldsim.models.autoencoder import Autoencoder
     from worldsim.models.world_model import WorldModel
     from worldsim.train.decoder import DecoderTraining
     from worldsim.train.dynamics import DynamicsTraining
     from worldsim.train.generated import GeneratedFrames
     from worldsim.train.recipes.base import Recipe
+    from worldsim.train.run import RunRecord
     from worldsim.train.trainer import RunOptions
 
 DEFAULT_RECIPE = "doom-maze"  # for worlds that have none
@@ -187,8 +186,11 @@ def train_recipe(
         return f"train dynamics --recording {recording.path} --out {out}"
     if config.what == DECODER:
         if config.weights:
+            from worldsim.cli.take_over import take_over_latents
+
             with distributed.main_first():
-                take_over_latents(config.weights, recording, recipe, name, out)
+                record = record_of(recipe, recipe.dynamics_training, name)
+                take_over_latents(config.weights, recording, record, out)
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
         check_same_world(world, recording)
         training = recipe.decoder_training
@@ -210,6 +212,8 @@ def train_recipe(
     else:
         start = None
         if config.weights:
+            from worldsim.cli.take_over import take_over
+
             with distributed.main_first():
                 start = take_over(config.weights, recording, out)
         autoencoder, world = load_autoencoder(out / "autoencoder.safetensors")
@@ -320,71 +324,15 @@ def generated_frames(
 
 def describe(recipe: Recipe, training: DynamicsTraining, name: str, folder: Path) -> None:
     """Write down how what is trained is to be played, for `worldsim export`."""
+    record_of(recipe, training, name).write(folder)
+
+
+def record_of(recipe: Recipe, training: DynamicsTraining, name: str) -> RunRecord:
+    """How what a recipe trains is to be played."""
     from worldsim.train.run import RunRecord
 
     sampling = dataclasses.replace(training.sampling, temperature=recipe.temperature)
-    RunRecord(name, sampling, recipe.ends, recipe.beginnings, recipe.shown).write(folder)
-
-
-def take_over(world: str, recording: Recording, out: Path) -> WorldModel:
-    """The dynamics of a generated world to begin with; its autoencoder is written to `out`.
-
-    Raises:
-        WorldsimError: if the recording is of another world, or `out` has another autoencoder.
-    """
-    from worldsim.runtime.bundle import open_world
-    from worldsim.runtime.torch import world_step
-    from worldsim.train.checkpoint import load_autoencoder, save_model
-
-    bundle = open_world(world)
-    check_same_world(bundle.spec, recording)
-    step, path = world_step(bundle), out / "autoencoder.safetensors"
-    if path.exists():
-        if not same_weights(load_autoencoder(path)[0], step.autoencoder):
-            raise WorldsimError(f"{path} is another autoencoder than that of {world}; give another --out")
-    else:
-        save_model(path, step.autoencoder, bundle.spec)
-    return step.world_model
-
-
-def take_over_latents(world: str, recording: Recording, recipe: Recipe, name: str, out: Path) -> None:
-    """Write the autoencoder and the dynamics of a generated world to `out`, for frames as large as the recording's.
-
-    Raises:
-        WorldsimError: if the recording is of another world, or of no multiple of its frame size, or `out` has other
-            dynamics.
-    """
-    from worldsim.models.autoencoder import enlarged
-    from worldsim.runtime.bundle import open_world
-    from worldsim.runtime.torch import world_step
-    from worldsim.train.checkpoint import load_world_model, save_model
-    from worldsim.train.run import RunRecord
-
-    bundle, spec = open_world(world), recording.spec
-    scale = max(1, spec.height // bundle.spec.height)
-    check_same_world(
-        dataclasses.replace(bundle.spec, height=scale * bundle.spec.height, width=scale * bundle.spec.width), recording
-    )
-    if spec.actions != bundle.spec.actions:
-        raise WorldsimError(f"{world} knows other actions than {recording.path}; give their recording")
-    step, path = world_step(bundle), out / "dynamics.safetensors"
-    if path.exists():
-        if not same_weights(load_world_model(path)[0], step.world_model):
-            raise WorldsimError(f"{path} are other dynamics than those of {world}; give another --out")
-        return
-    save_model(
-        out / "autoencoder.safetensors", enlarged(step.autoencoder, scale) if scale > 1 else step.autoencoder, spec
-    )
-    RunRecord(name, bundle.sampling, 0.0, recipe.beginnings, recipe.shown).write(out)
-    save_model(path, step.world_model, spec)
-
-
-def same_weights(ours: nn.Module, theirs: nn.Module) -> bool:
-    """Whether two networks are one."""
-    import torch
-
-    a, b = ours.state_dict(), theirs.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    return RunRecord(name, sampling, recipe.ends, recipe.beginnings, recipe.shown)
 
 
 def check_same_world(world: WorldSpec, recording: Recording) -> None:
