@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from worldsim import atomic
-from worldsim.cli.train import DEFAULT_RECIPE, check_same_world
-from worldsim.cli.worlds import recipe_of
+from worldsim.cli.train import DEFAULT_RECIPE
+from worldsim.cli.worlds import check_same_world, recipe_of
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
 from worldsim.spec import WorldSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from worldsim.cli.train import check_same_world
+from worldsim.cli.worlds import check_same_world
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError
 from worldsim.models.autoencoder import enlarged

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from worldsim import atomic
-from worldsim.cli.worlds import recipe_of, world_of_arm, worlds_with_recipes
+from worldsim.cli.worlds import check_same_world, recipe_of, world_of_arm, worlds_with_recipes
 from worldsim.data.recording import Recording
 from worldsim.errors import WorldsimError, require
-from worldsim.spec import WorldSpec
 
 if TYPE_CHECKING:
     from worldsim.models.autoencoder import Autoencoder
@@ -333,15 +332,3 @@ def record_of(recipe: Recipe, training: DynamicsTraining, name: str) -> RunRecor
 
     sampling = dataclasses.replace(training.sampling, temperature=recipe.temperature)
     return RunRecord(name, sampling, recipe.ends, recipe.beginnings, recipe.shown)
-
-
-def check_same_world(world: WorldSpec, recording: Recording) -> None:
-    """Refuse a recording of another world than the one the autoencoder was trained on."""
-    if world.name != recording.spec.name or (world.height, world.width) != (
-        recording.spec.height,
-        recording.spec.width,
-    ):
-        raise WorldsimError(
-            f"the autoencoder is of {world.name!r} at {world.width}x{world.height}; {recording.path} is of "
-            f"{recording.spec.name!r} at {recording.spec.width}x{recording.spec.height}"
-        )

@@ -1,9 +1,12 @@
-"""What commands look up of a world by its name: probes and recipe. Its entry is in worldsim_envs.registry."""
+"""What commands look up of a world by its name: probes and recipe, and whether a recording is of it. Its entry is in
+worldsim_envs.registry."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from worldsim.data.recording import Recording
+from worldsim.errors import WorldsimError
 from worldsim.evals.probes import EVERY_WORLD, Probes, StateGroup, Target
 from worldsim.spec import WorldSpec
 from worldsim_envs.registry import WORLDS, load, world_entry
@@ -55,3 +58,15 @@ def world_of_arm(name: str) -> str:
 def worlds_with_recipes() -> list[str]:
     """Names of the worlds that have a recipe."""
     return [name for name, entry in WORLDS.items() if entry.recipe]
+
+
+def check_same_world(world: WorldSpec, recording: Recording) -> None:
+    """Refuse a recording of another world than the one the autoencoder was trained on."""
+    if world.name != recording.spec.name or (world.height, world.width) != (
+        recording.spec.height,
+        recording.spec.width,
+    ):
+        raise WorldsimError(
+            f"the autoencoder is of {world.name!r} at {world.width}x{world.height}; {recording.path} is of "
+            f"{recording.spec.name!r} at {recording.spec.width}x{recording.spec.height}"
+        )
