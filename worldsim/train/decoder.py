@@ -27,10 +27,11 @@ from worldsim.train.checkpoint import save_model
 from worldsim.train.discriminator import PatchDiscriminator, feature_distance, hinge_loss
 from worldsim.train.draws import Draws
 from worldsim.train.generated import GeneratedFrames
-from worldsim.train.optimizers import adamw, muon_and_adamw
+from worldsim.train.optimizers import adamw, muon_on_convolutions
 from worldsim.train.preview import high_frequency
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
+DISCRIMINATOR_LR = 2e-4  # beside a new decoder
 GENERATING = 1 / 3  # share of the time, where that is given, in which what is learned is generated
 
 
@@ -104,9 +105,10 @@ class DecoderLoss(nn.Module):
 
 
 def _from_nothing(players: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on a new decoder's convolutions, as for the video autoencoder; AdamW on the discriminator and the rest."""
-    convolutions = [p for name, p in players.named_parameters() if name.startswith("decoder.") and p.ndim == 4]
-    return muon_and_adamw(players, convolutions, lr)
+    """Muon on a new decoder's convolutions, as for the video autoencoder, AdamW on the rest of it, and on the
+    discriminator at a rate of its own: at the decoder's it learns nothing."""
+    assert isinstance(players, Players)
+    return [*muon_on_convolutions(players.decoder, lr), *adamw(players.discriminator, DISCRIMINATOR_LR)]
 
 
 def train_decoder(
