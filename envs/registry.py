@@ -106,6 +106,7 @@ WORLDS = {
             synonyms="worldsim_envs.crafter.synonyms:SYNONYMS",
             asks="worldsim_envs.crafter.asks",
             episode_frames=1000,
+            score="things achieved, and a tenth of the health won and lost",
         ),
         WorldEntry(
             "doom-maze",
