@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,6 @@ from worldsim.train.optimizers import adamw, muon_on_convolutions
 from worldsim.train.preview import high_frequency
 from worldsim.train.trainer import ON_CPU, RunOptions, Trainer
 
-DISCRIMINATOR_LR = 2e-4  # beside a new decoder
 GENERATING = 1 / 3  # share of the time, where that is given, in which what is learned is generated
 
 
@@ -40,7 +40,9 @@ class DecoderTraining:
     """Settings of a training of the decoder alone.
 
     Attributes:
-        steps: optimizer steps. batch: frames a step. lr: peak learning rate, of the discriminator too.
+        steps: optimizer steps. batch: frames a step. lr: peak learning rate.
+        discriminator_lr: that of the discriminator, which has to learn faster than what it judges (TTUR, Heusel et al.
+            2017): at the decoder's it ends by telling nothing apart.
         frames: frames held in memory.
         noise: largest standard deviation of the noise on the latents: as unsure as dynamics are of them.
         generated: share of the frames whose latents a world model made, where one is given.
@@ -55,12 +57,13 @@ class DecoderTraining:
 
     steps: int = 3000
     batch: int = 16
-    lr: float = 2e-4
+    lr: float = 1e-4
+    discriminator_lr: float = 4e-4
     frames: int = 60_000
     noise: float = 0.4
     generated: float = 0.5
     adversarial: float = 0.02
-    features: float = 0.1
+    features: float = 0.5
     interpolation: float = 1.0
     widths: tuple[int, ...] = ()
     blocks: int = 1
@@ -104,11 +107,11 @@ class DecoderLoss(nn.Module):
         return {"loss": total, **losses}
 
 
-def _from_nothing(players: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon on a new decoder's convolutions, as for the video autoencoder, AdamW on the rest of it, and on the
-    discriminator at a rate of its own: at the decoder's it learns nothing."""
+def _optimizers(training: DecoderTraining, players: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """AdamW on both, each at its rate; Muon on the convolutions of a new decoder, as for the video autoencoder."""
     assert isinstance(players, Players)
-    return [*muon_on_convolutions(players.decoder, lr), *adamw(players.discriminator, DISCRIMINATOR_LR)]
+    decoder = muon_on_convolutions if training.widths else adamw
+    return [*decoder(players.decoder, lr), *adamw(players.discriminator, training.discriminator_lr)]
 
 
 def train_decoder(
@@ -142,7 +145,7 @@ def train_decoder(
         "decoder",
         players,
         DecoderLoss(players, training),
-        _from_nothing if training.widths else adamw,
+        functools.partial(_optimizers, training),
         training,
         {"model": dataclasses.asdict(whole.config), "world": spec.to_json(), "by_world_model": generate is not None},
         options=dataclasses.replace(options, compile=options.compile and options.device.type != "cpu"),  # no gain there

@@ -41,7 +41,7 @@ LARGE = dataclasses.replace(  # of a recording at 128x96: as many tokens as at 6
     CONTROL,
     autoencoder=AutoencoderConfig(channels=32, widths=(96, 160), blocks=2, large=LargeFrames()),
     autoencoder_training=dataclasses.replace(RECIPE.autoencoder_training, steps=6000, batch=32),
-    decoder_training=DecoderTraining(adversarial=0.05),
+    decoder_training=DecoderTraining(),
 )
 
 ARMS = {
