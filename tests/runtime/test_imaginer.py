@@ -125,6 +125,23 @@ def test_pictures_are_whole_tokens_no_smaller_than_the_worlds_frames() -> None:
     for frame, picture in (((32, 48), (32, 48)), ((60, 90), (64, 96)), ((10, 33), (32, 48))):
         size = picture_size(model, *frame)
         assert (size.height, size.width) == picture and size.tokens == picture[0] * picture[1] // 256
+        drawn = np.arange(picture[0] * picture[1] * 3).reshape(*picture, 3)
+        cut = size.frame(drawn)
+        assert cut.shape[:2] == (frame if min(frame) >= 32 else picture)
+        top, left = (picture[0] - cut.shape[0]) // 2, (picture[1] - cut.shape[1]) // 2
+        assert np.array_equal(cut[0, 0], drawn[top, left])
+
+
+def test_a_painted_picture_is_a_frame_of_its_world(tmp_path: Path) -> None:
+    """Cut from the middle of whole tokens; a manifest that asks for more than there is is refused."""
+    export_imaginer(tmp_path / "out", tiny_networks(), {"odd": (36, 44), "tiny": (HEIGHT, WIDTH)}, ORIGIN)
+    whole = ImaginerBundle(tmp_path / "out")
+    assert Painter(whole, "cpu", threads=1).paint("a red ball", "odd", steps=2).shape == (36, 44, 3)
+    assert Painter(whole, "cpu", threads=1).paint("a red ball", "tiny", steps=2).shape == (HEIGHT, WIDTH, 3)
+    worlds = json.loads((tmp_path / "out" / "imaginer.json").read_text())["worlds"]
+    worlds["odd"]["frame_height"] = worlds["odd"]["height"] + 1
+    with pytest.raises(WorldsimError, match="must be a whole number from 0 to 48"):
+        ImaginerBundle(changed(tmp_path / "out", tmp_path / "tall", worlds=worlds))
 
 
 def test_networks_gone_wrong_are_not_exported(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def export_imaginer(
     rounded.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
     worlds = {world: picture_size(model, *size) for world, size in frame_sizes.items()}
     graphs: dict[str, tuple[bytes, list[str]]] = {}
-    for size in set(worlds.values()):
+    for size in {size.name: size for size in worlds.values()}.values():
         graphs |= _graphs(rounded, size, model.defaults, weights.keys())
     with IMAGINER.staging(out) as folder:
         write_imaginer(
@@ -149,7 +149,8 @@ def picture_size(model: Imaginer, height: int, width: int) -> PictureSize:
     rows, columns = model.cell
     h, w = (max(LEAST_SIDE, side) for side in (height, width))
     h, w = -(-h // rows), -(-w // columns)
-    return PictureSize(h * rows, w * columns, h * w, model.dit.config.token_width)
+    frame = (height, width) if min(height, width) >= LEAST_SIDE else (0, 0)  # smaller ones are resized from pictures
+    return PictureSize(h * rows, w * columns, h * w, model.dit.config.token_width, *frame)
 
 
 def load_networks(bundle: ImaginerBundle) -> Imaginer:
@@ -207,7 +208,7 @@ def measure_parity(networks: nn.ModuleDict, bundle: ImaginerBundle) -> float:
     """The largest difference between a pass in ONNX Runtime and in torch, on noise from a fixed seed; infinite if
     pictures of the same tokens are more than a rounding apart."""
     painter, differences = Painter(bundle, "cpu"), []
-    for size in set(bundle.worlds.values()):
+    for size in {size.name: size for size in bundle.worlds.values()}.values():
         for name, source in _sources(networks, size, bundle.defaults).items():
             with torch.no_grad():
                 theirs = source.module(*source.example).numpy().astype(np.float64)

@@ -50,17 +50,26 @@ class PictureSize:
     Attributes:
         height, width: pixels; at least those of the world's frames.
         tokens: S. token_width: V, numbers of a token.
+        frame_height, frame_width: pixels of the world's frames, the middle of the pictures; 0 for all of them.
     """
 
     height: int
     width: int
     tokens: int
     token_width: int
+    frame_height: int = 0
+    frame_width: int = 0
 
     @property
     def name(self) -> str:
         """As it is in the names of graphs."""
         return f"{self.width}x{self.height}"
+
+    def frame(self, pictures: np.ndarray) -> np.ndarray:
+        """The world's frames in pictures `[..., height, width, 3]`."""
+        height, width = self.frame_height or self.height, self.frame_width or self.width
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        return pictures[..., top : top + height, left : left + width, :]
 
 
 class ImaginerBundle:
@@ -96,7 +105,8 @@ class ImaginerBundle:
             if not self.worlds:
                 raise ValueError("it draws no world")
             self.graphs = (*GRAPHS, SCORE) if self.scores else GRAPHS
-            names = [f"{graph}-{size.name}" for size in set(self.worlds.values()) for graph in self.graphs]
+            sizes = sorted({size.name for size in self.worlds.values()})
+            names = [f"{graph}-{size}" for size in sizes for graph in self.graphs]
             self.graph_weights: dict[str, list[str]] = {name: list(manifest["graphs"][name]) for name in names}
             self.origin: dict[str, Any] = dict(manifest["origin"])
             self._files: dict[str, Any] = dict(manifest["files"])
@@ -225,7 +235,9 @@ def _words(words: Any) -> list[str]:
 
 def _size(size: Mapping[str, Any]) -> PictureSize:
     found = PictureSize(**size)
-    for value, most in zip(dataclasses.astuple(found), (MOST_SIDE, MOST_SIDE, MOST_TOKENS, MOST_TOKENS), strict=True):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise ValueError(f"a size of {value!r}: it must be a whole number from 1 to {most:,}")
+    most = (MOST_SIDE, MOST_SIDE, MOST_TOKENS, MOST_TOKENS, found.height, found.width)
+    least = (1, 1, 1, 1, 0, 0)
+    for value, low, high in zip(dataclasses.astuple(found), least, most, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"a size of {value!r}: it must be a whole number from {low} to {high:,}")
     return found

@@ -73,7 +73,7 @@ class Painter:
             progress: called before each pass with how many are done, and how many there are; may raise to stop.
 
         Returns:
-            uint8 RGB `[H, W, 3]`, of the size that the imaginer has for that world.
+            uint8 RGB `[H, W, 3]`, of the size of that world's frames.
 
         Raises:
             WorldsimError: for a text without words or with too many, another world, numbers out of bounds, or several
@@ -102,7 +102,7 @@ class Painter:
         (painted,) = self.run(picture, self._best(noisy, text, size))
         if painted.dtype != np.uint8 or painted.shape != (size.height, size.width, 3):
             raise self._fails(picture, "run", "its outputs are not those of this imaginer")
-        return np.asarray(painted)
+        return size.frame(np.asarray(painted))
 
     def _best(self, painted: np.ndarray, text: str, size: PictureSize) -> np.ndarray:
         """The tokens of that one of some pictures `[B, S, V]` that shows most of the text."""
