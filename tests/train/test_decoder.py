@@ -54,6 +54,7 @@ def test_an_enlarged_one_makes_the_same_latents_and_the_same_pictures(large: Lar
         torch.testing.assert_close(bigger.encode(seen), latents, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(bigger.decode(latents), twice(network.decode(latents)), atol=1e-6, rtol=1e-5)
     assert not bigger.training and bigger.config.factor == 2 * network.config.factor
+    assert enlarged(network, 1) is network
     with pytest.raises(WorldsimError, match="powers of two, not by 3"):
         enlarged(network, 3)
 

@@ -179,6 +179,8 @@ def enlarged(autoencoder: Autoencoder, scale: int) -> Autoencoder:
         WorldsimError: if its latents stand for shifts by whole pixels, or `scale` is not a power of two.
     """
     config, large = autoencoder.config, autoencoder.config.large
+    if scale == 1:
+        return autoencoder
     if config.shifts:
         raise WorldsimError("latents that know shifts by pixels are of one frame size")
     if scale < 1 or scale & (scale - 1):
