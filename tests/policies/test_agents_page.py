@@ -38,4 +38,4 @@ def test_every_block_of_the_page_runs(tmp_path, monkeypatch):
         exec(compile(source, "docs/agents.md", "exec"), names)
     assert sorted(os.listdir(tmp_path)) == ["agent.safetensors", "videos"]
     assert len(load_file(tmp_path / "agent.safetensors")) > 4
-    assert names["observation"].shape == (4, 48, 64, 3)
+    assert names["observation"].shape == (4, 96, 128, 3)
